@@ -1,0 +1,74 @@
+"""The app. `create_app` reads from top to bottom as the life of a request."""
+
+import time
+from collections.abc import Callable
+
+from flask import Flask
+
+from broker import cors, gate, journal, visit, wire
+from broker.auth_server import AuthServer
+from broker.catalogue import Catalogue
+from broker.endpoints import completions, operations, stream
+from broker.metrics import Metrics
+from broker.open_calls import OpenCalls
+from broker.redis_urls import Client, connect
+from broker.services import EXTENSION, Services
+from broker.settings import Settings
+from broker.sign_in import SignIn
+from broker.signing_keys import SigningKeys
+from broker.store import Store
+from broker.supabase import Supabase
+from broker.upstream import Upstream
+from broker.usage import Usage
+
+
+def create_app(
+    settings: Settings, redis: Client | None = None, clock: Callable[[], float] = time.time
+) -> Flask:
+    """A new app. `redis` replaces the client for `REDIS_URL`; `clock` gives Unix time in seconds.
+
+    Connects to nothing, and starts nothing: `Services.start` does, in the worker.
+    """
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.extensions[EXTENSION] = build_services(settings, redis, clock)
+
+    app.before_request(visit.begin)
+    app.before_request(cors.preflight)
+
+    app.register_blueprint(completions.blueprint)
+    app.register_blueprint(stream.blueprint)
+    app.register_blueprint(operations.blueprint)
+    wire.register(app)
+
+    # Flask runs these last one first
+    app.after_request(journal.note)
+    app.after_request(cors.allow)
+    app.after_request(gate.leave)
+    app.teardown_request(journal.end_unanswered)
+    return app
+
+
+def build_services(settings: Settings, redis: Client | None, clock: Callable[[], float]) -> Services:
+    """The live parts, joined."""
+    metrics = Metrics()
+    client = redis or connect(settings.redis_url, settings.redis_connect_timeout, settings.redis_timeout)
+    issuer_url = settings.supabase_url + "/auth/v1"
+    supabase = Supabase(settings.supabase_timeout)
+    keys = SigningKeys(issuer_url, supabase, metrics)
+    upstream = Upstream(settings, metrics.upstream_retried)
+    return Services(
+        settings=settings,
+        clock=clock,
+        metrics=metrics,
+        keys=keys,
+        sign_in=SignIn(settings, keys, AuthServer(issuer_url, settings.supabase_service_key, supabase), clock),
+        usage=Usage(settings, Store(client, metrics), metrics, clock),
+        upstream=upstream,
+        catalogue=Catalogue(_asked_for(settings), upstream.list_models),
+        calls=OpenCalls(settings.openai_call_timeout),
+    )
+
+
+def _asked_for(settings: Settings) -> frozenset[str]:
+    return frozenset(str(patch["model"]) for patch in settings.models.values())

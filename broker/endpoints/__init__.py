@@ -1,0 +1,1 @@
+"""The endpoints, one blueprint a family. Each family names its guard."""

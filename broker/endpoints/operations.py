@@ -1,0 +1,57 @@
+"""For the operator: is it alive, can it serve, what has it done."""
+
+import json
+
+from flask import Blueprint, Response, request
+
+from broker import gate
+from broker.faults import UsageUnavailable
+from broker.services import Services, services
+from broker.wire import JSON
+
+blueprint = Blueprint("operations", __name__)
+blueprint.before_request(gate.anyone)
+
+
+@blueprint.get("/health")
+def health() -> Response:
+    """The process is alive. Asks nothing of anyone."""
+    return Response("OK", mimetype="text/plain")
+
+
+@blueprint.get("/ready")
+def ready() -> Response:
+    """200 if calls can be served, else 503; each part with "ok" or what is wrong with it."""
+    parts = services()
+    state = {"redis": _redis(parts), "supabase": _supabase(parts), "openai": _openai(parts)}
+    can_serve = all(word in ("ok", "stale") for word in state.values())
+    body: dict[str, object] = {"ready": can_serve, "parts": state}
+    if parts.catalogue.shutdown_dates:
+        body["shutdown_dates"] = parts.catalogue.shutdown_dates
+    return Response(json.dumps(body) + "\n", 200 if can_serve else 503, mimetype=JSON)
+
+
+@blueprint.get("/metrics")
+def metrics() -> Response:
+    """Prometheus text, over all workers. nginx keeps the public away from it."""
+    content, content_type = services().metrics.exposition(request.headers.get("Accept"))
+    return Response(content, content_type=content_type)
+
+
+def _redis(parts: Services) -> str:
+    try:
+        parts.usage.check()
+    except UsageUnavailable:
+        return "away"
+    return "ok"
+
+
+def _supabase(parts: Services) -> str:
+    """The last good keys serve while Supabase is away; with a secret, no key is needed at all."""
+    if parts.keys.is_up:
+        return "ok"
+    return "stale" if parts.keys.ever_fetched or parts.settings.supabase_jwt_secret else "away"
+
+
+def _openai(parts: Services) -> str:
+    return "key refused" if parts.catalogue.key_refused else "ok"

@@ -1,0 +1,74 @@
+"""`/stream`: the answer as it arrives, one JSON object a line."""
+
+import json
+from collections.abc import Iterator
+
+from flask import Blueprint, Response, request
+
+from broker import gate, prompts, visit, wire
+from broker.events import EventReader, Interrupted, Transcript
+from broker.faults import Fault, OpenAITimeout, StreamBroken
+from broker.services import services
+from broker.upstream import Stream
+
+blueprint = Blueprint("stream", __name__)
+blueprint.before_request(gate.counted)
+
+
+@blueprint.post("/stream")
+def stream() -> Response:
+    """`{"messages": …, "model": …, "temperature"?: 0..1}` → `{"data": "<text>"}` lines.
+
+    Answers only once the first text is here: a failure before it has a status of its own.
+    """
+    present, parts = visit.current(), services()
+    prompt = prompts.read_stream(request.get_data())
+    present.model = prompt.model
+    upstream = parts.upstream.open_stream(prompt.request(parts.settings.models), visit.open_call())
+    present.at_end(upstream.close)
+    present.openai_id = upstream.request_id
+    texts = _texts(upstream, present)
+    first = next(texts, "")
+    present.settle()
+    parts.metrics.first_token_sent(prompt.model, present.seconds)
+    parts.metrics.streams_in_flight.inc()
+    present.at_end(parts.metrics.streams_in_flight.dec)
+    return wire.stream(_lines(first, texts), _last_line, wire.JSON)
+
+
+def _texts(upstream: Stream, present: visit.Visit) -> Iterator[str]:
+    """The text that each read brings, to the end of the body. Raises as `Stream.reads`, and `StreamBroken`."""
+    reader, transcript = EventReader(), Transcript()
+    try:
+        for data in upstream.reads():
+            if text := transcript.read(reader.feed(data)):
+                yield text
+            if transcript.done:  # read on all the same: the connection is reused only at the body's end
+                upstream.expect_end()
+        if text := transcript.read(reader.finish()):
+            yield text
+    except Interrupted as interrupted:
+        if interrupted.text:
+            yield interrupted.text
+        raise interrupted.fault from None
+    except (OpenAITimeout, StreamBroken):
+        if not transcript.finished:
+            raise
+    finally:
+        present.usage = transcript.usage
+    transcript.check_complete()
+
+
+def _lines(first: str, texts: Iterator[str]) -> Iterator[bytes]:
+    if first:
+        yield _line(first)
+    for text in texts:
+        yield _line(text)
+
+
+def _line(text: str) -> bytes:
+    return b'{"data": %s}\n' % json.dumps(text).encode()
+
+
+def _last_line(_: Fault) -> bytes:
+    return b'{"error": "Error while streaming"}\n'

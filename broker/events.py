@@ -1,0 +1,116 @@
+"""Bytes of an OpenAI stream → server-sent events → the text that they carry. Pure, and indifferent to how
+the network cut the bytes.
+
+Event streams: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation.
+Chunks: https://platform.openai.com/docs/api-reference/chat-streaming.
+"""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from broker.faults import OpenAINonsense, StreamBroken
+
+MAX_EVENT_BYTES = 4 * 1024 * 1024  # an event that goes on for longer is no event of a chat
+
+
+class EventReader:
+    """Cuts bytes, however they come, into the data of server-sent events."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The data of every event that `data` completes. Raises `OpenAINonsense` if one never ends."""
+        text = self._rest + data
+        if b"\r" in text:
+            text = _with_plain_line_ends(text)
+        *blocks, self._rest = text.split(b"\n\n")
+        if len(self._rest) > MAX_EVENT_BYTES:
+            raise OpenAINonsense
+        return [event for block in blocks if (event := _data_of(block))]
+
+    def finish(self) -> list[bytes]:
+        """The data of a last event whose blank line never came."""
+        rest, self._rest = self._rest, b""
+        return [event] if (event := _data_of(rest.replace(b"\r", b"\n"))) else []
+
+
+def _with_plain_line_ends(text: bytes) -> bytes:
+    # a \r at the very end may be half of a \r\n: it stays as it is until the next read
+    body, end = (text[:-1], b"\r") if text.endswith(b"\r") else (text, b"")
+    return body.replace(b"\r\n", b"\n").replace(b"\r", b"\n") + end
+
+
+def _data_of(block: bytes) -> bytes:
+    if block.startswith(b"data: ") and b"\n" not in block:
+        return block[6:]
+    lines = [line[5:].removeprefix(b" ") for line in block.split(b"\n") if line.startswith(b"data:")]
+    return b"\n".join(lines)
+
+
+@dataclass
+class Transcript:
+    """What a stream has said of itself so far: its end, its usage, and the text of its first choice."""
+
+    finished: bool = False
+    done: bool = False
+    usage: dict[str, Any] = field(default_factory=dict)
+
+    def read(self, events: list[bytes]) -> str:
+        """The text that these events add to the answer, '' where they add none.
+
+        A refusal is text: it is what the model says instead. Raises `Interrupted` where one of them is
+        an error (`StreamBroken`) or no chunk at all (`OpenAINonsense`).
+        """
+        text = ""
+        for event in events:
+            try:
+                text += self._read(event)
+            except (AttributeError, TypeError):
+                raise Interrupted(text, OpenAINonsense()) from None
+            except (OpenAINonsense, StreamBroken) as fault:
+                raise Interrupted(text, fault) from None
+        return text
+
+    def _read(self, event: bytes) -> str:
+        if event.strip() == b"[DONE]":
+            self.done = True
+            return ""
+        chunk = _read_object(event)
+        if chunk.get("error"):
+            raise StreamBroken
+        if isinstance(usage := chunk.get("usage"), dict):
+            self.usage = usage
+        return "".join(self._read_choice(choice) for choice in chunk.get("choices") or ())
+
+    def _read_choice(self, choice: dict[str, Any]) -> str:
+        if choice.get("index", 0) != 0:
+            return ""
+        self.finished = self.finished or bool(choice.get("finish_reason"))
+        delta = choice.get("delta") or {}
+        return (delta.get("content") or "") + (delta.get("refusal") or "")
+
+    def check_complete(self) -> None:
+        """Raises `StreamBroken` unless OpenAI said that the answer is finished: `[DONE]` alone proves nothing."""
+        if not self.finished:
+            raise StreamBroken
+
+
+class Interrupted(Exception):
+    """A read that brought `text` and then a `fault`."""
+
+    def __init__(self, text: str, fault: OpenAINonsense | StreamBroken) -> None:
+        super().__init__(fault.sentence)
+        self.text = text
+        self.fault = fault
+
+
+def _read_object(event: bytes) -> dict[str, Any]:
+    try:
+        chunk = json.loads(event)
+    except (ValueError, RecursionError):
+        raise OpenAINonsense from None
+    if not isinstance(chunk, dict):
+        raise OpenAINonsense
+    return chunk

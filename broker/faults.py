@@ -1,0 +1,222 @@
+"""Everything that can go wrong with a call, by whose fault it is.
+
+A fault carries what a client may know of it: the HTTP status, a stable machine word, a sentence
+for a person. `wire` is the only place that turns one into bytes.
+"""
+
+from collections.abc import Mapping
+
+
+class Fault(Exception):
+    """A call that cannot be answered.
+
+    `sentence` replaces the class's own; `retry_after` is in seconds, None where trying again at a
+    known time does not help; `details` are further members of the error body.
+    """
+
+    status = 500
+    code = "internal_error"
+    sentence = "The broker could not answer this call"
+
+    def __init__(
+        self,
+        sentence: str | None = None,
+        *,
+        retry_after: float | None = None,
+        details: Mapping[str, object] | None = None,
+    ) -> None:
+        self.sentence = sentence or self.sentence
+        self.retry_after = retry_after
+        self.details = dict(details or {})
+        super().__init__(self.sentence)
+
+
+class CallerFault(Fault):
+    """The request is at fault: asking again in the same words gives the same refusal."""
+
+    status = 400
+    code = "invalid_request"
+
+
+class AuthorizationMissing(CallerFault):
+    status = 401
+    code = "authorization_required"
+    sentence = "Authorization header is required"
+
+
+class TokenInvalid(CallerFault):
+    status = 401
+    code = "invalid_token"
+    sentence = "Invalid or expired token"
+
+
+class TokenExpired(TokenInvalid):
+    """A code of its own, so that a page whose tab slept can refresh its session once and ask again."""
+
+    code = "token_expired"
+
+
+class PromptMissing(CallerFault):
+    code = "prompt_required"
+    sentence = "Missing required 'prompt' query parameter"
+
+
+class MessagesMissing(CallerFault):
+    code = "messages_required"
+    sentence = "Missing required 'messages' in body of request"
+
+
+class MessagesInvalid(CallerFault):
+    code = "invalid_messages"
+    sentence = "'messages' must be an array"
+
+
+class MessageIncomplete(CallerFault):
+    code = "invalid_message"
+    sentence = "each 'message' object must have a 'role' and 'content' property"
+
+
+class TemperatureInvalid(CallerFault):
+    code = "invalid_temperature"
+    sentence = "'temperature' must be a number between [0, 1]"
+
+
+class ModelUnknown(CallerFault):
+    code = "invalid_model"
+    sentence = "'model' must be one of gpt-4o,gpt-4o-mini"
+
+
+class EndpointUnknown(CallerFault):
+    status = 404
+    code = "endpoint_not_found"
+    sentence = "Endpoint not found"
+
+
+class MethodWrong(CallerFault):
+    status = 405
+    code = "method_not_allowed"
+    sentence = "This endpoint does not answer that HTTP method; the 'Allow' header names those that it answers"
+
+
+class BodyTooLarge(CallerFault):
+    status = 413
+    code = "body_too_large"
+    sentence = "The body of the request is too large"
+
+
+class BodyNotJson(CallerFault):
+    status = 415
+    code = "body_not_json"
+    sentence = "The body of the request must be JSON"
+
+
+class DailyLimitReached(CallerFault):
+    status = 429
+    code = "daily_limit_exceeded"
+    sentence = "GPT Rate limit exceeded."
+
+
+class RefusedByOpenAI(CallerFault):
+    """OpenAI found the caller's input wrong; the sentence is OpenAI's own, without secrets."""
+
+    code = "refused_by_openai"
+    sentence = "OpenAI refused the request as invalid"
+
+
+class TemperatureRefused(RefusedByOpenAI):
+    """The model takes no `temperature`: to be asked again without it."""
+
+    code = "temperature_not_supported"
+
+
+class UpstreamFault(Fault):
+    """OpenAI is at fault, or the operator's account there. `retryable` says whether to try again at once."""
+
+    status = 502
+    code = "openai_failed"
+    sentence = "OpenAI could not answer; try again later"
+    retryable = False
+
+
+class OpenAIUnreachable(UpstreamFault):
+    code = "openai_unreachable"
+    sentence = "OpenAI cannot be reached; try again later"
+    retryable = True
+
+
+class OpenAIBroken(UpstreamFault):
+    """A status of 408, 409 or 5xx: by OpenAI's own SDKs' rule, worth another try."""
+
+    retryable = True
+
+
+class OpenAINonsense(UpstreamFault):
+    code = "openai_answer_invalid"
+    sentence = "OpenAI's answer could not be understood; try again later"
+
+
+class OpenAIRefusedBroker(UpstreamFault):
+    """OpenAI refused the broker, not the caller: its key, its country, its model, its unpaid bill."""
+
+    code = "openai_refused"
+    sentence = "OpenAI does not serve this broker at present; its operator has to act"
+
+
+class OpenAIRefusedKey(OpenAIRefusedBroker):
+    """The operator's key is wrong, revoked, or not of a member of the organisation."""
+
+
+class OpenAIOutOfQuota(OpenAIRefusedBroker):
+    code = "openai_quota_exhausted"
+    sentence = "This broker's OpenAI account has no quota left; its operator has to act"
+
+
+class OpenAIRateLimited(UpstreamFault):
+    status = 503
+    code = "openai_rate_limited"
+    sentence = "OpenAI is receiving too many requests from this broker; try again later"
+    retryable = True
+
+
+class OpenAITimeout(UpstreamFault):
+    status = 504
+    code = "openai_timeout"
+    sentence = "OpenAI did not answer in time; try again later"
+
+
+class StreamBroken(UpstreamFault):
+    """The stream ended, or carried an error, before OpenAI said that it had finished."""
+
+    code = "openai_stream_broken"
+    sentence = "OpenAI broke off its answer; try again later"
+
+
+class OurFault(Fault):
+    """A part of the broker is missing: 503, and asking again in a moment may help."""
+
+    status = 503
+    code = "unavailable"
+    sentence = "The broker cannot serve at present; try again later"
+
+
+class UsageUnavailable(OurFault):
+    code = "usage_unavailable"
+    sentence = "Calls cannot be counted at present; try again in a moment"
+
+
+class SignInUnavailable(OurFault):
+    code = "sign_in_unavailable"
+    sentence = "The token cannot be checked at present; try again in a moment"
+
+
+class WorkerStopping(OurFault):
+    code = "restarting"
+    sentence = "The broker is restarting; try again in a moment"
+
+
+class ClientLeft(Fault):
+    """Nobody is there to read the answer. 499 is nginx's status for it; it only shows in log and metrics."""
+
+    status = 499
+    code = "client_left"
+    sentence = "The client closed the connection"

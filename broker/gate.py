@@ -1,0 +1,67 @@
+"""Who may pass. Each endpoint family names its guard, also the one that lets anyone in."""
+
+import datetime
+import math
+
+from flask import Response, request
+from werkzeug.exceptions import MethodNotAllowed
+
+from broker import visit
+from broker.faults import DailyLimitReached
+from broker.services import services
+from broker.usage import Reservation, Standing
+
+DAY = 86_400  # seconds
+
+
+def anyone() -> None:
+    """No token is asked for."""
+
+
+def signed_in() -> None:
+    """A Supabase user. Raises as `SignIn.caller`."""
+    visit.current().caller = services().sign_in.caller(request.headers.get("Authorization"))
+
+
+def counted() -> None:
+    """A Supabase user with a call left today, which is now reserved.
+
+    Raises as `SignIn.caller` and `Usage.reserve`, and `DailyLimitReached`.
+    """
+    if request.method == "HEAD":  # Flask lets it follow GET; a call would be paid for and thrown away
+        raise MethodNotAllowed(valid_methods=["GET", "OPTIONS"])
+    signed_in()
+    present = visit.current()
+    assert present.caller
+    outcome = services().usage.reserve(present.caller.id)
+    if isinstance(outcome, Standing):
+        present.standing = outcome
+        services().metrics.quota_refusals.inc()
+        raise _over_the_limit(outcome)
+    present.reservation, present.standing = outcome, outcome.standing
+    present.at_end(present.give_back)
+
+
+def leave(response: Response) -> Response:
+    """On the way out: give an unanswered call back before the client can ask again, and tell the standing."""
+    present = visit.current()
+    if not present.is_stream:
+        present.give_back()
+    if present.standing:
+        response.headers["RateLimit-Policy"] = f'"daily";q={present.standing.limit};w={DAY}'
+        reset = _seconds_left(present.standing)
+        response.headers["RateLimit"] = f'"daily";r={present.standing.remaining};t={reset}'
+    return response
+
+
+def _over_the_limit(standing: Standing) -> DailyLimitReached:
+    details = {"limit": standing.limit, "resets_at": _iso(standing.resets_at)}
+    return DailyLimitReached(retry_after=_seconds_left(standing), details=details)
+
+
+def _iso(time: int) -> str:
+    return datetime.datetime.fromtimestamp(time, datetime.UTC).isoformat()
+
+
+def _seconds_left(standing: Standing) -> int:
+    return max(1, math.ceil(standing.resets_at - services().clock()))

@@ -1,0 +1,43 @@
+"""The log: one JSON object a line. What a record says is its message and its `extra`; an exception shows its
+kind and where it was raised, never its text, which may repeat a prompt, a token or a key.
+"""
+
+import datetime
+import json
+import logging
+import traceback
+from types import TracebackType
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+
+
+class JsonLines(logging.Formatter):
+    """Formats a record as a line of JSON."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without its end."""
+        line: dict[str, object] = {
+            "time": datetime.datetime.fromtimestamp(record.created, datetime.UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": _event(record),
+        }
+        line |= {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        if record.exc_info and record.exc_info[0]:
+            line["exception"] = record.exc_info[0].__name__
+            line["frames"] = _frames(record.exc_info[2])
+        return json.dumps(line, default=str)
+
+
+def _event(record: logging.LogRecord) -> str:
+    """The message. gunicorn repeats parts of a request in some of its own, and a request may hold a prompt."""
+    text = record.getMessage()
+    if record.name.startswith("gunicorn"):
+        if text.startswith("Invalid request from"):
+            return "Invalid request"
+        return text.partition("?")[0]
+    return text
+
+
+def _frames(trace: TracebackType | None) -> list[str]:
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(trace)]

@@ -1,0 +1,84 @@
+"""The day's calls as they stand in Redis, and the scripts that change them. Each is atomic, and may be
+sent twice: a second time changes nothing.
+
+One sorted set holds a user's calls of one UTC day: a member is a call's id; its score is the time
+(ms) at which its lease lapses while OpenAI has not begun to answer, and +inf once it has. So the
+day's count is the number of members, and a call whose worker died drops out by itself.
+The braces keep all keys of a user in one slot of a cluster.
+"""
+
+import datetime
+from dataclasses import dataclass
+from urllib.parse import quote
+
+LEASE = 60_000  # ms after which an unsettled call that nobody renews is given back
+GRACE = 3600  # seconds that a day's key outlives its day: longer than any call
+
+_NOW = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+"""
+
+# KEYS: the user's day. ARGV: limit (-1: none), lease in ms, call id, Unix time at which the key may go.
+# Answer: 1 or 0 (admitted or not), and the day's count.
+RESERVE = (
+    _NOW
+    + """
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+local used, limit = redis.call('ZCARD', KEYS[1]), tonumber(ARGV[1])
+if limit >= 0 and used >= limit then
+  return {redis.call('ZSCORE', KEYS[1], ARGV[3]) and 1 or 0, used}
+end
+redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[3])
+redis.call('EXPIREAT', KEYS[1], ARGV[4])
+return {1, redis.call('ZCARD', KEYS[1])}
+"""
+)
+
+# KEYS, ARGV as above. A call that still waits for OpenAI keeps its place; one that is settled or gone stays so.
+RENEW = (
+    _NOW
+    + """
+return redis.call('ZADD', KEYS[1], 'XX', 'GT', now + ARGV[2], ARGV[3])
+"""
+)
+
+# KEYS, ARGV as above. OpenAI has begun to answer: the call is made, whatever comes.
+SETTLE = """
+redis.call('ZADD', KEYS[1], '+inf', ARGV[3])
+redis.call('EXPIREAT', KEYS[1], ARGV[4])
+return 1
+"""
+
+# KEYS, ARGV as above. The call cost nothing.
+GIVE_BACK = """
+return redis.call('ZREM', KEYS[1], ARGV[3])
+"""
+
+# KEYS as above. The day's count, leases that have lapsed left out.
+COUNT = (
+    _NOW
+    + """
+return redis.call('ZCOUNT', KEYS[1], '(' .. now, '+inf')
+"""
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """A UTC calendar day: its name (2026-11-24) and the Unix time at which the next one begins."""
+
+    name: str
+    ends_at: int
+
+
+def day_at(now: float) -> Day:
+    """The day of a Unix time in seconds."""
+    number = int(now // 86400)
+    name = datetime.datetime.fromtimestamp(number * 86400, datetime.UTC).date().isoformat()
+    return Day(name, (number + 1) * 86400)
+
+
+def key_of(project: str, caller_id: str, day: Day) -> str:
+    """The key of a user's day."""
+    return f"gpt-broker:{{{quote(project, safe='')}:{quote(caller_id, safe='')}}}:calls:{day.name}"

@@ -1,0 +1,89 @@
+"""What Prometheus sees. No label holds a user, a token or a prompt, and none takes a value that a client chose.
+
+Names: https://prometheus.io/docs/practices/naming/. With several workers the values are kept in files
+(`PROMETHEUS_MULTIPROC_DIR`), so that any worker answers for all, also for those that have died.
+"""
+
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_flask_exporter import PrometheusMetrics
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+SHORT = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)  # seconds
+LONG = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320)  # seconds
+
+
+class Metrics:
+    """The broker's metrics, in a registry of their own, so that a second app does not collide."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._exporter = PrometheusMetrics(None, path=None, export_defaults=False, registry=self._registry)
+        self._requests = self._counter(
+            "requests_total", "Requests answered, but for /metrics", "method", "endpoint", "status_code"
+        )
+        self._duration = self._histogram(
+            "request_duration_seconds", "From the request to the end of its answer", LONG, "method", "endpoint"
+        )
+        self._first_token = self._histogram(
+            "time_to_first_token_seconds", "From the request to a stream's first text", SHORT, "model"
+        )
+        self._stream_duration = self._histogram(
+            "stream_duration_seconds", "From the request to the end of a stream", LONG, "model", "outcome"
+        )
+        self._tokens = self._counter("tokens_total", "Tokens that OpenAI counted", "model", "kind")
+        self._upstream_failures = self._counter("upstream_failures_total", "Calls that OpenAI failed", "kind")
+        self._upstream_retries = self._counter("upstream_retries_total", "Attempts that OpenAI failed", "kind")
+        self.calls_admitted = self._counter("calls_admitted_total", "Calls reserved")
+        self.calls_settled = self._counter("calls_settled_total", "Calls that OpenAI began to answer")
+        self.calls_given_back = self._counter("calls_given_back_total", "Calls that cost nothing")
+        self.quota_refusals = self._counter("quota_refusals_total", "Calls over the daily limit")
+        self.streams_in_flight = self._gauge("streams_in_flight", "Streams under way", "livesum")
+        self.redis_up = self._gauge("redis_up", "1 where every worker reached Redis when it last asked", "livemin")
+        self.signing_keys_up = self._gauge(
+            "signing_keys_up", "1 where every worker's last fetch of Supabase's keys succeeded", "livemin"
+        )
+
+    def request_ended(self, method: str, endpoint: str, status: int, seconds: float) -> None:
+        """A request was answered to its end; `endpoint` is a route's pattern, never a path."""
+        method = method if method in METHODS else "other"
+        self._requests.labels(method, endpoint, str(status)).inc()
+        self._duration.labels(method, endpoint).observe(seconds)
+
+    def first_token_sent(self, model: str, seconds: float) -> None:
+        """A stream's first text is on its way, `seconds` after its request."""
+        self._first_token.labels(model).observe(seconds)
+
+    def stream_ended(self, model: str, outcome: str, seconds: float) -> None:
+        """A stream is over, `seconds` after its request."""
+        self._stream_duration.labels(model, outcome).observe(seconds)
+
+    def tokens_used(self, model: str, usage: Mapping[str, object]) -> None:
+        """What OpenAI says that an answer took: its `usage` object."""
+        for kind in ("prompt", "completion"):
+            count = usage.get(f"{kind}_tokens")
+            if isinstance(count, int):
+                self._tokens.labels(model, kind).inc(max(0, count))
+
+    def upstream_failed(self, kind: str) -> None:
+        """A call ended because OpenAI failed."""
+        self._upstream_failures.labels(kind).inc()
+
+    def upstream_retried(self, kind: str) -> None:
+        """OpenAI failed, and is asked again."""
+        self._upstream_retries.labels(kind).inc()
+
+    def exposition(self, accept: str | None) -> tuple[str | bytes, str]:
+        """The text for Prometheus, over all workers, and its content type."""
+        content, content_type = self._exporter.generate_metrics(accept)
+        return content, content_type
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter("gpt_broker_" + name, text, labels, registry=self._registry)
+
+    def _gauge(self, name: str, text: str, mode: str) -> Gauge:
+        return Gauge("gpt_broker_" + name, text, registry=self._registry, multiprocess_mode=mode)  # type: ignore[arg-type]
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram("gpt_broker_" + name, text, labels, registry=self._registry, buckets=buckets)

@@ -1,0 +1,110 @@
+"""The calls that are under way in this worker, and what breaks into their waiting.
+
+While OpenAI is silent, nobody writes to the client, and so nobody notices that it has left. Here
+one greenlet watches every client's socket, and throws a fault into the greenlet that waits for
+OpenAI: `ClientLeft` when the client hangs up, `OpenAITimeout` when the call has taken too long,
+`WorkerStopping` when the worker has to go.
+"""
+
+import contextlib
+import select
+import socket
+from types import TracebackType
+from typing import Any, Self
+
+import gevent
+from gevent import monkey
+
+from broker.faults import ClientLeft, Fault, OpenAITimeout, WorkerStopping
+
+# A client that has shut down its sending side counts as gone, as it does for nginx.
+_HUNG_UP = getattr(select, "EPOLLRDHUP", 0x2000) | 0x10 | 0x8  # RDHUP, HUP, ERR
+
+
+class OpenCall:
+    """One call; `with call:` surrounds each wait for OpenAI, and only there a fault is thrown in."""
+
+    def __init__(self, client: socket.socket | None, within: float, calls: "OpenCalls") -> None:
+        self.number = client.fileno() if client is not None else None
+        self._calls = calls
+        self._fault: Fault | None = None
+        self._waiting: Any = None
+        self._timer = gevent.get_hub().loop.timer(within)
+        self._timer.start(self.interrupt, OpenAITimeout())
+
+    def __enter__(self) -> Self:
+        if self._fault:
+            raise self._fault
+        self._waiting = gevent.getcurrent()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._waiting = None
+
+    def interrupt(self, fault: Fault) -> None:
+        """End the call with `fault`: at once where it waits, else when it next does. Called in the event loop."""
+        self._fault = self._fault or fault
+        if self._waiting is not None:
+            waiting, self._waiting = self._waiting, None
+            waiting.throw(self._fault)
+
+    def close(self) -> None:
+        """Watch no longer. May be called twice."""
+        self._timer.close()
+        self._calls.forget(self)
+
+
+class OpenCalls:
+    """All open calls of this worker; built before the fork, watching begins with the first call."""
+
+    def __init__(self, within: float) -> None:
+        """`within`: seconds that a call may take as a whole."""
+        self._within = within
+        self._open: set[OpenCall] = set()
+        self._by_socket: dict[int, OpenCall] = {}
+        self._watch: Any = None
+
+    def begin(self, client: socket.socket | None) -> OpenCall:
+        """A call begins for the client on this socket; None where the server does not tell it."""
+        call = OpenCall(client, self._within, self)
+        self._open.add(call)
+        if call.number is not None:
+            self._watched().register(call.number, _HUNG_UP)
+            self._by_socket[call.number] = call
+        return call
+
+    def forget(self, call: OpenCall) -> None:
+        """The call is over."""
+        self._open.discard(call)
+        if call.number is not None and self._by_socket.get(call.number) is call:
+            del self._by_socket[call.number]
+            with contextlib.suppress(OSError):  # closed meanwhile: then the kernel has forgotten it
+                self._watched().unregister(call.number)
+
+    def stop(self) -> None:
+        """The worker has to go: end every open call with `WorkerStopping`."""
+        for call in list(self._open):
+            self._break_into(call, WorkerStopping())
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def _watched(self) -> Any:
+        if self._watch is None:
+            # gevent hides epoll, lest somebody block in it; here it is only asked once it has something to tell
+            self._watch = monkey.get_original("select", "epoll")()
+            gevent.spawn(self._notice_departures)
+        return self._watch
+
+    def _notice_departures(self) -> None:
+        while True:
+            gevent.socket.wait_read(self._watch.fileno())
+            for number, _ in self._watch.poll(0):
+                self._watch.unregister(number)
+                if call := self._by_socket.pop(number, None):
+                    self._break_into(call, ClientLeft())
+
+    def _break_into(self, call: OpenCall, fault: Fault) -> None:
+        gevent.get_hub().loop.run_callback(call.interrupt, fault)

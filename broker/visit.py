@@ -1,0 +1,86 @@
+"""One request from its first hook to its last byte: who, what, and what has to be undone at its end."""
+
+import contextlib
+import re
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import cast
+
+from flask import g, request
+
+from broker.open_calls import OpenCall
+from broker.services import services
+from broker.tokens import Caller
+from broker.usage import Reservation, Standing
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+UNMATCHED = "unmatched"  # the endpoint of a request that no route knows
+
+
+@dataclass
+class Visit:
+    """What is known of the present request. `end` runs exactly once, whatever becomes of it."""
+
+    request_id: str
+    method: str
+    endpoint: str
+    started: float = field(default_factory=time.monotonic)
+    caller: Caller | None = None
+    standing: Standing | None = None
+    reservation: Reservation | None = None
+    call: OpenCall | None = None
+    model: str | None = None
+    openai_id: str | None = None
+    usage: dict[str, object] = field(default_factory=dict)
+    outcome: str = "answered"
+    is_stream: bool = False
+    is_answered: bool = False
+    _cleanup: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    @property
+    def seconds(self) -> float:
+        """How long it has taken so far."""
+        return time.monotonic() - self.started
+
+    def at_end(self, undo: Callable[[], object]) -> None:
+        """Call `undo` when the request is over, last registered first."""
+        self._cleanup.callback(undo)
+
+    def end(self) -> None:
+        """The request is over. A second call does nothing."""
+        self._cleanup.pop_all().close()
+
+    def settle(self) -> None:
+        """OpenAI began to answer: the call counts."""
+        if self.reservation:
+            self.reservation.settle()
+
+    def give_back(self) -> None:
+        """Nothing was answered: the call costs nothing, unless it was settled."""
+        if self.reservation:
+            self.reservation.give_back()
+            self.standing = self.reservation.standing
+
+
+def begin() -> None:
+    """A request comes in. Its id is the caller's where that is well-formed, else a new one."""
+    given = request.headers.get("X-Request-Id", "")
+    request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
+    endpoint = request.url_rule.rule if request.url_rule else UNMATCHED
+    g.visit = Visit(request_id, request.method, endpoint)
+
+
+def current() -> Visit:
+    """The present request's visit."""
+    return cast("Visit", g.visit)
+
+
+def open_call() -> OpenCall:
+    """The present request's call to OpenAI, which ends when the client leaves."""
+    visit = current()
+    if visit.call is None:
+        visit.call = services().calls.begin(request.environ.get("gunicorn.socket"))
+        visit.at_end(visit.call.close)
+    return visit.call

@@ -1,0 +1,109 @@
+"""The only place where a fault becomes bytes: an error answer, or the last line of a stream already begun."""
+
+import functools
+import json
+import logging
+import math
+from collections.abc import Callable, Iterator
+
+from flask import Flask, Response
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
+
+from broker import visit
+from broker.faults import (
+    BodyTooLarge,
+    CallerFault,
+    ClientLeft,
+    DailyLimitReached,
+    EndpointUnknown,
+    Fault,
+    MethodWrong,
+    UpstreamFault,
+)
+from broker.services import Services, services
+
+log = logging.getLogger(__name__)
+
+JSON = "application/json"
+_NO_BUFFERING = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # the latter: nginx's ngx_http_proxy_module
+_OF_STATUS = {NotFound: EndpointUnknown, MethodNotAllowed: MethodWrong, RequestEntityTooLarge: BodyTooLarge}
+
+
+def register(app: Flask) -> None:
+    """Let every fault of `app` leave through here."""
+    app.register_error_handler(Fault, refusal)
+    app.register_error_handler(HTTPException, _http_refusal)
+    app.register_error_handler(Exception, _accident)
+
+
+def refusal(fault: Fault) -> Response:
+    """The error answer that `fault` stands for."""
+    _note(visit.current(), services(), fault)
+    body = {"error": fault.sentence, "message": None, "code": fault.code, **fault.details}
+    response = Response(json.dumps(body) + "\n", fault.status, mimetype=JSON)
+    if fault.status in (429, 503):
+        response.headers["Retry-After"] = str(math.ceil(fault.retry_after or 1))
+    if isinstance(fault, DailyLimitReached):
+        # OpenAI's SDKs obey it: asking again today is in vain, and waiting for tomorrow would hang the page
+        response.headers["x-should-retry"] = "false"
+    if fault.status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"  # RFC 6750, 3
+    return response
+
+
+def stream(lines: Iterator[bytes], last_line: Callable[[Fault], bytes], mimetype: str) -> Response:
+    """An answer sent as it arrives; a fault on the way becomes its last line."""
+    present = visit.current()
+    present.is_stream = True
+    present.outcome = ClientLeft.code  # unless it comes to its end
+    body = _until_fault(lines, last_line, functools.partial(_note, present, services()))
+    return Response(body, mimetype=mimetype, headers=_NO_BUFFERING)
+
+
+def _until_fault(
+    lines: Iterator[bytes], last_line: Callable[[Fault], bytes], note: Callable[[Fault | None], None]
+) -> Iterator[bytes]:
+    try:
+        yield from lines
+        note(None)
+    except ClientLeft:
+        return
+    except Fault as fault:
+        note(fault)
+        yield last_line(fault)
+    except Exception as error:
+        log.error("a stream failed in the broker", exc_info=error)
+        note(Fault())
+        yield last_line(Fault())
+
+
+def _note(present: visit.Visit, parts: Services, fault: Fault | None) -> None:
+    """How the request ended: in `fault`, or well."""
+    present.outcome = fault.code if fault else "answered"
+    if isinstance(fault, UpstreamFault):
+        parts.metrics.upstream_failed(fault.code)
+
+
+def _http_refusal(error: HTTPException) -> Response:
+    """Werkzeug's own refusals, in the contract's words."""
+    for kind, fault in _OF_STATUS.items():
+        if isinstance(error, kind):
+            response = refusal(fault())
+            break
+    else:
+        response = refusal(_other(error))
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
+    return response
+
+
+def _other(error: HTTPException) -> Fault:
+    fault = CallerFault("The request is not well-formed") if (error.code or 500) < 500 else Fault()
+    fault.status = error.code or 500
+    return fault
+
+
+def _accident(error: Exception) -> Response:
+    """A mistake of ours: the log gets its kind and place, the client only that it happened."""
+    log.error("a request failed in the broker", exc_info=error, extra={"request_id": visit.current().request_id})
+    return refusal(Fault())

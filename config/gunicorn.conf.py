@@ -1,0 +1,88 @@
+"""How the broker is served: `.venv/bin/gunicorn -c config/gunicorn.conf.py wsgi:app` from the project's root."""
+
+from gevent import monkey
+
+# before anything imports ssl: the app is loaded once, before the workers are forked, and the workers
+# would patch too late (every HTTPS call would then end in a RecursionError)
+monkey.patch_all()
+
+import os  # noqa: E402
+import shutil  # noqa: E402
+import sys  # noqa: E402
+import tempfile  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
+
+from dotenv import load_dotenv  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+# what the environment does not set, a file may: `.env`, or the one that ENV_FILE names
+load_dotenv(ROOT / os.environ.get("ENV_FILE", ".env"))
+
+if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+    # read when prometheus_client is imported; a new folder at each start, so that no old counts are in it
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="gpt-broker-metrics-")
+METRICS_FOLDER = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+shutil.rmtree(METRICS_FOLDER, ignore_errors=True)
+METRICS_FOLDER.mkdir(parents=True)
+
+from broker.settings import Settings, SettingsInvalid  # noqa: E402
+
+try:
+    settings = Settings.from_environ(os.environ)
+except SettingsInvalid as invalid:
+    sys.exit(str(invalid))
+
+bind = f"0.0.0.0:{settings.port}"
+worker_class = "broker.worker.Worker"
+# the embedded store lives in one process: two would each count for themselves
+workers = settings.web_concurrency if settings.redis_url else 1
+worker_connections = 10_000  # open streams per worker
+preload_app = True  # mistakes show once, before anything listens; workers share the memory
+keepalive = 75  # seconds; longer than nginx keeps its connections (60)
+timeout = 30  # seconds without a sign of life after which a worker is replaced; open streams do not count
+graceful_timeout = settings.graceful_timeout
+control_socket_disable = True
+accesslog = None  # the app's own line says more, and no query
+logconfig_dict = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"lines": {"()": "broker.json_lines.JsonLines"}},
+    "handlers": {"stdout": {"class": "logging.StreamHandler", "formatter": "lines", "stream": "ext://sys.stdout"}},
+    "root": {"level": "INFO", "handlers": ["stdout"]},
+    "loggers": {"gunicorn.error": {"level": "INFO", "handlers": ["stdout"], "propagate": False}},
+}
+
+
+def when_ready(_: Any) -> None:
+    """In the master, before the fork: it serves nothing, so its gauges, all 0, must not be seen."""
+    _forget_gauges(os.getpid())
+
+
+def post_worker_init(worker: Any) -> None:
+    """In the worker, after the fork: begin what runs in the background."""
+    worker.services().start()
+
+
+def worker_exit(_: Any, worker: Any) -> None:
+    """In the worker, at its end."""
+    if getattr(worker, "wsgi", None):
+        worker.services().close()
+
+
+def child_exit(_: Any, worker: Any) -> None:
+    """In the master: a dead worker has no streams in flight."""
+    _forget_gauges(worker.pid)
+
+
+def _forget_gauges(pid: int) -> None:
+    from prometheus_client import multiprocess  # noqa: PLC0415 - only once the folder is set
+
+    multiprocess.mark_process_dead(pid)
+
+
+def on_exit(_: Any) -> None:
+    """In the master, at its end."""
+    shutil.rmtree(METRICS_FOLDER, ignore_errors=True)
