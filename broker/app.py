@@ -22,9 +22,7 @@ from broker.upstream import Upstream
 from broker.usage import Usage
 
 
-def create_app(
-    settings: Settings, redis: Client | None = None, clock: Callable[[], float] = time.time
-) -> Flask:
+def create_app(settings: Settings, redis: Client | None = None, clock: Callable[[], float] = time.time) -> Flask:
     """A new app. `redis` replaces the client for `REDIS_URL`; `clock` gives Unix time in seconds.
 
     Connects to nothing, and starts nothing: `Services.start` does, in the worker.

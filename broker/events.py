@@ -26,7 +26,7 @@ class EventReader:
         if b"\r" in text:
             text = _with_plain_line_ends(text)
         *blocks, self._rest = text.split(b"\n\n")
-        if len(self._rest) > MAX_EVENT_BYTES:
+        if len(self._rest) > MAX_EVENT_BYTES + len(b"data: "):
             raise OpenAINonsense
         return [event for block in blocks if (event := _data_of(block))]
 

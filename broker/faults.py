@@ -184,6 +184,12 @@ class OpenAITimeout(UpstreamFault):
     sentence = "OpenAI did not answer in time; try again later"
 
 
+class OpenAIWaited(OpenAITimeout):
+    """OpenAI waited too long for our request (408): worth another try."""
+
+    retryable = True
+
+
 class StreamBroken(UpstreamFault):
     """The stream ended, or carried an error, before OpenAI said that it had finished."""
 

@@ -9,7 +9,8 @@ from werkzeug.exceptions import MethodNotAllowed
 from broker import visit
 from broker.faults import DailyLimitReached
 from broker.services import services
-from broker.usage import Reservation, Standing
+from broker.tokens import Caller
+from broker.usage import Standing
 
 DAY = 86_400  # seconds
 
@@ -20,7 +21,7 @@ def anyone() -> None:
 
 def signed_in() -> None:
     """A Supabase user. Raises as `SignIn.caller`."""
-    visit.current().caller = services().sign_in.caller(request.headers.get("Authorization"))
+    _sign_in()
 
 
 def counted() -> None:
@@ -30,10 +31,8 @@ def counted() -> None:
     """
     if request.method == "HEAD":  # Flask lets it follow GET; a call would be paid for and thrown away
         raise MethodNotAllowed(valid_methods=["GET", "OPTIONS"])
-    signed_in()
-    present = visit.current()
-    assert present.caller
-    outcome = services().usage.reserve(present.caller.id)
+    present, caller = visit.current(), _sign_in()
+    outcome = services().usage.reserve(caller.id)
     if isinstance(outcome, Standing):
         present.standing = outcome
         services().metrics.quota_refusals.inc()
@@ -52,6 +51,12 @@ def leave(response: Response) -> Response:
         reset = _seconds_left(present.standing)
         response.headers["RateLimit"] = f'"daily";r={present.standing.remaining};t={reset}'
     return response
+
+
+def _sign_in() -> Caller:
+    caller = services().sign_in.caller(request.headers.get("Authorization"))
+    visit.current().caller = caller
+    return caller
 
 
 def _over_the_limit(standing: Standing) -> DailyLimitReached:

@@ -97,7 +97,7 @@ def _member(content: Any, name: str) -> Any:
 def _messages(value: Any) -> list[dict[str, Any]]:
     if isinstance(value, str) and value:
         value = _spelled_out(value)
-    if value is None or value == "" or value == []:
+    if value in (None, "", []):
         raise MessagesMissing
     if not isinstance(value, list):
         raise MessagesInvalid

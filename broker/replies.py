@@ -22,7 +22,7 @@ from broker.faults import (
     OpenAIRateLimited,
     OpenAIRefusedBroker,
     OpenAIRefusedKey,
-    OpenAITimeout,
+    OpenAIWaited,
     RefusedByOpenAI,
     TemperatureRefused,
     UpstreamFault,
@@ -41,6 +41,13 @@ NO_QUOTA = frozenset(
 NOT_SUPPORTED = frozenset({"unsupported_value", "unsupported_parameter"})
 # what OpenAI's messages repeat of an account: keys (also masked ones), organisations, projects
 _ACCOUNT = re.compile(r"\b(?:sk|org|proj|sess)-?[-_*\w]{6,}")
+_OF_STATUS = {
+    401: OpenAIRefusedKey,
+    403: OpenAIRefusedBroker,
+    404: OpenAIRefusedBroker,
+    408: OpenAIWaited,
+    409: OpenAIBroken,
+}
 FIRST_WAIT, LONGEST_WAIT, JITTER = 0.5, 8.0, 0.25  # seconds, seconds, share
 
 
@@ -52,18 +59,17 @@ class Answer:
     usage: dict[str, Any]
 
 
-def read_reply(status: int, headers: Headers, body: bytes) -> dict[str, Any]:
+def read_reply(status: int, body: bytes) -> dict[str, Any]:
     """The JSON object of a reply of 200; any other raises the fault that it stands for.
 
-    `headers` are looked up in lower case. Raises `RefusedByOpenAI` where the caller's input is at
-    fault, and an `UpstreamFault` otherwise.
+    Raises `RefusedByOpenAI` where the caller's input is at fault, and an `UpstreamFault` otherwise.
     """
     content = _read_object(body)
     if status == 200:
         if content is None or content.get("error"):
             raise OpenAINonsense
         return content
-    raise _fault(status, headers, _error_of(content))
+    raise _fault(status, _error_of(content))
 
 
 def read_answer(content: dict[str, Any]) -> Answer:
@@ -80,7 +86,10 @@ def read_answer(content: dict[str, Any]) -> Answer:
 
 
 def retry_after(headers: Headers, now: float) -> float | None:
-    """Seconds that OpenAI asks to wait (`retry-after-ms`, else `retry-after`: seconds or a date), None if it does not."""
+    """Seconds that OpenAI asks to wait (`retry-after-ms`, else `retry-after`: seconds or a date), None if none.
+
+    `headers` are looked up in lower case.
+    """
     if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
         return milliseconds / 1000
     text = headers.get("retry-after")
@@ -102,25 +111,14 @@ def without_account(text: str) -> str:
     return _ACCOUNT.sub("…", text)
 
 
-def _fault(status: int, headers: Headers, error: dict[str, str]) -> Fault:
+def _fault(status: int, error: dict[str, str]) -> Fault:
     if status in (400, 413, 422):
         return _refusal(error)
     if status == 429:
-        return _limit(headers, error)
-    if status == 408:
-        return _retryable(OpenAITimeout())
-    if status == 409 or status >= 500:
+        return _limit(error)
+    if status >= 500:
         return OpenAIBroken()
-    if status == 401:
-        return OpenAIRefusedKey()
-    if status in (403, 404):
-        return OpenAIRefusedBroker()
-    return UpstreamFault()
-
-
-def _retryable(fault: UpstreamFault) -> UpstreamFault:
-    fault.retryable = True
-    return fault
+    return _OF_STATUS.get(status, UpstreamFault)()
 
 
 def _refusal(error: dict[str, str]) -> RefusedByOpenAI:
@@ -131,7 +129,7 @@ def _refusal(error: dict[str, str]) -> RefusedByOpenAI:
     return RefusedByOpenAI(sentence, details=details)
 
 
-def _limit(headers: Headers, error: dict[str, str]) -> Fault:
+def _limit(error: dict[str, str]) -> Fault:
     if error["code"] in NO_QUOTA or error["type"] in NO_QUOTA:
         return OpenAIOutOfQuota()
     if error["message"].startswith("Request too large"):  # larger than a whole minute's limit: never fits

@@ -117,7 +117,7 @@ class Settings:
     supabase_url: str = _setting("SUPABASE_URL", _url)
     supabase_service_key: Secret = _setting("SUPABASE_SERVICE_KEY", Secret)
     redis_url: Secret | None = _setting("REDIS_URL", _redis_url, None)
-    redis_required: bool = _setting("REDIS_REQUIRED", _flag, False)
+    redis_required: bool = _setting("REDIS_REQUIRED", _flag, default=False)
     daily_limit: int = _setting("DAILY_LIMIT", _whole(0), 50)
     id_white_list: frozenset[str] = _setting("ID_WHITE_LIST", _id_list, frozenset())
     supabase_jwt_secret: Secret | None = _setting("SUPABASE_JWT_SECRET", Secret, None)

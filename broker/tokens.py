@@ -40,6 +40,7 @@ class Key:
     material: Any
 
     def verifies(self, signed: bytes, signature: bytes) -> bool:
+        """Whether this key made `signature` for `signed`."""
         return bool(self.algorithm.verify(signed, self.material, signature))
 
 

@@ -56,7 +56,7 @@ class Upstream:
         """
         response = self._with_retries(body, call)
         with call:
-            content = replies.read_reply(response.status_code, _lower(response), _whole(response))
+            content = replies.read_reply(response.status_code, _whole(response))
         return replies.read_answer(content), _request_id(response)
 
     def open_stream(self, body: Body, call: OpenCall) -> "Stream":
@@ -98,11 +98,7 @@ class Upstream:
 
     def _worth_another(self, fault: UpstreamFault, attempt: int, wait: float) -> bool:
         limits = self._settings
-        return (
-            fault.retryable
-            and attempt <= limits.openai_max_retries
-            and wait <= limits.openai_max_retry_after
-        )
+        return fault.retryable and attempt <= limits.openai_max_retries and wait <= limits.openai_max_retry_after
 
     def _attempt(self, body: Body, call: OpenCall) -> requests.Response:
         """One request, and its response if that has status 200."""
@@ -125,12 +121,11 @@ class Upstream:
             raise OpenAIUnreachable from None
 
     def _read(self, response: requests.Response) -> dict[str, Any]:
-        headers = _lower(response)
         try:
-            return replies.read_reply(response.status_code, headers, _whole(response))
+            return replies.read_reply(response.status_code, _whole(response))
         except Fault as fault:
             if isinstance(fault, UpstreamFault):
-                fault.retry_after = replies.retry_after(headers, time.time())
+                fault.retry_after = replies.retry_after(_lower(response), time.time())
             log.info(
                 "OpenAI answered with an error",
                 extra={"status": response.status_code, "code": fault.code, "openai_id": _request_id(response)},

@@ -38,15 +38,9 @@ def stream() -> Response:
 
 def _texts(upstream: Stream, present: visit.Visit) -> Iterator[str]:
     """The text that each read brings, to the end of the body. Raises as `Stream.reads`, and `StreamBroken`."""
-    reader, transcript = EventReader(), Transcript()
+    transcript = Transcript()
     try:
-        for data in upstream.reads():
-            if text := transcript.read(reader.feed(data)):
-                yield text
-            if transcript.done:  # read on all the same: the connection is reused only at the body's end
-                upstream.expect_end()
-        if text := transcript.read(reader.finish()):
-            yield text
+        yield from filter(None, _read(upstream, transcript))
     except Interrupted as interrupted:
         if interrupted.text:
             yield interrupted.text
@@ -57,6 +51,15 @@ def _texts(upstream: Stream, present: visit.Visit) -> Iterator[str]:
     finally:
         present.usage = transcript.usage
     transcript.check_complete()
+
+
+def _read(upstream: Stream, transcript: Transcript) -> Iterator[str]:
+    reader = EventReader()
+    for data in upstream.reads():
+        yield transcript.read(reader.feed(data))
+        if transcript.done:  # read on all the same: the connection is reused only at the body's end
+            upstream.expect_end()
+    yield transcript.read(reader.finish())
 
 
 def _lines(first: str, texts: Iterator[str]) -> Iterator[bytes]:

@@ -1,0 +1,53 @@
+# GPT Broker. `make` alone tells what there is.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo run test test-quick lint format lock clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/runtime ## make .venv with all that the broker runs on
+
+demo: setup ## the broker with stand-ins for OpenAI and Supabase: watch a question being answered (ONCE=1: and end)
+	@$(BIN)/python -m deploy.local.demo
+
+run: setup ## run a tenant from its env file: make run TENANT=sksndev
+	@[ -n "$(TENANT)" ] || { echo "name a tenant: make run TENANT=sksndev" >&2; exit 2; }
+	@[ -f .env.$(TENANT) ] || { echo "there is no .env.$(TENANT): copy config/example.env there and fill it in" >&2; exit 2; }
+	@ENV_FILE=.env.$(TENANT) exec $(BIN)/gunicorn -c config/gunicorn.conf.py wsgi:app
+
+test: .venv/development ## all tests, with a real Redis and a real gunicorn; installs what they need
+	@tests/install-parts
+	@$(BIN)/python -m pytest
+
+test-quick: .venv/development ## the tests that need no other program
+	@$(BIN)/python -m pytest -m "not integration"
+
+lint: .venv/development ## style, types, layers
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+format: .venv/development ## put the code into shape
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+lock: .venv/development ## resolve config/*.in into requirements.txt and config/development.txt (UPGRADE=--upgrade: anew)
+	@$(COMPILE) $(UPGRADE) --output-file requirements.txt config/runtime.in
+	@$(COMPILE) $(UPGRADE) --output-file config/development.txt --constraint requirements.txt config/development.in
+
+clean: ## take away what make has made
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/runtime: requirements.txt deploy/local/make-venv
+	@PYTHON=$(PYTHON) deploy/local/make-venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@touch $@
+
+.venv/development: .venv/runtime config/development.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r config/development.txt
+	@touch $@

@@ -1,0 +1,122 @@
+"""What the stand-in for OpenAI can do instead of answering well, by name."""
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from deploy.local.http_server import Exchange
+from deploy.local.replies import Recorded
+from deploy.local.shapes import error
+
+Options = dict[str, Any]
+Behaviour = Callable[[Exchange, list[bytes], Options], Awaitable[None]]
+STREAM = {"content-type": "text/event-stream; charset=utf-8", "x-request-id": "req_" + "5" * 32}
+
+
+async def silent(exchange: Exchange, _: list[bytes], __: Options) -> None:
+    """Accept, and never answer."""
+    await exchange.left.wait()
+
+
+async def silent_after_headers(exchange: Exchange, _: list[bytes], __: Options) -> None:
+    """A status of 200, and then nothing."""
+    exchange.start(200, STREAM)
+    await exchange.left.wait()
+
+
+async def silent_mid_stream(exchange: Exchange, events: list[bytes], options: Options) -> None:
+    """Some events, and then nothing."""
+    await _some(exchange, events, options)
+    await exchange.left.wait()
+
+
+async def cut_before_headers(exchange: Exchange, _: list[bytes], options: Options) -> None:
+    """End the connection instead of answering."""
+    exchange.cut(reset=bool(options.get("reset")))
+
+
+async def cut_mid_stream(exchange: Exchange, events: list[bytes], options: Options) -> None:
+    """Some events, and then the end of the connection."""
+    await _some(exchange, events, options)
+    await exchange.pause(0.05)
+    exchange.cut(reset=bool(options.get("reset")))
+
+
+async def garbage_json(exchange: Exchange, _: list[bytes], __: Options) -> None:
+    """A status of 200 with what is no JSON."""
+    exchange.reply(200, b'{"choices": [{"mess', {"x-request-id": STREAM["x-request-id"]})
+
+
+async def garbage_event(exchange: Exchange, events: list[bytes], options: Options) -> None:
+    """A stream with an event that is no JSON in its midst."""
+    await _some(exchange, events, options)
+    exchange.chunk(b"data: {not json\n\n")
+    exchange.finish()
+
+
+async def clumps(exchange: Exchange, events: list[bytes], options: Options) -> None:
+    """One to ten events in each write."""
+    chance = random.Random(options.get("seed", 1))
+    exchange.start(200, STREAM)
+    while events:
+        size = chance.randint(1, 10)
+        exchange.chunk(b"".join(events[:size]))
+        events = events[size:]
+        await exchange.pause(0.002)
+    exchange.finish()
+
+
+async def split(exchange: Exchange, events: list[bytes], options: Options) -> None:
+    """Bytes cut anywhere, also inside a character."""
+    chance = random.Random(options.get("seed", 1))
+    body = b"".join(events)
+    exchange.start(200, STREAM)
+    while body:
+        size = chance.randint(1, 9)
+        exchange.chunk(body[:size])
+        body = body[size:]
+        await exchange.pause(0.0005)
+    exchange.finish()
+
+
+async def no_done(exchange: Exchange, events: list[bytes], _: Options) -> None:
+    """A stream that ends without `[DONE]`."""
+    exchange.start(200, STREAM)
+    exchange.chunk(b"".join(event for event in events if b"[DONE]" not in event))
+    exchange.finish()
+
+
+async def rate_limited(exchange: Exchange, _: list[bytes], options: Options) -> None:
+    """429, with `retry-after` and `retry-after-ms` as the options say."""
+    wait = {name: str(value) for name, value in options.items() if name.startswith("retry-after")}
+    message = "Rate limit reached for gpt-4o-mini in organization org-PLANTEDPLANTEDPLANTED12."
+    exchange.reply(429, error(message, "requests", code="rate_limit_exceeded"), wait)
+
+
+BEHAVIOURS: dict[str, Behaviour] = {
+    behaviour.__name__: behaviour
+    for behaviour in (
+        silent, silent_after_headers, silent_mid_stream, cut_before_headers, cut_mid_stream, garbage_json,
+        garbage_event, clumps, split, no_done, rate_limited,
+    )
+}  # fmt: skip
+
+
+async def replay(exchange: Exchange, reply: Recorded, delay: float) -> None:
+    """A recorded reply, as it is; a stream event by event, `delay` seconds apart."""
+    if not reply.is_stream:
+        exchange.reply(reply.status, reply.body, reply.headers)
+        return
+    exchange.start(reply.status, reply.headers)
+    for block in reply.body.split(b"\n\n"):
+        if block:
+            exchange.chunk(block + b"\n\n")
+            await exchange.pause(delay)
+    exchange.finish()
+
+
+async def _some(exchange: Exchange, events: list[bytes], options: Options) -> None:
+    exchange.start(200, STREAM)
+    for event in events[: options.get("events", 3)]:
+        exchange.chunk(event)
+        await exchange.pause(options.get("delay", 0.0))

@@ -1,0 +1,75 @@
+"""The shapes of what OpenAI sends: https://platform.openai.com/docs/api-reference/chat."""
+
+import json
+import time
+from typing import Any
+
+SHUTDOWN = "2027-01-14"
+MODELS = {"gpt-4o": SHUTDOWN, "gpt-4o-mini": SHUTDOWN, "gpt-6-luna": None, "o-strict": None}
+
+
+def error(message: str, kind: str, *, param: str | None = None, code: str | None = None) -> dict[str, object]:
+    """An error object: https://platform.openai.com/docs/guides/error-codes."""
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def bad_key(authorization: str) -> dict[str, object]:
+    """What OpenAI says to a wrong key, of which it repeats the ends, or a short one whole."""
+    given = authorization.removeprefix("Bearer ")
+    shown = given if len(given) <= 12 else f"{given[:8]}********{given[-4:]}"
+    return error(f"Incorrect API key provided: {shown}.", "invalid_request_error", code="invalid_api_key")
+
+
+def refusal(body: dict[str, Any]) -> tuple[int, object] | None:
+    """The refusal of a request that no such model would take; None where it is fine."""
+    model, kind = body.get("model"), "invalid_request_error"
+    if model not in MODELS:
+        message = f"The model `{model}` does not exist or you do not have access to it."
+        return 404, error(message, kind, code="model_not_found")
+    thinks = model == "gpt-6-luna" and body.get("reasoning_effort") != "none"
+    if "temperature" in body and (thinks or model == "o-strict"):
+        code = "unsupported_value" if thinks else "unsupported_parameter"
+        return 400, error("'temperature' is not supported with this model.", kind, param="temperature", code=code)
+    if "max_tokens" in body and model == "gpt-6-luna":
+        message = "'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+        return 400, error(message, kind, param="max_tokens", code="unsupported_parameter")
+    return None
+
+
+def model(name: str) -> dict[str, object]:
+    """One entry of the list of models."""
+    known = {"id": name, "object": "model", "created": 1715367049, "owned_by": "system"}
+    return known | ({"shutdown_date": MODELS[name]} if MODELS[name] else {})
+
+
+def _usage(words: int) -> dict[str, object]:
+    return {"prompt_tokens": 12, "completion_tokens": words, "total_tokens": 12 + words,
+            "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+            "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0}}  # fmt: skip
+
+
+def completion(model: str, text: str) -> dict[str, object]:
+    """An answer in one piece."""
+    message: dict[str, object] = {"role": "assistant", "content": text, "refusal": None, "annotations": []}
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+    return {"id": "chatcmpl-stand-in", "object": "chat.completion", "created": int(time.time()), "model": model,
+            "choices": [choice], "usage": _usage(len(text.split())), "service_tier": "default"}  # fmt: skip
+
+
+def stream(model: str, words: list[str], *, with_usage: bool) -> list[bytes]:
+    """An answer as server-sent events, one a word; without the final `[DONE]`."""
+    base: dict[str, object] = {"id": "chatcmpl-stand-in", "object": "chat.completion.chunk", "model": model}
+    base |= {"created": int(time.time()), "service_tier": "default"}
+    no_usage: dict[str, object] = {"usage": None} if with_usage else {}
+
+    def event(choices: list[object], **more: object) -> bytes:
+        chunk = {**base, "choices": choices, **no_usage, **more, "obfuscation": "x7Kq"}
+        return b"data: " + json.dumps(chunk, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+
+    def choice(delta: dict[str, object], reason: str | None = None) -> list[object]:
+        return [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}]
+
+    events = [event(choice({"role": "assistant", "content": "", "refusal": None}))]
+    events += [event(choice({"content": word})) for word in words]
+    events.append(event(choice({}, "stop")))
+    return events + ([event([], usage=_usage(len(words)))] if with_usage else [])
