@@ -44,6 +44,7 @@ clean: ## take away what make has made
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/runtime: requirements.txt deploy/local/make-venv
+	@echo "making .venv (once; less than a minute)"
 	@PYTHON=$(PYTHON) deploy/local/make-venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
 	@touch $@

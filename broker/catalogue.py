@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from broker.faults import Fault, OpenAIRefusedKey
+from broker.faults import Fault
+from broker.openai_faults import OpenAIRefusedKey
 
 log = logging.getLogger(__name__)
 

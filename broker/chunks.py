@@ -1,15 +1,7 @@
-"""Reading OpenAI's body as the network brings it: all that one receive brought, at once.
-
-http.client hands out one HTTP chunk (RFC 9112, 7.1) at a time though many more may lie in its
-buffer, and OpenAI sends a chunk for every token: so the chunks are taken apart here.
-"""
+"""Chunked bodies (RFC 9112, 7.1), taken apart as they come. Pure."""
 
 import http.client
-from typing import Any
 
-from urllib3.connection import HTTPConnection, HTTPSConnection
-
-READ_SIZE = 65_536  # bytes asked of one receive
 MAX_LINE = 8_192  # bytes of a chunk's size line, or of a trailer, that are put up with
 
 
@@ -68,36 +60,3 @@ def _size(line: bytes) -> int:
     if not digits or len(digits) > 16 or not all(c in b"0123456789abcdefABCDEF" for c in digits):
         raise http.client.HTTPException("a chunk's size is no hexadecimal number")
     return int(digits, 16)
-
-
-class Response(http.client.HTTPResponse):
-    """An HTTP response whose `read1` gives all payload that one receive brought."""
-
-    _reader: ChunkReader | None = None
-
-    def read1(self, n: int = -1) -> bytes:
-        """Bytes as they come, b"" at the end. Raises `http.client.IncompleteRead` where the peer cut it short."""
-        if self.fp is None or not self.chunked:
-            return super().read1(n if n >= 0 else READ_SIZE)
-        self._reader = self._reader or ChunkReader()
-        payload = b""
-        while not payload and not self._reader.complete:
-            data = self.fp.read1(READ_SIZE)
-            if not data:
-                raise http.client.IncompleteRead(b"")
-            payload = self._reader.feed(data)
-        if self._reader.complete:
-            self._close_conn()  # type: ignore[attr-defined]  # gives the connection back to its pool
-        return payload
-
-
-class PlainConnection(HTTPConnection):
-    """urllib3's connection, reading with the `Response` above."""
-
-    response_class: Any = Response
-
-
-class TLSConnection(HTTPSConnection):
-    """The same over TLS."""
-
-    response_class: Any = Response

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from broker.faults import OpenAINonsense, StreamBroken
+from broker.openai_faults import OpenAINonsense, StreamBroken
 
 MAX_EVENT_BYTES = 4 * 1024 * 1024  # an event that goes on for longer is no event of a chat
 

@@ -1,7 +1,7 @@
 """Everything that can go wrong with a call, by whose fault it is.
 
 A fault carries what a client may know of it: the HTTP status, a stable machine word, a sentence
-for a person. `wire` is the only place that turns one into bytes.
+for a person. `wire` is the only place that turns one into bytes. OpenAI's are in `openai_faults`.
 """
 
 from collections.abc import Mapping
@@ -114,87 +114,6 @@ class DailyLimitReached(CallerFault):
     status = 429
     code = "daily_limit_exceeded"
     sentence = "GPT Rate limit exceeded."
-
-
-class RefusedByOpenAI(CallerFault):
-    """OpenAI found the caller's input wrong; the sentence is OpenAI's own, without secrets."""
-
-    code = "refused_by_openai"
-    sentence = "OpenAI refused the request as invalid"
-
-
-class TemperatureRefused(RefusedByOpenAI):
-    """The model takes no `temperature`: to be asked again without it."""
-
-    code = "temperature_not_supported"
-
-
-class UpstreamFault(Fault):
-    """OpenAI is at fault, or the operator's account there. `retryable` says whether to try again at once."""
-
-    status = 502
-    code = "openai_failed"
-    sentence = "OpenAI could not answer; try again later"
-    retryable = False
-
-
-class OpenAIUnreachable(UpstreamFault):
-    code = "openai_unreachable"
-    sentence = "OpenAI cannot be reached; try again later"
-    retryable = True
-
-
-class OpenAIBroken(UpstreamFault):
-    """A status of 408, 409 or 5xx: by OpenAI's own SDKs' rule, worth another try."""
-
-    retryable = True
-
-
-class OpenAINonsense(UpstreamFault):
-    code = "openai_answer_invalid"
-    sentence = "OpenAI's answer could not be understood; try again later"
-
-
-class OpenAIRefusedBroker(UpstreamFault):
-    """OpenAI refused the broker, not the caller: its key, its country, its model, its unpaid bill."""
-
-    code = "openai_refused"
-    sentence = "OpenAI does not serve this broker at present; its operator has to act"
-
-
-class OpenAIRefusedKey(OpenAIRefusedBroker):
-    """The operator's key is wrong, revoked, or not of a member of the organisation."""
-
-
-class OpenAIOutOfQuota(OpenAIRefusedBroker):
-    code = "openai_quota_exhausted"
-    sentence = "This broker's OpenAI account has no quota left; its operator has to act"
-
-
-class OpenAIRateLimited(UpstreamFault):
-    status = 503
-    code = "openai_rate_limited"
-    sentence = "OpenAI is receiving too many requests from this broker; try again later"
-    retryable = True
-
-
-class OpenAITimeout(UpstreamFault):
-    status = 504
-    code = "openai_timeout"
-    sentence = "OpenAI did not answer in time; try again later"
-
-
-class OpenAIWaited(OpenAITimeout):
-    """OpenAI waited too long for our request (408): worth another try."""
-
-    retryable = True
-
-
-class StreamBroken(UpstreamFault):
-    """The stream ended, or carried an error, before OpenAI said that it had finished."""
-
-    code = "openai_stream_broken"
-    sentence = "OpenAI broke off its answer; try again later"
 
 
 class OurFault(Fault):

@@ -15,7 +15,8 @@ from typing import Any, Self
 import gevent
 from gevent import monkey
 
-from broker.faults import ClientLeft, Fault, OpenAITimeout, WorkerStopping
+from broker.faults import ClientLeft, Fault, WorkerStopping
+from broker.openai_faults import OpenAITimeout
 
 # A client that has shut down its sending side counts as gone, as it does for nginx.
 _HUNG_UP = getattr(select, "EPOLLRDHUP", 0x2000) | 0x10 | 0x8  # RDHUP, HUP, ERR

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from broker.faults import (
-    Fault,
+from broker.faults import Fault
+from broker.openai_faults import (
     OpenAIBroken,
     OpenAINonsense,
     OpenAIOutOfQuota,

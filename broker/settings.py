@@ -171,7 +171,7 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
     if values.get("redis_required") and not values.get("redis_url"):
         problems.append("REDIS_URL is required in a container: the embedded store forgets its counts at a restart")
     key, secret = values.get("supabase_service_key", ""), values.get("supabase_jwt_secret")
-    if key.startswith("sb_publishable_") or _claims(key).get("role", "service_role") != "service_role":
+    if key.startswith("sb_publishable_") or _part(key, 1).get("role", "service_role") != "service_role":
         problems.append("SUPABASE_SERVICE_KEY is a public key: the service_role or sb_secret_… key is needed")
     if secret and _is_hs256(key) and not _signed(key, secret):
         problems.append("SUPABASE_JWT_SECRET did not sign SUPABASE_SERVICE_KEY: they are of different projects")
@@ -186,10 +186,6 @@ def _part(token: str, index: int) -> dict[str, Any]:
     except (ValueError, IndexError):
         return {}
     return part if isinstance(part, dict) else {}
-
-
-def _claims(token: str) -> dict[str, Any]:
-    return _part(token, 1)
 
 
 def _is_hs256(token: str) -> bool:

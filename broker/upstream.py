@@ -12,21 +12,13 @@ from http.client import HTTPException
 from typing import Any
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
-from broker import chunks, replies
-from broker.faults import (
-    BodyNotJson,
-    Fault,
-    OpenAITimeout,
-    OpenAIUnreachable,
-    StreamBroken,
-    TemperatureRefused,
-    UpstreamFault,
-)
+from broker import replies
+from broker.connections import READ_SIZE, Adapter
+from broker.faults import BodyNotJson, Fault
 from broker.open_calls import OpenCall
+from broker.openai_faults import OpenAITimeout, OpenAIUnreachable, StreamBroken, TemperatureRefused, UpstreamFault
 from broker.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -44,7 +36,7 @@ class Upstream:
         """`retried` is told the code of each fault after which OpenAI is asked again."""
         self._settings = settings
         self._retried = retried
-        self._adapter = _Adapter(pool_connections=1, pool_maxsize=POOL_SIZE)
+        self._adapter = Adapter(pool_connections=1, pool_maxsize=POOL_SIZE)
         self._completions = self._template("POST", "/chat/completions")
         self._models = self._template("GET", "/models")
         self._without_temperature: set[str] = set()
@@ -180,25 +172,9 @@ class Stream:
         self._response.close()
 
 
-class _Adapter(HTTPAdapter):
-    """The pool whose connections read all that a receive brought."""
-
-    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        super().init_poolmanager(*arguments, **options)
-        self.poolmanager.pool_classes_by_scheme = {"http": _PlainPool, "https": _TLSPool}
-
-
-class _PlainPool(HTTPConnectionPool):
-    ConnectionCls = chunks.PlainConnection
-
-
-class _TLSPool(HTTPSConnectionPool):
-    ConnectionCls = chunks.TLSConnection
-
-
 def _read1(raw: Any) -> bytes:
     try:
-        data: bytes = raw.read1(chunks.READ_SIZE)
+        data: bytes = raw.read1(READ_SIZE)
     except ReadTimeoutError:
         raise OpenAITimeout from None
     except (HTTPError, HTTPException, OSError):

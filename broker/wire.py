@@ -10,16 +10,8 @@ from flask import Flask, Response
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from broker import visit
-from broker.faults import (
-    BodyTooLarge,
-    CallerFault,
-    ClientLeft,
-    DailyLimitReached,
-    EndpointUnknown,
-    Fault,
-    MethodWrong,
-    UpstreamFault,
-)
+from broker.faults import BodyTooLarge, CallerFault, ClientLeft, DailyLimitReached, EndpointUnknown, Fault, MethodWrong
+from broker.openai_faults import UpstreamFault
 from broker.services import Services, services
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.events import MAX_EVENT_BYTES, EventReader, Interrupted, Transcript
-from broker.faults import OpenAINonsense, StreamBroken
+from broker.openai_faults import OpenAINonsense, StreamBroken
 from tests.recorded import RecordedReply, streams
 
 STREAMS = streams()

@@ -5,25 +5,25 @@ import time
 
 import pytest
 
-from broker import faults, replies
+from broker import faults, openai_faults, replies
 from tests.recorded import RecordedReply, errors, whole_answers
 
 KINDS = {
-    "400_temperature_unsupported": faults.TemperatureRefused,
-    "400_temperature_parameter": faults.TemperatureRefused,
-    "400": faults.RefusedByOpenAI,
-    "401": faults.OpenAIRefusedKey,
-    "403": faults.OpenAIRefusedBroker,
-    "404": faults.OpenAIRefusedBroker,
-    "408": faults.OpenAIWaited,
-    "409": faults.OpenAIBroken,
-    "422": faults.RefusedByOpenAI,
-    "429_insufficient_quota": faults.OpenAIOutOfQuota,
-    "429_request_too_large": faults.RefusedByOpenAI,
-    "429_tokens_too_large": faults.RefusedByOpenAI,
-    "429": faults.OpenAIRateLimited,
-    "500": faults.OpenAIBroken,
-    "503": faults.OpenAIBroken,
+    "400_temperature_unsupported": openai_faults.TemperatureRefused,
+    "400_temperature_parameter": openai_faults.TemperatureRefused,
+    "400": openai_faults.RefusedByOpenAI,
+    "401": openai_faults.OpenAIRefusedKey,
+    "403": openai_faults.OpenAIRefusedBroker,
+    "404": openai_faults.OpenAIRefusedBroker,
+    "408": openai_faults.OpenAIWaited,
+    "409": openai_faults.OpenAIBroken,
+    "422": openai_faults.RefusedByOpenAI,
+    "429_insufficient_quota": openai_faults.OpenAIOutOfQuota,
+    "429_request_too_large": openai_faults.RefusedByOpenAI,
+    "429_tokens_too_large": openai_faults.RefusedByOpenAI,
+    "429": openai_faults.OpenAIRateLimited,
+    "500": openai_faults.OpenAIBroken,
+    "503": openai_faults.OpenAIBroken,
 }
 
 
@@ -75,7 +75,7 @@ def test_every_recorded_answer_is_read(reply: RecordedReply) -> None:
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"null", b'{"error": {"message": "x"}}', b"\xff"])
 def test_a_200_that_is_no_answer_is_nonsense(body: bytes) -> None:
     """502, and nothing of it is shown."""
-    with pytest.raises(faults.OpenAINonsense):
+    with pytest.raises(openai_faults.OpenAINonsense):
         replies.read_reply(200, body)
 
 
@@ -86,14 +86,14 @@ def test_a_200_that_is_no_answer_is_nonsense(body: bytes) -> None:
 )  # fmt: skip
 def test_an_answer_without_a_message_is_nonsense(content: dict[str, object]) -> None:
     """Whatever is missing, it is a fault of OpenAI's and no accident of ours."""
-    with pytest.raises(faults.OpenAINonsense):
+    with pytest.raises(openai_faults.OpenAINonsense):
         replies.read_answer(content)
 
 
 @pytest.mark.parametrize("status", [418, 301, 204, 402])
 def test_an_unknown_status_is_openais_fault(status: int) -> None:
     """And is not tried again."""
-    with pytest.raises(faults.UpstreamFault) as raised:
+    with pytest.raises(openai_faults.UpstreamFault) as raised:
         replies.read_reply(status, b"")
     assert not raised.value.retryable
 

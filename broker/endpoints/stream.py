@@ -7,7 +7,8 @@ from flask import Blueprint, Response, request
 
 from broker import gate, prompts, visit, wire
 from broker.events import EventReader, Interrupted, Transcript
-from broker.faults import Fault, OpenAITimeout, StreamBroken
+from broker.faults import Fault
+from broker.openai_faults import OpenAITimeout, StreamBroken
 from broker.services import services
 from broker.upstream import Stream
 
