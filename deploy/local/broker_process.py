@@ -61,8 +61,10 @@ class BrokerProcess:
 
     def log(self) -> str:
         """All that it has written so far."""
-        self._log.seek(0)
-        return self._log.read()
+        if not self._log.closed:
+            self._log.seek(0)
+            self._said = self._log.read()
+        return self._said
 
     def journal(self, event: str = "request") -> list[dict[str, Any]]:
         """The log's lines of this event."""
@@ -83,3 +85,6 @@ class BrokerProcess:
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
             return self.process.wait()
+        finally:
+            self.log()
+            self._log.close()

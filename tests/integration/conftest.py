@@ -1,0 +1,164 @@
+"""Real programs: gunicorn with the project's configuration, redis-server, and the stand-ins."""
+
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import requests
+
+from deploy.local.broker_process import BrokerProcess
+from deploy.local.openai_api import OpenAIStandIn
+from deploy.local.supabase_auth import SupabaseStandIn
+from tests.integration.redis_process import RedisProcess
+from tests.recorded import RECORDED
+
+StartBroker = Callable[..., BrokerProcess]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests in this folder start real programs."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.integration)
+
+
+@dataclass
+class User:
+    """A signed-in user, who talks to one broker."""
+
+    id: str
+    url: str
+    token: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What every call carries."""
+        return {"Authorization": f"Bearer {self.token}"}
+
+    def get(self, path: str, **options: object) -> requests.Response:
+        """GET, signed in."""
+        return self.call("GET", path, **options)
+
+    def post(self, path: str, body: object = None, **options: object) -> requests.Response:
+        """POST JSON, signed in."""
+        return self.call("POST", path, json=body, **options)
+
+    def call(self, method: str, path: str, **options: object) -> requests.Response:
+        """Any call, signed in."""
+        headers = self.headers | dict(options.pop("headers", {}))  # type: ignore[call-overload]
+        return requests.request(method, self.url + path, headers=headers, timeout=30, **options)  # type: ignore[arg-type]
+
+    def stream(self, text: str = "hello", model: str = "gpt-4o") -> requests.Response:
+        """`/stream`, of which nothing is read yet."""
+        return self.post("/stream", {"messages": text, "model": model}, stream=True)
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisProcess]:
+    """One Redis for all tests that leave it in peace."""
+    assert shutil.which("redis-server"), "redis-server is missing: `make test` installs it"
+    server = RedisProcess(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[RedisProcess]:
+    """A Redis that a test may ill-treat."""
+    server = RedisProcess(tmp_path)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def openai_for_all() -> Iterator[OpenAIStandIn]:
+    """One stand-in for OpenAI."""
+    stand_in = OpenAIStandIn(folders=(RECORDED,) if RECORDED.exists() else ())
+    stand_in.start_in_thread()
+    yield stand_in
+    stand_in.stop()
+
+
+@pytest.fixture
+def openai(openai_for_all: OpenAIStandIn) -> Iterator[OpenAIStandIn]:
+    """The stand-in for OpenAI, well again after each test."""
+    openai_for_all.reset()
+    yield openai_for_all
+    openai_for_all.reset()
+    openai_for_all.first_token_delay = openai_for_all.token_delay = 0.0
+
+
+@pytest.fixture(scope="session")
+def supabase() -> Iterator[SupabaseStandIn]:
+    """A project that signs with ES256."""
+    stand_in = SupabaseStandIn(alg="ES256")
+    stand_in.start_in_thread()
+    yield stand_in
+    stand_in.stop()
+
+
+def settings_for(openai: OpenAIStandIn, supabase: SupabaseStandIn, redis_url: str) -> dict[str, str]:
+    """The contract's first six settings, and where OpenAI is."""
+    return {
+        "OPENAI_API_KEY": openai.key,
+        "OPENAI_BASE_URL": openai.url + "/v1",
+        "SUPABASE_URL": supabase.url,
+        "SUPABASE_SERVICE_KEY": supabase.service_key,
+        "REDIS_URL": redis_url,
+        "DAILY_LIMIT": "50",
+        "ID_WHITE_LIST": "[]",
+    }
+
+
+@pytest.fixture
+def start_broker(openai: OpenAIStandIn, supabase: SupabaseStandIn, redis_server: RedisProcess) -> Iterator[StartBroker]:
+    """Starts brokers with settings of a test's own; stops them all at its end."""
+    started: list[BrokerProcess] = []
+
+    def start(ready: str = "/health", **environ: str) -> BrokerProcess:
+        broker = BrokerProcess(settings_for(openai, supabase, redis_server.url) | environ)
+        started.append(broker)
+        broker.wait_until(ready)
+        return broker
+
+    yield start
+    for broker in started:
+        broker.stop()
+
+
+@pytest.fixture(scope="session")
+def broker_for_all(
+    openai_for_all: OpenAIStandIn, supabase: SupabaseStandIn, redis_server: RedisProcess
+) -> Iterator[BrokerProcess]:
+    """One broker with two workers for all tests that leave it in peace."""
+    environ = settings_for(openai_for_all, supabase, redis_server.url) | {"WEB_CONCURRENCY": "2"}
+    broker = BrokerProcess(environ)
+    broker.wait_until("/ready")
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def broker(broker_for_all: BrokerProcess, openai: OpenAIStandIn) -> BrokerProcess:
+    """The shared broker, with OpenAI in a good mood."""
+    return broker_for_all
+
+
+@pytest.fixture
+def new_user(supabase: SupabaseStandIn) -> Callable[[BrokerProcess], User]:
+    """Makes users whom nobody has counted yet."""
+
+    def make(broker: BrokerProcess) -> User:
+        user_id = str(uuid.uuid4())
+        return User(user_id, broker.url, supabase.token_for(user_id))
+
+    return make
+
+
+@pytest.fixture
+def ada(broker: BrokerProcess, new_user: Callable[[BrokerProcess], User]) -> User:
+    """A user of the shared broker, who has not called today."""
+    return new_user(broker)
