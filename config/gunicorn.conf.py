@@ -3,11 +3,13 @@
 from gevent import monkey
 
 # before anything imports ssl: the app is loaded once, before the workers are forked, and the workers
-# would patch too late (every HTTPS call would then end in a RecursionError)
-monkey.patch_all()
+# would patch too late (every HTTPS call would then end in a RecursionError). The master's own business, to fork
+# and to hear of its children's end, stays as it is; a worker patches that part by itself.
+monkey.patch_all(os=False, signal=False)
 
 import os  # noqa: E402
 import shutil  # noqa: E402
+import signal  # noqa: E402
 import sys  # noqa: E402
 import tempfile  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -59,6 +61,11 @@ logconfig_dict = {
 def when_ready(_: Any) -> None:
     """In the master, before the fork: it serves nothing, so its gauges, all 0, must not be seen."""
     _forget_gauges(os.getpid())
+
+
+def post_fork(_: Any, worker: Any) -> None:
+    """In a new worker, at once: until it listens to signals of its own, a SIGTERM would be the master's, and lost."""
+    signal.signal(signal.SIGTERM, worker.handle_exit)
 
 
 def post_worker_init(worker: Any) -> None:

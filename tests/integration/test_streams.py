@@ -1,0 +1,226 @@
+"""Streams: promptly, whole, and ended well whatever happens."""
+
+import json
+import socket
+import time
+from collections.abc import Callable
+
+import pytest
+import requests
+
+from deploy.local.broker_process import BrokerProcess
+from deploy.local.openai_api import ANSWER, OpenAIStandIn
+from tests.integration.conftest import StartBroker, User
+from tests.integration.waiting import within
+from tests.recorded import RecordedReply, streams
+from tests.test_events import expected
+
+ERROR = {"error": "Error while streaming"}
+
+
+def lines_of(response: requests.Response) -> list[dict[str, str]]:
+    return [json.loads(line) for line in response.content.splitlines()]
+
+
+def text_of(lines: list[dict[str, str]]) -> str:
+    return "".join(line.get("data", "") for line in lines)
+
+
+@pytest.mark.parametrize("reply", streams(), ids=lambda reply: reply.name)
+def test_every_recorded_stream_arrives_whole(ada: User, openai: OpenAIStandIn, reply: RecordedReply) -> None:
+    """Its text, byte for byte; and an error line at the end exactly where OpenAI broke off."""
+    openai.next(reply.name)
+    response = ada.stream()
+    text, end = expected(reply)
+    if end != "complete" and not text:
+        assert response.status_code == 502
+        return
+    lines = lines_of(response)
+    assert text_of(lines) == text
+    assert [line for line in lines if "data" not in line] == ([] if end == "complete" else [ERROR])
+
+
+@pytest.mark.parametrize("behaviour", ["clumps", "split", "no_done"])
+def test_the_networks_cuts_do_not_matter(ada: User, openai: OpenAIStandIn, behaviour: str) -> None:
+    """Clumps of events, bytes cut anywhere, no `[DONE]`: the same text."""
+    openai.next(behaviour)
+    lines = lines_of(ada.stream())
+    assert text_of(lines) == ANSWER
+    assert ERROR not in lines
+
+
+def test_text_leaves_as_it_arrives(ada: User, openai: OpenAIStandIn) -> None:
+    """The first line is here long before the last."""
+    openai.token_delay = 0.02
+    started = time.monotonic()
+    response = ada.stream()
+    reads = iter(lambda: response.raw.read1(65_536), b"")
+    next(reads)
+    first = time.monotonic() - started
+    rest = list(reads)
+    assert first < 0.3
+    assert time.monotonic() - started > 0.5
+    assert len(rest) > 20
+
+
+def test_all_events_of_one_read_leave_in_one_line(ada: User, openai: OpenAIStandIn) -> None:
+    """Many tokens in one receive are not as many writes."""
+    response = ada.stream()  # the stand-in sends without pause
+    assert len(lines_of(response)) < len(ANSWER.split()) / 2
+
+
+@pytest.mark.parametrize("behaviour", ["cut_mid_stream", "garbage_event"])
+def test_a_failure_midway_is_the_last_line(
+    ada: User, openai: OpenAIStandIn, broker: BrokerProcess, behaviour: str
+) -> None:
+    """What came before it is delivered; the call counts; the log says how it ended."""
+    openai.next(behaviour, events=5)
+    lines = lines_of(ada.stream())
+    assert ANSWER.startswith(text_of(lines))
+    assert text_of(lines)
+    assert lines[-1] == ERROR
+    assert ada.post("/gpt-4o", {}).headers["RateLimit"].startswith('"daily";r=49;')
+    endings = {line["outcome"] for line in broker.journal() if line["user"] == ada.id}
+    assert endings & {"openai_stream_broken", "openai_answer_invalid"}
+
+
+def test_a_failure_before_the_first_text_has_its_status(ada: User, openai: OpenAIStandIn) -> None:
+    """OpenAI's 200 is not ours before it has said something; and it costs nothing."""
+    openai.next("stream_error_first")
+    response = ada.stream()
+    assert (response.status_code, response.json()["code"]) == (502, "openai_stream_broken")
+    assert response.headers["RateLimit"].startswith('"daily";r=50;')
+
+
+def test_silence_before_the_first_byte_times_out(
+    start_broker: StartBroker, new_user: Callable[[BrokerProcess], User], openai: OpenAIStandIn
+) -> None:
+    """504, and the call is given back."""
+    user = new_user(start_broker(OPENAI_FIRST_BYTE_TIMEOUT="0.3", OPENAI_SILENCE_TIMEOUT="0.3"))
+    for behaviour in ("silent", "silent_after_headers"):
+        openai.next(behaviour)
+        response = user.stream()
+        assert (response.status_code, response.json()["code"]) == (504, "openai_timeout")
+        assert response.headers["RateLimit"].startswith('"daily";r=50;')
+
+
+def test_silence_midway_times_out(
+    start_broker: StartBroker, new_user: Callable[[BrokerProcess], User], openai: OpenAIStandIn
+) -> None:
+    """The stream ends with the error line."""
+    user = new_user(start_broker(OPENAI_SILENCE_TIMEOUT="0.3"))
+    openai.next("silent_mid_stream")
+    assert lines_of(user.stream())[-1] == ERROR
+
+
+def test_a_call_has_an_end_even_if_openai_goes_on(
+    start_broker: StartBroker, new_user: Callable[[BrokerProcess], User], openai: OpenAIStandIn
+) -> None:
+    """The whole call's time is bounded, for streams and for plain calls."""
+    user = new_user(start_broker(OPENAI_CALL_TIMEOUT="0.5"))
+    openai.token_delay = 0.05
+    assert lines_of(user.stream())[-1] == ERROR
+    openai.next("silent")
+    started = time.monotonic()
+    assert user.post("/gpt-4o", {"messages": "x"}).status_code == 504
+    assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize("behaviour", ["silent", "silent_after_headers", "silent_mid_stream"])
+@pytest.mark.parametrize("path", ["/stream", "/gpt-4o"])
+def test_a_client_that_leaves_is_noticed_within_a_second(
+    ada: User, openai: OpenAIStandIn, broker: BrokerProcess, behaviour: str, path: str
+) -> None:
+    """OpenAI is hung up on, also while it is silent."""
+    openai.next(behaviour)
+    with _speak(broker, ada, path):
+        within(3, lambda: openai.completions())
+        time.sleep(0.2)
+        seen = openai.completions()[0]
+        assert seen.end == "under way"
+    assert within(1, lambda: seen.end == "peer left") < 1
+    within(1, lambda: any(line["user"] == ada.id for line in broker.journal()))
+    line = next(line for line in broker.journal() if line["user"] == ada.id)
+    assert line["outcome"] == "client_left"
+
+
+def test_leaving_midway_counts_and_leaving_before_does_not(ada: User, openai: OpenAIStandIn) -> None:
+    """One call is one answer that OpenAI began to give."""
+    openai.token_delay = 0.05
+    with ada.stream() as response:
+        response.raw.read1(100)
+    within(1, lambda: openai.completions()[0].end == "peer left")
+    assert ada.post("/gpt-4o", {}).headers["RateLimit"].startswith('"daily";r=49;')
+
+
+def test_finished_streams_leave_their_connections_for_the_next(
+    start_broker: StartBroker, new_user: Callable[[BrokerProcess], User], openai: OpenAIStandIn
+) -> None:
+    """100 streams, one after the other, over one or two connections to OpenAI."""
+    user = new_user(start_broker(WEB_CONCURRENCY="1", DAILY_LIMIT="200"))
+    before = openai.connections_ever
+    with requests.Session() as session:
+        for _ in range(100):
+            response = session.post(
+                user.url + "/stream", headers=user.headers, json={"messages": "x", "model": "gpt-4o"}, timeout=10
+            )
+            assert text_of(lines_of(response)) == ANSWER
+    assert openai.connections_ever - before <= 2
+
+
+def test_a_worker_that_has_to_go_ends_its_streams(
+    start_broker: StartBroker, new_user: Callable[[BrokerProcess], User], openai: OpenAIStandIn
+) -> None:
+    """SIGTERM: short streams finish; a long one gets its error line, OpenAI is hung up on, and the call counts."""
+    broker = start_broker(GRACEFUL_TIMEOUT="5")
+    user = new_user(broker)
+    openai.next("silent_mid_stream")
+    response = user.stream()
+    assert response.raw.read1(1000)
+    broker.process.terminate()
+    assert response.raw.read().endswith(b'{"error": "Error while streaming"}\n')
+    within(1, lambda: openai.completions()[0].end == "peer left")
+    assert broker.stop() == 0
+    line = next(line for line in broker.journal() if line["user"] == user.id)
+    assert line["outcome"] == "restarting"
+    other = start_broker()
+    again = User(user.id, other.url, user.token)
+    assert again.post("/gpt-4o", {}).headers["RateLimit"].startswith('"daily";r=49;')
+
+
+def test_idle_connections_do_not_keep_a_worker_from_going(start_broker: StartBroker) -> None:
+    """nginx keeps some open: a restart does not wait for them."""
+    broker = start_broker()
+    with requests.Session() as session:
+        session.get(broker.url + "/health", timeout=5)
+        started = time.monotonic()
+        assert broker.stop() == 0
+        assert time.monotonic() - started < 5
+
+
+def test_a_worker_that_has_to_go_lets_short_streams_finish(
+    start_broker: StartBroker, new_user: Callable[[BrokerProcess], User], openai: OpenAIStandIn
+) -> None:
+    """And takes no new call meanwhile."""
+    broker = start_broker(GRACEFUL_TIMEOUT="10")
+    user = new_user(broker)
+    openai.token_delay = 0.03
+    response = user.stream()
+    first = response.raw.read1(1000)
+    broker.process.terminate()
+    time.sleep(0.3)
+    with pytest.raises(requests.ConnectionError):
+        user.post("/gpt-4o", {})
+    lines = [json.loads(line) for line in (first + response.raw.read()).splitlines()]
+    assert text_of(lines) == ANSWER
+
+
+def _speak(broker: BrokerProcess, user: User, path: str) -> socket.socket:
+    """A client that asks, and can hang up at any time."""
+    body = json.dumps({"messages": "x", "model": "gpt-4o"})
+    client = socket.create_connection(("127.0.0.1", broker.port))
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {user.token}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    client.sendall((head + body).encode())
+    return client
