@@ -11,7 +11,7 @@ import threading
 import time
 from typing import Any
 
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
 from broker.faults import UsageUnavailable
 from broker.metrics import Metrics
@@ -43,7 +43,7 @@ class Store:
             self._refuse_if_asleep()
             try:
                 answer = self._evaluate(script, arguments)
-            except (RedisError, OSError) as error:
+            except (RedisError, RedisClusterException, OSError) as error:
                 self._note(is_up=False, why=type(error).__name__)
                 raise UsageUnavailable(retry_after=PAUSE) from None
         self._note(is_up=True)

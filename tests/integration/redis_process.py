@@ -14,6 +14,9 @@ from deploy.local.broker_process import free_port
 class RedisProcess:
     """One redis-server on a port of its own; with its append-only file, so that a restart forgets nothing."""
 
+    more: tuple[str, ...] = ()
+    persistence = 'save ""\nappendonly yes\nappendfsync always\n'
+
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
         self.url = f"redis://:@127.0.0.1:{self.port}"
@@ -23,8 +26,9 @@ class RedisProcess:
 
     def start(self) -> None:
         """Start it, and return once it answers."""
-        options = ("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder), "--save", "")
-        command = ("redis-server", *options, "--appendonly", "yes", "--appendfsync", "always")
+        config = self._folder / "redis.conf"
+        config.write_text(f"port {self.port}\nbind 127.0.0.1\ndir {self._folder}\n" + self.persistence)
+        command = ("redis-server", str(config), *self.more)
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
         for _ in range(200):
             try:
@@ -48,3 +52,30 @@ class RedisProcess:
         self.client.connection_pool.disconnect()
         self._process.kill()
         self._process.wait()
+
+
+class RedisCluster(RedisProcess):
+    """A cluster of one node, which holds every slot."""
+
+    more = ("--cluster-enabled", "yes")
+
+    def start(self) -> None:
+        """Start it, and give it the slots."""
+        super().start()
+        self.client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        for _ in range(200):
+            if self.client.execute_command("CLUSTER INFO")["cluster_state"] == "ok":
+                return
+            time.sleep(0.05)
+        raise RuntimeError("the cluster did not come up")
+
+
+class RedisSentinel(RedisProcess):
+    """A sentinel that watches over one master."""
+
+    more = ("--sentinel",)
+    persistence = ""
+
+    def watch(self, master: RedisProcess, name: str) -> None:
+        """Know this master by this name."""
+        self.client.execute_command("SENTINEL", "MONITOR", name, "127.0.0.1", master.port, 1)

@@ -140,7 +140,7 @@ def test_messages_are_checked(ada: User, path: str, body: str, sentence: str) ->
 @pytest.mark.parametrize("temperature", ["2", "-0.1", '"0.5"', "true", "NaN", "null"])
 def test_the_temperature_is_checked(ada: User, path: str, temperature: str) -> None:
     """Only a number from 0 to 1."""
-    body = '{"messages": "x", "model": "gpt-4o", "temperature": %s}' % temperature
+    body = f'{{"messages": "x", "model": "gpt-4o", "temperature": {temperature}}}'
     response = ada.call("POST", path, data=body)
     assert error_of(response) == (400, "'temperature' must be a number between [0, 1]")
 

@@ -6,13 +6,15 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import pytest
 import requests
 
 from deploy.local.broker_process import BrokerProcess
 from deploy.local.openai_api import OpenAIStandIn
 from tests.integration.conftest import StartBroker, User
-from tests.integration.redis_process import RedisProcess
+from tests.integration.redis_process import RedisCluster, RedisProcess, RedisSentinel
 from tests.integration.waiting import within
 
 NewUser = Callable[[BrokerProcess], User]
@@ -156,7 +158,7 @@ def test_a_settlement_waits_for_redis_to_return(
     openai.first_token_delay = 0.5
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(user.post, "/gpt-4o", {"messages": "x"})
-        within(3, lambda: openai.completions())
+        within(3, openai.completions)
         own_redis.stop()
         assert answer.result().status_code == 200
     own_redis.start()
@@ -166,6 +168,28 @@ def test_a_settlement_waits_for_redis_to_return(
         return bool(keys) and own_redis.client.zcount(keys[0], "+inf", "+inf") == 1
 
     within(5, settled)
+
+
+@pytest.mark.parametrize("kind", ["cluster", "sentinel"])
+def test_a_cluster_and_a_sentinel_count_alike(
+    start_broker: StartBroker, new_user: NewUser, own_redis: RedisProcess, tmp_path: Path, kind: str
+) -> None:
+    """By their own URLs."""
+    folder = tmp_path / kind
+    folder.mkdir()
+    server: RedisProcess
+    if kind == "cluster":
+        server = RedisCluster(folder)
+        url = f"redis+cluster://127.0.0.1:{server.port}"
+    else:
+        server = sentinel = RedisSentinel(folder)
+        sentinel.watch(own_redis, "mymaster")
+        url = f"redis+sentinel://127.0.0.1:{sentinel.port}/mymaster"
+    try:
+        broker = start_broker(REDIS_URL=url, DAILY_LIMIT="3", WEB_CONCURRENCY="2")
+        assert statuses(new_user(broker), 20) == {200: 3, 429: 17}
+    finally:
+        server.stop()
 
 
 def test_the_embedded_store_counts_by_the_same_rules(start_broker: StartBroker, new_user: NewUser) -> None:

@@ -134,7 +134,7 @@ def test_a_client_that_leaves_is_noticed_within_a_second(
     """OpenAI is hung up on, also while it is silent."""
     openai.next(behaviour)
     with _speak(broker, ada, path):
-        within(3, lambda: openai.completions())
+        within(3, openai.completions)
         time.sleep(0.2)
         seen = openai.completions()[0]
         assert seen.end == "under way"
@@ -189,7 +189,7 @@ def test_a_worker_that_has_to_go_ends_its_streams(
 
 
 def test_idle_connections_do_not_keep_a_worker_from_going(start_broker: StartBroker) -> None:
-    """nginx keeps some open: a restart does not wait for them."""
+    """A proxy keeps some open: a restart does not wait for them."""
     broker = start_broker()
     with requests.Session() as session:
         session.get(broker.url + "/health", timeout=5)

@@ -1,0 +1,97 @@
+"""The scripts on a user's day: atomic, and the same when they are sent twice."""
+
+from typing import Any
+
+import fakeredis
+import pytest
+
+from broker import ledger
+
+DAY = ledger.Day("2026-11-24", 4_000_000_000)
+KEY = ledger.key_of("abc.supabase.co", "ada", DAY)
+
+
+def run(redis: fakeredis.FakeRedis, script: str, call: str, limit: int = 2, lease: int = 60_000) -> Any:
+    return redis.eval(script, 1, KEY, limit, lease, call, DAY.ends_at + ledger.GRACE)
+
+
+def count(redis: fakeredis.FakeRedis) -> Any:
+    return redis.eval(ledger.COUNT, 1, KEY)
+
+
+def test_it_reserves_up_to_the_limit(redis: fakeredis.FakeRedis) -> None:
+    """Each answer tells the count; the call over the limit leaves no trace."""
+    assert [run(redis, ledger.RESERVE, call) for call in "abc"] == [[1, 1], [1, 2], [0, 2]]
+    assert count(redis) == 2
+
+
+def test_the_same_reservation_twice_is_one(redis: fakeredis.FakeRedis) -> None:
+    """Also at the limit: a retry after a lost answer must not refuse the call that it was for."""
+    assert [run(redis, ledger.RESERVE, "a", limit=1) for _ in range(3)] == [[1, 1]] * 3
+
+
+def test_no_limit_is_minus_one(redis: fakeredis.FakeRedis) -> None:
+    """Exempt users are counted all the same."""
+    assert run(redis, ledger.RESERVE, "a", limit=-1) == [1, 1]
+    assert run(redis, ledger.RESERVE, "b", limit=-1) == [1, 2]
+    assert run(redis, ledger.RESERVE, "c", limit=0) == [0, 2]
+
+
+def test_what_is_given_back_may_be_used_again(redis: fakeredis.FakeRedis) -> None:
+    """Once, however often it is given back."""
+    run(redis, ledger.RESERVE, "a", limit=1)
+    assert [run(redis, ledger.GIVE_BACK, "a") for _ in range(2)] == [1, 0]
+    assert run(redis, ledger.RESERVE, "b", limit=1) == [1, 1]
+
+
+def test_a_lease_that_nobody_renews_lapses(redis: fakeredis.FakeRedis) -> None:
+    """A worker's death costs its users no call for longer than the lease."""
+    run(redis, ledger.RESERVE, "a", limit=1, lease=-1)
+    assert count(redis) == 0
+    assert run(redis, ledger.RESERVE, "b", limit=1) == [1, 1]
+
+
+def test_a_settled_call_stays(redis: fakeredis.FakeRedis) -> None:
+    """Even if its lease had lapsed before the news came, and however often it comes."""
+    run(redis, ledger.RESERVE, "a", lease=-1)
+    assert count(redis) == 0
+    run(redis, ledger.SETTLE, "a")
+    run(redis, ledger.SETTLE, "a")
+    run(redis, ledger.RENEW, "a", lease=-1)
+    assert count(redis) == 1
+
+
+def test_a_renewal_keeps_a_waiting_call_and_revives_none(redis: fakeredis.FakeRedis) -> None:
+    """What was given back stays given back."""
+    run(redis, ledger.RESERVE, "a", lease=50)
+    run(redis, ledger.RENEW, "a", lease=60_000)
+    assert redis.zscore(KEY, "a") > redis.time()[0] * 1000 + 30_000
+    run(redis, ledger.GIVE_BACK, "a")
+    run(redis, ledger.RENEW, "a")
+    assert count(redis) == 0
+
+
+@pytest.mark.parametrize("script", [ledger.RESERVE, ledger.SETTLE])
+def test_keys_expire_by_themselves(redis: fakeredis.FakeRedis, script: str) -> None:
+    """An hour after their day."""
+    run(redis, script, "a")
+    assert redis.expiretime(KEY) == DAY.ends_at + 3600
+
+
+@pytest.mark.parametrize(
+    ("now", "name"),
+    [(0, "1970-01-01"), (86_399.999, "1970-01-01"), (86_400, "1970-01-02"), (1_795_521_600, "2026-11-24")],
+)
+def test_a_day_is_a_utc_day(now: float, name: str) -> None:
+    """From 00:00 to 00:00."""
+    day = ledger.day_at(now)
+    assert day.name == name
+    assert day.ends_at - 86_400 <= now < day.ends_at
+
+
+def test_keys_of_a_user_share_a_slot_and_nobody_else_s_do() -> None:
+    """The braces are the cluster's hash tag; what a user is called cannot break out of them."""
+    assert KEY == "gpt-broker:{abc.supabase.co:ada}:calls:2026-11-24"
+    tricky = ledger.key_of("abc:1", "}{a:b", DAY)
+    assert tricky.count("{") == tricky.count("}") == 1
+    assert ledger.key_of("a", "b:c", DAY) != ledger.key_of("a:b", "c", DAY)
