@@ -1,4 +1,4 @@
-"""OpenAI over HTTP: the only requests to it. Sends, retries, times out, and reads a stream as it comes.
+"""OpenAI over HTTP: the only requests to it. Sends, retries, and times out.
 
 One `requests` session a worker would merge environment proxies, cookies and `.netrc` into each
 call; here a prepared template goes straight to the pooled adapter.
@@ -7,25 +7,23 @@ call; here a prepared template goes straight to the pooled adapter.
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
-from http.client import HTTPException
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import requests
-from urllib3.exceptions import HTTPError, ReadTimeoutError
+from urllib3.exceptions import HTTPError
 
 from broker import replies
-from broker.connections import READ_SIZE, Adapter
+from broker.bodies import Stream, read_whole, request_id
+from broker.connections import Adapter
 from broker.faults import BodyNotJson, Fault
 from broker.open_calls import OpenCall
-from broker.openai_faults import OpenAITimeout, OpenAIUnreachable, StreamBroken, TemperatureRefused, UpstreamFault
+from broker.openai_faults import OpenAITimeout, OpenAIUnreachable, TemperatureRefused, UpstreamFault
 from broker.settings import Settings
 
 log = logging.getLogger(__name__)
 
 POOL_SIZE = 10_000  # connections kept for reuse: as many as there may be streams at once
-LAST_WAIT = 1.0  # seconds for the end of a stream that has said all
-MAX_REPLY_BYTES = 16 * 1024 * 1024
 Body = dict[str, Any]
 
 
@@ -48,10 +46,10 @@ class Upstream:
         """
         response = self._with_retries(body, call)
         with call:
-            content = replies.read_reply(response.status_code, _whole(response))
-        return replies.read_answer(content), _request_id(response)
+            content = replies.read_reply(response.status_code, read_whole(response))
+        return replies.read_answer(content), request_id(response)
 
-    def open_stream(self, body: Body, call: OpenCall) -> "Stream":
+    def open_stream(self, body: Body, call: OpenCall) -> Stream:
         """The answer as it arrives: opened, with a status of 200, nothing of it read. Faults as `ask`."""
         usage = {**body.get("stream_options", {}), "include_usage": True}
         response = self._with_retries({**body, "stream": True, "stream_options": usage}, call)
@@ -114,13 +112,13 @@ class Upstream:
 
     def _read(self, response: requests.Response) -> dict[str, Any]:
         try:
-            return replies.read_reply(response.status_code, _whole(response))
+            return replies.read_reply(response.status_code, read_whole(response))
         except Fault as fault:
             if isinstance(fault, UpstreamFault):
                 fault.retry_after = replies.retry_after(_lower(response), time.time())
             log.info(
                 "OpenAI answered with an error",
-                extra={"status": response.status_code, "code": fault.code, "openai_id": _request_id(response)},
+                extra={"status": response.status_code, "code": fault.code, "openai_id": request_id(response)},
             )
             raise
 
@@ -140,71 +138,6 @@ class Upstream:
         return requests.Request(method, self._settings.openai_base_url + path, headers=headers).prepare()
 
 
-class Stream:
-    """An open answer. Iterate over `reads`; `close` it whatever happens."""
-
-    def __init__(self, response: requests.Response, call: OpenCall, silence: float) -> None:
-        self.request_id = _request_id(response)
-        self._response = response
-        self._call = call
-        _set_timeout(response, silence)
-
-    def reads(self) -> Iterator[bytes]:
-        """The body's bytes, all that one receive brought at a time, to its end.
-
-        Raises `OpenAITimeout` after too long a silence, `StreamBroken` where it is cut, or what broke
-        into the call.
-        """
-        raw = self._response.raw
-        while True:
-            with self._call:
-                data = _read1(raw)
-            if not data:
-                return
-            yield data
-
-    def expect_end(self) -> None:
-        """Nothing more is to come but the end: wait for it no longer than a moment."""
-        _set_timeout(self._response, LAST_WAIT)
-
-    def close(self) -> None:
-        """Give the connection back if the body was read to its end; else hang up, so that OpenAI stops."""
-        self._response.close()
-
-
-def _read1(raw: Any) -> bytes:
-    try:
-        data: bytes = raw.read1(READ_SIZE)
-    except ReadTimeoutError:
-        raise OpenAITimeout from None
-    except (HTTPError, HTTPException, OSError):
-        raise StreamBroken from None
-    return data
-
-
-def _whole(response: requests.Response) -> bytes:
-    """The body of a reply, whole. Raises `OpenAITimeout`, or `OpenAIUnreachable` where it is cut."""
-    parts, size = [], 0
-    try:
-        while data := _read1(response.raw):
-            parts.append(data)
-            size += len(data)
-            if size > MAX_REPLY_BYTES:
-                raise StreamBroken
-    except StreamBroken:
-        raise OpenAIUnreachable from None
-    finally:
-        response.close()
-    return b"".join(parts)
-
-
-def _set_timeout(response: requests.Response, seconds: float) -> None:
-    """How long a read may wait from now on; until now it was the time for the first byte."""
-    connection = getattr(response.raw, "connection", None)
-    if connection is not None and connection.sock is not None:
-        connection.sock.settimeout(seconds)
-
-
 def _without_temperature(body: Body) -> Body:
     return {name: value for name, value in body.items() if name != "temperature"}
 
@@ -219,7 +152,3 @@ def _encode(body: Mapping[str, object]) -> bytes:
 
 def _lower(response: requests.Response) -> dict[str, str]:
     return {name.lower(): value for name, value in response.headers.items()}
-
-
-def _request_id(response: requests.Response) -> str | None:
-    return response.headers.get("x-request-id")

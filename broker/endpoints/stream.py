@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from flask import Blueprint, Response, request
 
 from broker import gate, prompts, visit, wire
+from broker.bodies import Stream
 from broker.events import EventReader, Interrupted, Transcript
 from broker.faults import Fault
 from broker.openai_faults import OpenAITimeout, StreamBroken
 from broker.services import services
-from broker.upstream import Stream
 
 blueprint = Blueprint("stream", __name__)
 blueprint.before_request(gate.counted)

@@ -4,7 +4,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from deploy.local.http_server import Exchange
+from deploy.local.exchange import Exchange
 from deploy.local.replies import Recorded
 from deploy.local.shapes import error
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from deploy.local import shapes
 from deploy.local.behaviours import BEHAVIOURS, STREAM, replay
-from deploy.local.http_server import Exchange, Request, Server
+from deploy.local.exchange import Exchange, Request
+from deploy.local.http_server import Server
 from deploy.local.replies import SAMPLES, recorded
 
 KEY = "sk-stand-in-0123456789abcdef"

@@ -11,7 +11,8 @@ from typing import Any
 
 import jwt
 
-from deploy.local.http_server import Exchange, Request, Server
+from deploy.local.exchange import Exchange, Request
+from deploy.local.http_server import Server
 from deploy.local.signing import KeyRing
 
 PASSWORD = "correct horse battery staple"

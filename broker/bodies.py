@@ -1,0 +1,88 @@
+"""The bodies of OpenAI's responses as they come in: a stream read by read, any other whole.
+
+Reads are bounded by time-outs, and broken into when the call is.
+"""
+
+from collections.abc import Iterator
+from http.client import HTTPException
+from typing import Any
+
+import requests
+from urllib3.exceptions import HTTPError, ReadTimeoutError
+
+from broker.connections import READ_SIZE
+from broker.open_calls import OpenCall
+from broker.openai_faults import OpenAITimeout, OpenAIUnreachable, StreamBroken
+
+LAST_WAIT = 1.0  # seconds for the end of a stream that has said all
+MAX_REPLY_BYTES = 16 * 1024 * 1024
+
+
+class Stream:
+    """An open answer. Iterate over `reads`; `close` it whatever happens."""
+
+    def __init__(self, response: requests.Response, call: OpenCall, silence: float) -> None:
+        self.request_id = request_id(response)
+        self._response = response
+        self._call = call
+        _set_timeout(response, silence)
+
+    def reads(self) -> Iterator[bytes]:
+        """The body's bytes, all that one receive brought at a time, to its end.
+
+        Raises `OpenAITimeout` after too long a silence, `StreamBroken` where it is cut, or what broke
+        into the call.
+        """
+        raw = self._response.raw
+        while True:
+            with self._call:
+                data = _read1(raw)
+            if not data:
+                return
+            yield data
+
+    def expect_end(self) -> None:
+        """Nothing more is to come but the end: wait for it no longer than a moment."""
+        _set_timeout(self._response, LAST_WAIT)
+
+    def close(self) -> None:
+        """Give the connection back if the body was read to its end; else hang up, so that OpenAI stops."""
+        self._response.close()
+
+
+def _read1(raw: Any) -> bytes:
+    try:
+        data: bytes = raw.read1(READ_SIZE)
+    except ReadTimeoutError:
+        raise OpenAITimeout from None
+    except (HTTPError, HTTPException, OSError):
+        raise StreamBroken from None
+    return data
+
+
+def read_whole(response: requests.Response) -> bytes:
+    """The body of a reply, whole. Raises `OpenAITimeout`, or `OpenAIUnreachable` where it is cut."""
+    parts, size = [], 0
+    try:
+        while data := _read1(response.raw):
+            parts.append(data)
+            size += len(data)
+            if size > MAX_REPLY_BYTES:
+                raise StreamBroken
+    except StreamBroken:
+        raise OpenAIUnreachable from None
+    finally:
+        response.close()
+    return b"".join(parts)
+
+
+def _set_timeout(response: requests.Response, seconds: float) -> None:
+    """How long a read may wait from now on; until now it was the time for the first byte."""
+    connection = getattr(response.raw, "connection", None)
+    if connection is not None and connection.sock is not None:
+        connection.sock.settimeout(seconds)
+
+
+def request_id(response: requests.Response) -> str | None:
+    """OpenAI's own id for the request: https://platform.openai.com/docs/api-reference/debugging-requests."""
+    return response.headers.get("x-request-id")
