@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import gevent
+import gevent.socket
 from gevent import monkey
 
 from broker.faults import ClientLeft, Fault, WorkerStopping

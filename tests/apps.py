@@ -8,6 +8,7 @@ import fakeredis
 import jwt
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
 from broker.app import create_app
 from broker.settings import Settings
@@ -30,9 +31,19 @@ def make_app(redis: fakeredis.FakeRedis | None = None, **environ: str) -> Flask:
     return create_app(Settings.from_environ(REQUIRED | environ), redis=store)
 
 
+class Client(FlaskClient):
+    """Reads each answer to its end and closes it, as a server does; `buffered=False` leaves that to the test."""
+
+    def open(self, *args: Any, buffered: bool = True, **kwargs: Any) -> TestResponse:
+        """What the app answers."""
+        return super().open(*args, buffered=buffered, **kwargs)
+
+
 def make_client(redis: fakeredis.FakeRedis | None = None, **environ: str) -> FlaskClient:
     """A client of such an app."""
-    return make_app(redis, **environ).test_client()
+    app = make_app(redis, **environ)
+    app.test_client_class = Client
+    return app.test_client()
 
 
 def token(sub: str | None = None, **changes: Any) -> str:

@@ -1,0 +1,115 @@
+"""What breaks into a call's waiting: the client's leaving, the time for the whole call, the worker's end."""
+
+import socket
+from collections.abc import Iterator
+
+import gevent
+import pytest
+
+from broker.faults import ClientLeft, Fault, WorkerStopping
+from broker.open_calls import OpenCall, OpenCalls
+from broker.openai_faults import OpenAITimeout
+
+AT_ONCE = 1.0  # seconds
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """The client's end, and ours."""
+    theirs, ours = socket.socketpair()
+    yield theirs, ours
+    theirs.close()
+    ours.close()
+
+
+def wait_in(call: OpenCall) -> Fault | None:
+    """What breaks into a wait, None where nothing does."""
+    try:
+        with call:
+            gevent.sleep(AT_ONCE)
+    except Fault as fault:
+        return fault
+    return None
+
+
+def test_a_client_that_leaves_ends_the_wait(pair: tuple[socket.socket, socket.socket]) -> None:
+    """At once, though OpenAI is silent."""
+    theirs, ours = pair
+    calls = OpenCalls(within=60)
+    call = calls.begin(ours)
+    waiting = gevent.spawn(wait_in, call)
+    gevent.sleep(0.02)
+    theirs.close()
+    assert isinstance(waiting.get(timeout=AT_ONCE / 2), ClientLeft)
+    call.close()
+
+
+def test_a_client_that_sends_more_has_not_left(pair: tuple[socket.socket, socket.socket]) -> None:
+    """A pipelined request is no farewell."""
+    theirs, ours = pair
+    call = OpenCalls(within=60).begin(ours)
+    waiting = gevent.spawn(wait_in, call)
+    gevent.sleep(0.02)
+    theirs.send(b"GET / HTTP/1.1\r\n\r\n")
+    assert waiting.get(timeout=AT_ONCE * 2) is None
+    call.close()
+
+
+def test_a_departure_between_two_waits_is_met_by_the_next(pair: tuple[socket.socket, socket.socket]) -> None:
+    """Nothing is thrown into code that does not wait for OpenAI."""
+    theirs, ours = pair
+    call = OpenCalls(within=60).begin(ours)
+    gevent.sleep(0.02)
+    theirs.close()
+    gevent.sleep(0.05)
+    with pytest.raises(ClientLeft), call:
+        pytest.fail("the wait began")
+    call.close()
+
+
+def test_a_call_has_a_time() -> None:
+    """Its waits together take no longer."""
+    call = OpenCalls(within=0.05).begin(None)
+    assert isinstance(gevent.spawn(wait_in, call).get(timeout=AT_ONCE / 2), OpenAITimeout)
+    call.close()
+
+
+def test_a_worker_that_stops_ends_every_call() -> None:
+    """Each at its next wait, each with the same fault."""
+    calls = OpenCalls(within=60)
+    opened = [calls.begin(None) for _ in range(3)]
+    waiting = [gevent.spawn(wait_in, call) for call in opened]
+    gevent.sleep(0.02)
+    calls.stop()
+    assert [type(one.get(timeout=AT_ONCE / 2)) for one in waiting] == [WorkerStopping] * 3
+    for call in opened:
+        call.close()
+    assert len(calls) == 0
+
+
+def test_a_closed_call_is_left_in_peace(pair: tuple[socket.socket, socket.socket]) -> None:
+    """A socket's number is soon another client's."""
+    theirs, ours = pair
+    calls = OpenCalls(within=0.02)
+    calls.begin(ours).close()
+    second = OpenCalls(within=60).begin(None)
+    theirs.close()
+    gevent.sleep(0.05)
+    assert wait_in(second) is None
+    assert len(calls) == 0
+    second.close()
+
+
+def test_closing_twice_does_not_forget_another_call(pair: tuple[socket.socket, socket.socket]) -> None:
+    """The second request on a kept-alive connection has the first one's socket."""
+    theirs, ours = pair
+    calls = OpenCalls(within=60)
+    first = calls.begin(ours)
+    first.close()
+    second = calls.begin(ours)
+    first.close()
+    waiting = gevent.spawn(wait_in, second)
+    gevent.sleep(0.02)
+    theirs.close()
+    assert isinstance(waiting.get(timeout=AT_ONCE / 2), ClientLeft)
+    second.close()

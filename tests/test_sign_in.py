@@ -1,0 +1,211 @@
+"""From a header to a caller: remembered within bounds, and never longer than is right."""
+
+from typing import Any
+
+import pytest
+
+from broker.faults import AuthorizationMissing, SignInUnavailable, TokenExpired, TokenInvalid
+from broker.settings import Settings
+from broker.sign_in import CONFIRMATION, SignIn
+from broker.tokens import LEEWAY, Caller, Key, key_set
+from deploy.local.signing import KeyRing
+from tests.apps import REQUIRED, SECRET
+
+NOW = 1_800_000_000
+ADA = "11111111-1111-4111-8111-111111111111"
+
+
+class Clock:
+    """Unix time that a test moves."""
+
+    def __init__(self) -> None:
+        self.time = float(NOW)
+
+    def __call__(self) -> float:
+        return self.time
+
+
+class FakeKeys:
+    """The published keys of a ring."""
+
+    def __init__(self) -> None:
+        self.ring = KeyRing("ES256")
+        self.asked = 0
+
+    def find(self, kid: str | None) -> Key:
+        self.asked += 1
+        try:
+            return key_set(self.ring.jwks())[kid or ""]
+        except KeyError:
+            raise TokenInvalid from None
+
+    def knows(self, kid: str) -> bool:
+        return kid in key_set(self.ring.jwks())
+
+
+class FakeAuthServer:
+    """Says yes, or raises what it is told."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.fault: Exception | None = None
+
+    def confirm(self, token: str, caller_id: str) -> None:
+        self.asked.append(caller_id)
+        if self.fault:
+            raise self.fault
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def keys() -> FakeKeys:
+    return FakeKeys()
+
+
+@pytest.fixture
+def auth_server() -> FakeAuthServer:
+    return FakeAuthServer()
+
+
+def make(keys: FakeKeys, auth_server: FakeAuthServer, clock: Clock, **environ: str) -> SignIn:
+    settings = Settings.from_environ(REQUIRED | environ)
+    return SignIn(settings, keys, auth_server, clock)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def sign_in(keys: FakeKeys, auth_server: FakeAuthServer, clock: Clock) -> SignIn:
+    """With the project's secret."""
+    return make(keys, auth_server, clock)
+
+
+@pytest.fixture
+def asking(keys: FakeKeys, auth_server: FakeAuthServer, clock: Clock) -> SignIn:
+    """Without it: Supabase is asked."""
+    return make(keys, auth_server, clock, SUPABASE_JWT_SECRET="")
+
+
+def claims(**changes: Any) -> dict[str, Any]:
+    issuer = REQUIRED["SUPABASE_URL"] + "/auth/v1"
+    return {"iss": issuer, "aud": "authenticated", "role": "authenticated", "sub": ADA, "exp": NOW + 3600} | changes
+
+
+def shared(**changes: Any) -> str:
+    return "Bearer " + KeyRing("HS256", SECRET).sign(claims(**changes))
+
+
+def test_the_three_ways_to_a_caller(
+    sign_in: SignIn, asking: SignIn, keys: FakeKeys, auth_server: FakeAuthServer
+) -> None:
+    """By the secret, by a published key, by Supabase's word: each asks only whom it must."""
+    assert sign_in.caller(shared()) == Caller(ADA, NOW + 3600)
+    assert (keys.asked, auth_server.asked) == (0, [])
+
+    assert sign_in.caller("Bearer " + keys.ring.sign(claims())).id == ADA
+    assert (keys.asked, auth_server.asked) == (1, [])
+
+    assert asking.caller(shared()).id == ADA
+    assert (keys.asked, auth_server.asked) == (1, [ADA])
+
+
+def test_a_missing_header_is_told_from_a_wrong_one(sign_in: SignIn) -> None:
+    """Each has its own sentence in the contract."""
+    for header in (None, ""):
+        with pytest.raises(AuthorizationMissing):
+            sign_in.caller(header)
+    for header in ("Basic YTpi", "Bearer", "Bearer ", shared().removeprefix("Bearer "), "Bearer \udcff.x.y"):
+        with pytest.raises(TokenInvalid):
+            sign_in.caller(header)
+
+
+def test_the_scheme_may_be_written_in_any_case(sign_in: SignIn) -> None:
+    """RFC 9110, 11.1."""
+    assert sign_in.caller(shared().replace("Bearer", "bEARER  ")).id == ADA
+
+
+def test_a_verified_token_is_not_verified_again(sign_in: SignIn, keys: FakeKeys) -> None:
+    """A signature costs more than all the rest of a request."""
+    header = "Bearer " + keys.ring.sign(claims())
+    for _ in range(3):
+        sign_in.caller(header)
+    assert keys.asked == 1
+
+
+def test_a_token_is_remembered_no_longer_than_it_lives(sign_in: SignIn, clock: Clock) -> None:
+    """`exp` with its 10 s of forgiven skew, to the second."""
+    header = shared(exp=NOW + 100)
+    clock.time = NOW + 100 + LEEWAY - 0.5
+    assert sign_in.caller(header).id == ADA
+    clock.time = NOW + 100 + LEEWAY
+    with pytest.raises(TokenExpired):
+        sign_in.caller(header)
+
+
+def test_supabases_yes_is_taken_for_a_minute(asking: SignIn, auth_server: FakeAuthServer, clock: Clock) -> None:
+    """And asked for again then: a session may have ended meanwhile."""
+    header = shared()
+    asking.caller(header)
+    clock.time += CONFIRMATION - 1
+    asking.caller(header)
+    assert len(auth_server.asked) == 1
+    clock.time += 1
+    auth_server.fault = TokenInvalid()
+    with pytest.raises(TokenInvalid):
+        asking.caller(header)
+
+
+def test_supabases_yes_is_never_taken_past_exp(asking: SignIn, clock: Clock) -> None:
+    """Though the minute is not over."""
+    header = shared(exp=NOW + 5)
+    asking.caller(header)
+    clock.time += 5 + LEEWAY
+    with pytest.raises(TokenExpired):
+        asking.caller(header)
+
+
+def test_a_no_is_not_remembered(asking: SignIn, auth_server: FakeAuthServer) -> None:
+    """Neither Supabase's, nor that it could not be asked."""
+    header = shared()
+    for fault in (SignInUnavailable(), TokenInvalid()):
+        auth_server.fault = fault
+        with pytest.raises(type(fault)):
+            asking.caller(header)
+    auth_server.fault = None
+    assert asking.caller(header).id == ADA
+
+
+def test_nobody_is_asked_about_a_token_that_is_wrong_already(asking: SignIn, auth_server: FakeAuthServer) -> None:
+    """Its claims are read first: strangers cannot make the broker call Supabase."""
+    for changes in ({"exp": NOW - 60}, {"iss": "https://other/auth/v1"}, {"aud": "anon"}, {"role": "anon"}):
+        with pytest.raises(TokenInvalid):
+            asking.caller(shared(**changes))
+    assert auth_server.asked == []
+
+
+def test_a_token_of_a_revoked_key_is_forgotten(sign_in: SignIn, keys: FakeKeys) -> None:
+    """Once the project publishes the key no more, what it signed is worth nothing, remembered or not."""
+    header = "Bearer " + keys.ring.sign(claims())
+    sign_in.caller(header)
+    keys.ring.rotate()
+    assert sign_in.caller(header).id == ADA
+    keys.ring.revoke_previous()
+    with pytest.raises(TokenInvalid):
+        sign_in.caller(header)
+
+
+def test_memory_is_bounded(sign_in: SignIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest goes first."""
+    monkeypatch.setattr("broker.sign_in.REMEMBERED", 3)
+    for number in range(5):
+        sign_in.caller(shared(session_id=str(number)))
+    assert len(sign_in._remembered) == 3
+
+
+def test_no_token_is_kept_in_memory(sign_in: SignIn) -> None:
+    """Only what it hashes to."""
+    header = shared()
+    sign_in.caller(header)
+    assert header.removeprefix("Bearer ") not in repr(sign_in._remembered)
