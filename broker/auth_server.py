@@ -4,7 +4,7 @@ https://supabase.com/docs/reference/javascript/auth-getuser: `GET /auth/v1/user`
 """
 
 from broker.faults import SignInUnavailable, TokenInvalid
-from broker.settings import Secret
+from broker.setting_values import Secret
 from broker.supabase import Supabase, SupabaseAway
 
 RETRY = 2.0  # seconds until it may be worth to ask again

@@ -17,7 +17,7 @@ from broker.faults import (
     PromptMissing,
     TemperatureInvalid,
 )
-from broker.settings import WIRE_MODELS
+from broker.setting_values import WIRE_MODELS
 
 DEFAULT_TEMPERATURE = 0.7
 Models = Mapping[str, Mapping[str, object]]

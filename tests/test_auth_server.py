@@ -9,7 +9,7 @@ import responses
 
 from broker.auth_server import AuthServer
 from broker.faults import SignInUnavailable, TokenInvalid
-from broker.settings import Secret
+from broker.setting_values import Secret
 from broker.supabase import MAX_ANSWER_BYTES, Supabase, SupabaseAway
 
 ISSUER = "http://supabase.invalid/auth/v1"

@@ -7,7 +7,8 @@ from pathlib import Path
 import jwt
 import pytest
 
-from broker.settings import Secret, Settings, SettingsInvalid
+from broker.setting_values import Secret
+from broker.settings import Settings, SettingsInvalid
 
 REQUIRED = {
     "OPENAI_API_KEY": "sk-planted-key",
