@@ -86,6 +86,12 @@ class ModelUnknown(CallerFault):
     sentence = "'model' must be one of gpt-4o,gpt-4o-mini"
 
 
+class NetworkNotListed(CallerFault):
+    status = 403
+    code = "not_public"
+    sentence = "This endpoint is not for the public"
+
+
 class EndpointUnknown(CallerFault):
     status = 404
     code = "endpoint_not_found"

@@ -6,8 +6,8 @@ import math
 from flask import Response, request
 from werkzeug.exceptions import MethodNotAllowed
 
-from broker import visit
-from broker.faults import DailyLimitReached
+from broker import addresses, visit
+from broker.faults import DailyLimitReached, NetworkNotListed
 from broker.services import services
 from broker.tokens import Caller
 from broker.usage import Standing
@@ -17,6 +17,13 @@ DAY = 86_400  # seconds
 
 def anyone() -> None:
     """No token is asked for."""
+
+
+def listed_network() -> None:
+    """No token, but a client in METRICS_ALLOW, also where a proxy asks on its behalf. Raises `NetworkNotListed`."""
+    fields = (request.headers.getlist(name) for name in ("X-Forwarded-For", "X-Real-IP", "Forwarded"))
+    if not addresses.all_within(services().settings.metrics_allow, request.remote_addr or "", addresses.named(*fields)):
+        raise NetworkNotListed
 
 
 def signed_in() -> None:

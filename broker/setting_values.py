@@ -1,5 +1,6 @@
 """How the text of each kind of setting is read: a value, or a ValueError whose message says what is right. Pure."""
 
+import ipaddress
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -97,3 +98,11 @@ def _json(text: str) -> object:
 def origins(text: str) -> tuple[str, ...]:
     """Origins separated by commas."""
     return tuple(origin.strip().rstrip("/") for origin in text.split(",") if origin.strip())
+
+
+def networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    """Networks and addresses separated by commas."""
+    try:
+        return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise ValueError("must be networks separated by commas, such as 127.0.0.0/8, 10.1.2.3") from None

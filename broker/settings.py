@@ -12,18 +12,23 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
+from broker.addresses import Network
 from broker.setting_values import (
     WIRE_MODELS,
     Secret,
     flag,
     id_list,
     models_table,
+    networks,
     origins,
     redis_url,
     seconds,
     url,
     whole,
 )
+
+# loopback, RFC 1918 and RFC 4193: where a Prometheus beside the broker is
+PRIVATE = "127.0.0.0/8, ::1, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7"
 
 
 class SettingsInvalid(Exception):
@@ -65,6 +70,7 @@ class Settings:
     redis_timeout: float = _setting("REDIS_TIMEOUT", seconds, 0.5)
     supabase_timeout: float = _setting("SUPABASE_TIMEOUT", seconds, 2.0)
     max_body_bytes: int = _setting("MAX_BODY_BYTES", whole(1), 8 * 1024 * 1024)
+    metrics_allow: tuple[Network, ...] = _setting("METRICS_ALLOW", networks, networks(PRIVATE))
     graceful_timeout: int = _setting("GRACEFUL_TIMEOUT", whole(1), 30)
 
     @classmethod

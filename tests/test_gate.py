@@ -9,7 +9,7 @@ from broker import gate
 from tests.apps import OPENAI, bearer, make_app, make_client
 
 URL = OPENAI + "/chat/completions"
-GUARDS = {gate.anyone, gate.signed_in, gate.counted}
+GUARDS = {gate.anyone, gate.listed_network, gate.signed_in, gate.counted}
 OPEN = {"/health", "/ready", "/metrics"}
 
 

@@ -1,8 +1,8 @@
-"""For the operator: is it alive, can it serve, what has it done."""
+"""For the operator: is it alive, can it serve."""
 
 import json
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
 from broker import gate
 from broker.faults import UsageUnavailable
@@ -29,13 +29,6 @@ def ready() -> Response:
     if parts.catalogue.shutdown_dates:
         body["shutdown_dates"] = parts.catalogue.shutdown_dates
     return Response(json.dumps(body) + "\n", 200 if can_serve else 503, mimetype=JSON)
-
-
-@blueprint.get("/metrics")
-def metrics() -> Response:
-    """Prometheus text, over all workers. nginx keeps the public away from it."""
-    content, content_type = services().metrics.exposition(request.headers.get("Accept"))
-    return Response(content, content_type=content_type)
 
 
 def _redis(parts: Services) -> str:
