@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo run test test-quick lint format lock clean
+.PHONY: help setup demo run test test-quick bench lint format lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -28,6 +28,10 @@ test: .venv/development ## all tests, with a real Redis and a real gunicorn; ins
 
 test-quick: .venv/development ## the tests that need no other program
 	@$(BIN)/python -m pytest -m "not integration"
+
+bench: .venv/development ## what a call and a token cost, beside nginx: ROUNDS=5 ONLY="1 3" AMONG="nginx broker" SIZE=quick
+	@tests/install-parts
+	@ROUNDS="$(ROUNDS)" ONLY="$(ONLY)" AMONG="$(AMONG)" SIZE="$(SIZE)" $(BIN)/python -m tests.benchmarks
 
 lint: .venv/development ## style, types, layers
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

@@ -1,0 +1,142 @@
+"""Who is compared: each carries the same questions to the same stand-in, in the form that it understands."""
+
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from deploy.local.broker_process import BrokerProcess, free_port
+from tests.benchmarks import payloads
+from tests.benchmarks.payloads import MODEL, Plan
+from tests.benchmarks.process_tree import ProcessTree
+
+QUESTION = "Why does the sea come and go, and who signs for it?"
+START_SECONDS = 120.0  # in which a contestant has to give its first answer
+
+
+class DidNotStart(Exception):
+    """A contestant gave no answer in time."""
+
+
+class Contestant:
+    """A program under test, started at once; also the way straight to the stand-in, which costs nothing."""
+
+    name = "direct"
+    call_path = stream_path = "/v1/chat/completions"
+    keys: tuple[str, ...] = ("sk-benchmark",)
+
+    def __init__(self, port: int, pid: int | None = None) -> None:
+        self.port = port
+        self.tree = ProcessTree(pid) if pid else None
+
+    def calls(self) -> list[bytes]:
+        """Requests for a whole answer, one a user."""
+        body = {"messages": _messages(QUESTION), **self.model_of_calls()}
+        return [payloads.post(self.call_path, body, key) for key in self.keys]
+
+    def streams(self, plan: Plan) -> list[bytes]:
+        """Requests for a stream, one a user."""
+        body = {"messages": _messages(plan.prompt()), **self.model_of_streams()}
+        return [payloads.post(self.stream_path, body, key) for key in self.keys]
+
+    def model_of_calls(self) -> dict[str, Any]:
+        """What the body of a call says besides the messages."""
+        return {"model": MODEL, "temperature": 0.7}
+
+    def model_of_streams(self) -> dict[str, Any]:
+        """What the body of a stream says besides the messages."""
+        return {"model": MODEL, "temperature": 0.7, "stream": True, "stream_options": {"include_usage": True}}
+
+    def wait_until_it_answers(self) -> None:
+        """Return with the first answer. Raises `DidNotStart`."""
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end:
+            if self._answers():
+                return
+            time.sleep(0.002)
+        raise DidNotStart(self.name)
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 10) as connection:
+                connection.sendall(self.calls()[0])
+                return connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
+        except OSError:
+            return False
+
+    def stop(self) -> None:
+        """End it."""
+
+
+class Nginx(Contestant):
+    """The floor: one worker, which passes all on as it is."""
+
+    name = "nginx"
+
+    def __init__(self, folder: Path, upstream_port: int) -> None:
+        port = free_port()
+        (folder / "nginx.conf").write_text(_nginx_settings(port, upstream_port))
+        self._process = subprocess.Popen(
+            ("nginx", "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr"),
+            stdin=subprocess.DEVNULL,
+            stderr=(folder / "nginx.log").open("w"),
+        )
+        super().__init__(port, self._process.pid)
+
+    def stop(self) -> None:
+        """End it at once."""
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait()
+
+
+class Broker(Contestant):
+    """The broker as it runs in production: sign-in, counting, metrics and its log are on."""
+
+    name = "broker"
+    call_path = "/v2/advanced-gpt-4o-mini-complete"
+    stream_path = "/stream"
+
+    def __init__(self, settings: dict[str, str], keys: tuple[str, ...], workers: int = 1) -> None:
+        """`keys`: access tokens of the users who call."""
+        self.keys = keys
+        self._process = BrokerProcess(settings | {"WEB_CONCURRENCY": str(workers)})
+        super().__init__(self._process.port, self._process.process.pid)
+
+    def model_of_calls(self) -> dict[str, Any]:
+        """The path says it."""
+        return {"temperature": 0.7}
+
+    def model_of_streams(self) -> dict[str, Any]:
+        """The path says that it is a stream."""
+        return {"model": MODEL, "temperature": 0.7}
+
+    def stop(self) -> None:
+        """End it at once: open streams are cut."""
+        self._process.stop(signal.SIGQUIT)
+
+
+def _messages(text: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": text}]
+
+
+def _nginx_settings(port: int, upstream_port: int) -> str:
+    return f"""
+daemon off; worker_processes 1; worker_rlimit_nofile 20000; pid nginx.pid; error_log stderr crit;
+events {{ worker_connections 19000; }}
+http {{
+  access_log off;
+  client_body_temp_path body; proxy_temp_path proxy;
+  fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;
+  keepalive_requests 1000000000;
+  upstream stand_in {{ server 127.0.0.1:{upstream_port}; keepalive 10000; keepalive_requests 1000000000; }}
+  server {{
+    listen 127.0.0.1:{port} backlog=4096;
+    location / {{
+      proxy_pass http://stand_in; proxy_http_version 1.1; proxy_set_header Connection "";
+      proxy_buffering off; proxy_read_timeout 300s;
+    }}
+  }}
+}}
+"""
