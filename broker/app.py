@@ -8,7 +8,7 @@ from flask import Flask
 from broker import cors, gate, journal, visit, wire
 from broker.auth_server import AuthServer
 from broker.catalogue import Catalogue
-from broker.endpoints import completions, operations, scrape, stream
+from broker.endpoints import completions, operations, playground, scrape, stream
 from broker.metrics import Metrics
 from broker.open_calls import OpenCalls
 from broker.redis_urls import Client, connect
@@ -38,6 +38,8 @@ def create_app(settings: Settings, redis: Client | None = None, clock: Callable[
     app.register_blueprint(stream.blueprint)
     app.register_blueprint(operations.blueprint)
     app.register_blueprint(scrape.blueprint)
+    if settings.playground:
+        app.register_blueprint(playground.blueprint)
     wire.register(app)
 
     # Flask runs these last one first

@@ -53,6 +53,8 @@ class Settings:
     id_white_list: frozenset[str] = _setting("ID_WHITE_LIST", id_list, frozenset())
     supabase_jwt_secret: Secret | None = _setting("SUPABASE_JWT_SECRET", Secret, None)
     supabase_jwt_issuer: str = _setting("SUPABASE_JWT_ISSUER", str, "")
+    supabase_anon_key: str | None = _setting("SUPABASE_ANON_KEY", str, None)
+    playground: bool = _setting("PLAYGROUND", flag, default=False)
     openai_base_url: str = _setting("OPENAI_BASE_URL", url, "https://api.openai.com/v1")
     models: Mapping[str, Mapping[str, object]] = _setting(
         "MODELS", models_table, {name: {"model": name} for name in WIRE_MODELS}
@@ -105,6 +107,11 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
     key, secret = values.get("supabase_service_key", ""), values.get("supabase_jwt_secret")
     if key.startswith("sb_publishable_") or _part(key, 1).get("role", "service_role") != "service_role":
         problems.append("SUPABASE_SERVICE_KEY is a public key: the service_role or sb_secret_… key is needed")
+    public = values.get("supabase_anon_key") or ""
+    if public and not public.startswith("sb_publishable_") and _part(public, 1).get("role") != "anon":
+        problems.append(
+            "SUPABASE_ANON_KEY is no public key, and the page would show it: the anon or sb_publishable_… key is needed"
+        )
     if secret and _is_hs256(key) and not _signed(key, secret):
         problems.append("SUPABASE_JWT_SECRET did not sign SUPABASE_SERVICE_KEY: they are of different projects")
     return problems

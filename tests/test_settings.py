@@ -131,6 +131,19 @@ def test_a_public_key_is_no_service_key(key: str) -> None:
     assert "SUPABASE_SERVICE_KEY is a public key" in problem(SUPABASE_SERVICE_KEY=key)
 
 
+@pytest.mark.parametrize("key", [legacy_key("service_role"), "sb_secret_planted"])
+def test_a_secret_key_is_no_public_key(key: str) -> None:
+    """The page would show it to everyone."""
+    assert "SUPABASE_ANON_KEY is no public key" in problem(SUPABASE_ANON_KEY=key)
+    assert key not in problem(SUPABASE_ANON_KEY=key)
+
+
+@pytest.mark.parametrize("key", [legacy_key("anon"), "sb_publishable_abc"])
+def test_a_public_key_may_be_shown(key: str) -> None:
+    """Both kinds of it."""
+    assert Settings.from_environ(REQUIRED | {"SUPABASE_ANON_KEY": key}).supabase_anon_key == key
+
+
 def test_no_secret_is_ever_shown() -> None:
     """Neither by a repr nor by the message that tells the problems."""
     secrets = {"SUPABASE_JWT_SECRET": SECRET, "REDIS_URL": "redis://:planted-password@h:1"}

@@ -52,6 +52,7 @@ def _start(stack: contextlib.ExitStack) -> tuple[SupabaseStandIn, BrokerProcess]
     broker = BrokerProcess(_settings(openai, supabase), PORT if _is_free(PORT) else free_port())
     stack.callback(broker.stop)
     broker.wait_until("/ready")
+    print(f"\n  {broker.url}/   to try it in a browser: {USER}, “{PASSWORD}”")
     print("\n  GPT Broker, with stand-ins for OpenAI and Supabase: no account, no key, nothing leaves this machine.\n")
     print(f"    OpenAI    {openai.url}\n    Supabase  {supabase.url}\n    broker    {broker.url}\n")
     return supabase, broker
@@ -66,6 +67,8 @@ def _settings(openai: OpenAIStandIn, supabase: SupabaseStandIn) -> dict[str, str
         "SUPABASE_SERVICE_KEY": supabase.service_key,
         "DAILY_LIMIT": "50",
         "ID_WHITE_LIST": "[]",
+        "PLAYGROUND": "on",
+        "SUPABASE_ANON_KEY": supabase.anon_key,
     }
 
 
