@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import redis
 
@@ -15,19 +16,24 @@ class RedisProcess:
     """One redis-server on a port of its own; with its append-only file, so that a restart forgets nothing."""
 
     more: tuple[str, ...] = ()
+    connection: dict[str, Any] = {}  # noqa: RUF012 - what a client has to know besides the port
     persistence = 'save ""\nappendonly yes\nappendfsync always\n'
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
         self.url = f"redis://:@127.0.0.1:{self.port}"
-        self.client = redis.Redis(port=self.port)
         self._folder = folder
+        self.prepare(folder)
+        self.client = redis.Redis(host="127.0.0.1", port=self.port, **self.connection)
         self.start()
+
+    def prepare(self, folder: Path) -> None:
+        """Before its first start."""
 
     def start(self) -> None:
         """Start it, and return once it answers."""
         config = self._folder / "redis.conf"
-        config.write_text(f"port {self.port}\nbind 127.0.0.1\ndir {self._folder}\n" + self.persistence)
+        config.write_text(f"{self.listen()}\nbind 127.0.0.1\ndir {self._folder}\n" + self.persistence)
         command = ("redis-server", str(config), *self.more)
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
         for _ in range(200):
@@ -38,6 +44,10 @@ class RedisProcess:
             else:
                 return
         raise RuntimeError("redis-server did not start")
+
+    def listen(self) -> str:
+        """The lines of its configuration that say where."""
+        return f"port {self.port}"
 
     def freeze(self) -> None:
         """It accepts connections, and answers nothing."""
@@ -52,6 +62,27 @@ class RedisProcess:
         self.client.connection_pool.disconnect()
         self._process.kill()
         self._process.wait()
+
+
+class TLSRedis(RedisProcess):
+    """Speaks TLS alone, with a certificate that only its own file vouches for."""
+
+    def prepare(self, folder: Path) -> None:
+        """Make the certificate."""
+        self._certificate, self._key = folder / "redis.crt", folder / "redis.key"
+        command = (
+            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+            "-days", "1", "-subj", "/CN=redis", "-addext", "subjectAltName=IP:127.0.0.1",
+            "-keyout", str(self._key), "-out", str(self._certificate),
+        )  # fmt: skip
+        subprocess.run(command, check=True, capture_output=True)
+        self.connection = {"ssl": True, "ssl_ca_certs": str(self._certificate)}
+        self.url = f"rediss://:@127.0.0.1:{self.port}?ssl_ca_certs={self._certificate}"
+
+    def listen(self) -> str:
+        """No port without TLS."""
+        files = f"tls-cert-file {self._certificate}\ntls-key-file {self._key}\ntls-auth-clients no"
+        return f"port 0\ntls-port {self.port}\n{files}"
 
 
 class RedisCluster(RedisProcess):

@@ -14,7 +14,7 @@ import requests
 from deploy.local.broker_process import BrokerProcess
 from deploy.local.openai_api import OpenAIStandIn
 from tests.integration.conftest import StartBroker, User
-from tests.integration.redis_process import RedisCluster, RedisProcess, RedisSentinel
+from tests.integration.redis_process import RedisCluster, RedisProcess, RedisSentinel, TLSRedis
 from tests.integration.waiting import within
 
 NewUser = Callable[[BrokerProcess], User]
@@ -188,6 +188,20 @@ def test_a_cluster_and_a_sentinel_count_alike(
     try:
         broker = start_broker(REDIS_URL=url, DAILY_LIMIT="3", WEB_CONCURRENCY="2")
         assert statuses(new_user(broker), 20) == {200: 3, 429: 17}
+    finally:
+        server.stop()
+
+
+def test_redis_over_tls_counts_alike_and_its_certificate_is_checked(
+    start_broker: StartBroker, new_user: NewUser, tmp_path: Path
+) -> None:
+    """`rediss://`, with the authority that the URL names; with any other, Redis counts as away."""
+    server = TLSRedis(tmp_path)
+    try:
+        broker = start_broker(REDIS_URL=server.url, DAILY_LIMIT="3", WEB_CONCURRENCY="2")
+        assert statuses(new_user(broker), 20) == {200: 3, 429: 17}
+        wary = start_broker(REDIS_URL=server.url.partition("?")[0], WEB_CONCURRENCY="1")
+        assert new_user(wary).post("/gpt-4o", {"messages": "x"}).status_code == 503
     finally:
         server.stop()
 
