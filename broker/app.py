@@ -8,7 +8,7 @@ from flask import Flask
 from broker import cors, gate, journal, visit, wire
 from broker.auth_server import AuthServer
 from broker.catalogue import Catalogue
-from broker.endpoints import completions, operations, playground, scrape, stream
+from broker.endpoints import account, completions, openai_api, operations, playground, scrape, stream
 from broker.metrics import Metrics
 from broker.open_calls import OpenCalls
 from broker.redis_urls import Client, connect
@@ -18,6 +18,7 @@ from broker.sign_in import SignIn
 from broker.signing_keys import SigningKeys
 from broker.store import Store
 from broker.supabase import Supabase
+from broker.terms import Terms
 from broker.upstream import Upstream
 from broker.usage import Usage
 
@@ -36,6 +37,8 @@ def create_app(settings: Settings, redis: Client | None = None, clock: Callable[
 
     app.register_blueprint(completions.blueprint)
     app.register_blueprint(stream.blueprint)
+    app.register_blueprint(openai_api.blueprint)
+    app.register_blueprint(account.blueprint)
     app.register_blueprint(operations.blueprint)
     app.register_blueprint(scrape.blueprint)
     if settings.playground:
@@ -65,6 +68,7 @@ def build_services(settings: Settings, redis: Client | None, clock: Callable[[],
         keys=keys,
         sign_in=SignIn(settings, keys, AuthServer(issuer_url, settings.supabase_service_key, supabase), clock),
         usage=Usage(settings, Store(client, metrics), metrics, clock),
+        terms=Terms(settings.models, settings.max_completion_tokens, settings.supabase_service_key),
         upstream=upstream,
         catalogue=Catalogue(_asked_for(settings), upstream.list_models),
         calls=OpenCalls(settings.openai_call_timeout),

@@ -10,7 +10,7 @@ from typing import Any
 import requests
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
-from broker.connections import READ_SIZE
+from broker.connections import READ_SIZE, comes_within
 from broker.open_calls import OpenCall
 from broker.openai_faults import OpenAITimeout, OpenAIUnreachable, StreamBroken
 
@@ -25,24 +25,39 @@ class Stream:
         self.request_id = request_id(response)
         self._response = response
         self._call = call
+        self._silence = silence
         _set_timeout(response, silence)
 
-    def reads(self) -> Iterator[bytes]:
+    def reads(self, patience: float | None = None) -> Iterator[bytes]:
         """The body's bytes, all that one receive brought at a time, to its end.
 
-        Raises `OpenAITimeout` after too long a silence, `StreamBroken` where it is cut, or what broke
-        into the call.
+        With `patience`: also b"" each time that nothing has come for so many seconds. Raises `OpenAITimeout`
+        after too long a silence, `StreamBroken` where it is cut, or what broke into the call.
         """
         raw = self._response.raw
         while True:
+            if patience:
+                yield from self._silences(patience)
             with self._call:
                 data = _read1(raw)
             if not data:
                 return
             yield data
 
+    def _silences(self, patience: float) -> Iterator[bytes]:
+        left = self._silence
+        while True:
+            with self._call:
+                if comes_within(self._response.raw, min(patience, left)):
+                    return
+            left -= patience
+            if left <= 0:
+                raise OpenAITimeout
+            yield b""
+
     def expect_end(self) -> None:
         """Nothing more is to come but the end: wait for it no longer than a moment."""
+        self._silence = LAST_WAIT
         _set_timeout(self._response, LAST_WAIT)
 
     def close(self) -> None:

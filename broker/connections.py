@@ -5,8 +5,10 @@ sends a chunk for every token.
 """
 
 import http.client
+import ssl
 from typing import Any
 
+import gevent.socket
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -35,6 +37,29 @@ class Response(http.client.HTTPResponse):
         if self._reader.complete:
             self._close_conn()  # type: ignore[attr-defined]  # gives the connection back to its pool
         return payload
+
+
+def comes_within(response: Any, seconds: float) -> bool:
+    """Whether the next read of this urllib3 response will find something, be it the end, in so many seconds."""
+    sock = response.connection and response.connection.sock
+    if sock is None:
+        return True
+    before = sock.gettimeout()
+    sock.settimeout(0)  # to look at what lies in the buffers, without waiting
+    try:
+        if response._fp.fp.peek(1):  # noqa: SLF001 - urllib3 shows it to nobody
+            return True
+    except (BlockingIOError, ssl.SSLWantReadError):
+        pass
+    except OSError:
+        return True  # the read will say what is wrong
+    finally:
+        sock.settimeout(before)
+    try:
+        gevent.socket.wait_read(sock.fileno(), seconds)
+    except TimeoutError:
+        return False
+    return True
 
 
 class PlainConnection(HTTPConnection):

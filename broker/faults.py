@@ -17,6 +17,7 @@ class Fault(Exception):
     status = 500
     code = "internal_error"
     sentence = "The broker could not answer this call"
+    should_retry = True  # whether a client that asks again by itself, as OpenAI's SDKs do, may do so
 
     def __init__(
         self,
@@ -92,6 +93,22 @@ class NetworkNotListed(CallerFault):
     sentence = "This endpoint is not for the public"
 
 
+class ParameterRefused(CallerFault):
+    """A parameter of OpenAI's format that is wrong, or not passed on; `code` is OpenAI's word for such a case."""
+
+    def __init__(self, param: str, sentence: str, code: str) -> None:
+        super().__init__(f"'{param}' {sentence}", details={"param": param})
+        self.code = code
+
+
+class ModelNotFound(CallerFault):
+    """Status and code as OpenAI has them."""
+
+    status = 404
+    code = "model_not_found"
+    sentence = "The model does not exist here"
+
+
 class EndpointUnknown(CallerFault):
     status = 404
     code = "endpoint_not_found"
@@ -117,9 +134,12 @@ class BodyNotJson(CallerFault):
 
 
 class DailyLimitReached(CallerFault):
+    """Asking again today is in vain, and waiting for tomorrow would hang the page."""
+
     status = 429
     code = "daily_limit_exceeded"
     sentence = "GPT Rate limit exceeded."
+    should_retry = False
 
 
 class OurFault(Fault):

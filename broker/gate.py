@@ -27,8 +27,8 @@ def listed_network() -> None:
 
 
 def signed_in() -> None:
-    """A Supabase user. Raises as `SignIn.caller`."""
-    _sign_in()
+    """A Supabase user, however many calls they have left. Raises as `SignIn.caller` and `Usage.standing`."""
+    visit.current().standing = services().usage.standing(_sign_in().id)
 
 
 def counted() -> None:
@@ -67,11 +67,12 @@ def _sign_in() -> Caller:
 
 
 def _over_the_limit(standing: Standing) -> DailyLimitReached:
-    details = {"limit": standing.limit, "resets_at": _iso(standing.resets_at)}
+    details = {"limit": standing.limit, "resets_at": iso(standing.resets_at)}
     return DailyLimitReached(retry_after=_seconds_left(standing), details=details)
 
 
-def _iso(time: int) -> str:
+def iso(time: int) -> str:
+    """A Unix time as RFC 3339 has it, in UTC."""
     return datetime.datetime.fromtimestamp(time, datetime.UTC).isoformat()
 
 

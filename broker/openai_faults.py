@@ -26,15 +26,19 @@ class UpstreamFault(Fault):
 
 
 class OpenAIUnreachable(UpstreamFault):
+    """Asked again already, and in vain: clients' own tries on top would make nine of one."""
+
     code = "openai_unreachable"
     sentence = "OpenAI cannot be reached; try again later"
     retryable = True
+    should_retry = False
 
 
 class OpenAIBroken(UpstreamFault):
-    """A status of 408, 409 or 5xx: by OpenAI's own SDKs' rule, worth another try."""
+    """A status of 409 or 5xx: by OpenAI's own SDKs' rule, worth another try; the broker's have been made."""
 
     retryable = True
+    should_retry = False
 
 
 class OpenAINonsense(UpstreamFault):
@@ -47,6 +51,7 @@ class OpenAIRefusedBroker(UpstreamFault):
 
     code = "openai_refused"
     sentence = "OpenAI does not serve this broker at present; its operator has to act"
+    should_retry = False
 
 
 class OpenAIRefusedKey(OpenAIRefusedBroker):
@@ -69,6 +74,7 @@ class OpenAITimeout(UpstreamFault):
     status = 504
     code = "openai_timeout"
     sentence = "OpenAI did not answer in time; try again later"
+    should_retry = False  # a person has waited long enough to be told
 
 
 class OpenAIWaited(OpenAITimeout):

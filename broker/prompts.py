@@ -1,10 +1,9 @@
-"""What a client asks, read from a request's body, and the request to OpenAI that it becomes. Pure.
+"""What a client asks, read from a request's body. Pure.
 
 The rules, their order and their sentences are the wire contract's; each is written once, here.
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +19,6 @@ from broker.faults import (
 from broker.setting_values import WIRE_MODELS
 
 DEFAULT_TEMPERATURE = 0.7
-Models = Mapping[str, Mapping[str, object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +29,9 @@ class Prompt:
     messages: list[dict[str, Any]]
     temperature: float = DEFAULT_TEMPERATURE
 
-    def request(self, models: Models) -> dict[str, Any]:
-        """The body of the request to OpenAI, after the operator's patch for the model."""
-        body = {"model": self.model, "messages": self.messages, "temperature": self.temperature}
-        patched: dict[str, Any] = merge_patch(body, models[self.model])
-        return patched
+    def request(self) -> dict[str, Any]:
+        """The same in OpenAI's format, for `Terms.request`."""
+        return {"model": self.model, "messages": self.messages, "temperature": self.temperature}
 
 
 def read_query(prompt: str | None, model: str) -> Prompt:
@@ -65,19 +61,6 @@ def read_stream(body: bytes) -> Prompt:
     if not isinstance(model, str) or model not in WIRE_MODELS:
         raise ModelUnknown
     return Prompt(model, messages, temperature)
-
-
-def merge_patch(target: Any, patch: Any) -> Any:
-    """`patch` laid over `target` (RFC 7396): null takes a member out; neither argument is changed."""
-    if not isinstance(patch, Mapping):
-        return patch
-    merged = dict(target) if isinstance(target, Mapping) else {}
-    for name, value in patch.items():
-        if value is None:
-            merged.pop(name, None)
-        else:
-            merged[name] = merge_patch(merged.get(name), value)
-    return merged
 
 
 def _read_json(body: bytes) -> Any:

@@ -53,10 +53,11 @@ FIRST_WAIT, LONGEST_WAIT, JITTER = 0.5, 8.0, 0.25  # seconds, seconds, share
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole completion: its text, its token counts as OpenAI names them, OpenAI's own id for the request."""
+    """A whole completion: its text, its token counts as OpenAI names them, and the bytes that it came in."""
 
     text: str
     usage: dict[str, Any]
+    body: bytes
 
 
 def read_reply(status: int, body: bytes) -> dict[str, Any]:
@@ -72,8 +73,9 @@ def read_reply(status: int, body: bytes) -> dict[str, Any]:
     raise _fault(status, _error_of(content))
 
 
-def read_answer(content: dict[str, Any]) -> Answer:
-    """The answer in a chat completion. A refusal is the answer where there is no other. Raises `OpenAINonsense`."""
+def read_answer(status: int, body: bytes) -> Answer:
+    """The answer in a chat completion. A refusal is the answer where there is no other. Raises as `read_reply`."""
+    content = read_reply(status, body)
     try:
         message = content["choices"][0]["message"]
         text = message.get("content") or message.get("refusal") or ""
@@ -82,7 +84,7 @@ def read_answer(content: dict[str, Any]) -> Answer:
         raise OpenAINonsense from None
     if not isinstance(text, str) or not isinstance(usage, dict):
         raise OpenAINonsense
-    return Answer(text, usage)
+    return Answer(text, usage, body)
 
 
 def retry_after(headers: Headers, now: float) -> float | None:

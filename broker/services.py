@@ -12,6 +12,7 @@ from broker.open_calls import OpenCalls
 from broker.settings import Settings
 from broker.sign_in import SignIn
 from broker.signing_keys import SigningKeys
+from broker.terms import Terms
 from broker.upstream import Upstream
 from broker.usage import Usage
 
@@ -28,6 +29,7 @@ class Services:
     keys: SigningKeys
     sign_in: SignIn
     usage: Usage
+    terms: Terms
     upstream: Upstream
     catalogue: Catalogue
     calls: OpenCalls

@@ -68,6 +68,8 @@ class Settings:
     openai_call_timeout: float = _setting("OPENAI_CALL_TIMEOUT", seconds, 300.0)
     openai_max_retries: int = _setting("OPENAI_MAX_RETRIES", whole(0), 2)
     openai_max_retry_after: float = _setting("OPENAI_MAX_RETRY_AFTER", seconds, 20.0)
+    stream_ping_interval: float = _setting("STREAM_PING_INTERVAL", seconds, 15.0)
+    max_completion_tokens: int = _setting("MAX_COMPLETION_TOKENS", whole(1), 16_384)
     redis_connect_timeout: float = _setting("REDIS_CONNECT_TIMEOUT", seconds, 0.25)
     redis_timeout: float = _setting("REDIS_TIMEOUT", seconds, 0.5)
     supabase_timeout: float = _setting("SUPABASE_TIMEOUT", seconds, 2.0)

@@ -46,8 +46,8 @@ class Upstream:
         """
         response = self._with_retries(body, call)
         with call:
-            content = replies.read_reply(response.status_code, read_whole(response))
-        return replies.read_answer(content), request_id(response)
+            reply = read_whole(response)
+        return replies.read_answer(response.status_code, reply), request_id(response)
 
     def open_stream(self, body: Body, call: OpenCall) -> Stream:
         """The answer as it arrives: opened, with a status of 200, nothing of it read. Faults as `ask`."""

@@ -77,6 +77,16 @@ def current() -> Visit:
     return cast("Visit", g.visit)
 
 
+def caller() -> Caller:
+    """Who sent the present request, once a guard has asked."""
+    return cast("Caller", current().caller)
+
+
+def standing() -> Standing:
+    """How the caller stood when a guard asked."""
+    return cast("Standing", current().standing)
+
+
 def open_call() -> OpenCall:
     """The present request's call to OpenAI, which ends when the client leaves."""
     visit = current()

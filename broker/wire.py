@@ -6,17 +6,20 @@ import logging
 import math
 from collections.abc import Callable, Iterator
 
-from flask import Flask, Response
+from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
-from broker import visit
-from broker.faults import BodyTooLarge, CallerFault, ClientLeft, DailyLimitReached, EndpointUnknown, Fault, MethodWrong
+from broker import error_bodies, visit
+from broker.faults import BodyTooLarge, CallerFault, ClientLeft, EndpointUnknown, Fault, MethodWrong
 from broker.openai_faults import UpstreamFault
 from broker.services import Services, services
 
 log = logging.getLogger(__name__)
 
 JSON = "application/json"
+# Seconds for which `Retry-After` may keep a page waiting. Some of OpenAI's SDKs wait for as long as they are told, but
+# none asks a second time where `x-should-retry` is false (openai-node, `client.ts`; openai-python, `_base_client.py`).
+LONGEST_WAIT = 60
 _NO_BUFFERING = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # the latter: nginx's ngx_http_proxy_module
 _OF_STATUS = {NotFound: EndpointUnknown, MethodNotAllowed: MethodWrong, RequestEntityTooLarge: BodyTooLarge}
 
@@ -31,12 +34,11 @@ def register(app: Flask) -> None:
 def refusal(fault: Fault) -> Response:
     """The error answer that `fault` stands for."""
     _note(visit.current(), services(), fault)
-    body = {"error": fault.sentence, "message": None, "code": fault.code, **fault.details}
+    body = error_bodies.body_of(fault, request.path)
     response = Response(json.dumps(body) + "\n", fault.status, mimetype=JSON)
     if fault.status in (429, 503):
         response.headers["Retry-After"] = str(math.ceil(fault.retry_after or 1))
-    if isinstance(fault, DailyLimitReached):
-        # OpenAI's SDKs obey it: asking again today is in vain, and waiting for tomorrow would hang the page
+    if not fault.should_retry or (fault.retry_after or 0) > LONGEST_WAIT:
         response.headers["x-should-retry"] = "false"
     if fault.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"  # RFC 6750, 3
@@ -50,6 +52,11 @@ def stream(lines: Iterator[bytes], last_line: Callable[[Fault], bytes], mimetype
     present.outcome = ClientLeft.code  # unless it comes to its end
     body = _until_fault(lines, last_line, functools.partial(_note, present, services()))
     return Response(body, mimetype=mimetype, headers=_NO_BUFFERING)
+
+
+def error_event(fault: Fault) -> bytes:
+    """The last event of a stream in OpenAI's format: its SDKs raise an `APIError` with what is in it."""
+    return b"data: %s\n\n" % json.dumps(error_bodies.openais(fault)).encode()
 
 
 def _until_fault(

@@ -17,7 +17,6 @@ from broker.faults import (
 )
 
 HELLO = [{"role": "user", "content": "hello"}]
-MODELS = {"gpt-4o": {"model": "gpt-4o"}, "gpt-4o-mini": {"model": "gpt-4o-mini"}}
 
 
 def body(**members: Any) -> bytes:
@@ -27,7 +26,7 @@ def body(**members: Any) -> bytes:
 def test_a_query_becomes_one_system_message() -> None:
     """`?prompt=…` is sent as the system's word, at the default temperature."""
     prompt = prompts.read_query("be brief", "gpt-4o-mini")
-    assert prompt.request(MODELS) == {
+    assert prompt.request() == {
         "model": "gpt-4o-mini",
         "messages": [{"role": "system", "content": "be brief"}],
         "temperature": 0.7,
@@ -135,35 +134,3 @@ def test_complaints_come_in_the_contracts_order() -> None:
         prompts.read_stream(body(messages=1, temperature=9, model="x"))
     with pytest.raises(TemperatureInvalid):
         prompts.read_stream(body(messages="x", temperature=9, model="x"))
-
-
-def test_models_patch_the_request() -> None:
-    """An operator's merge patch is laid over the request; null takes a field out."""
-    models = {"gpt-4o": {"model": "gpt-6-luna", "reasoning_effort": "none", "temperature": None}}
-    prompt = prompts.read_stream(body(messages=HELLO, model="gpt-4o", temperature=0.2))
-    assert prompt.request(models) == {"model": "gpt-6-luna", "reasoning_effort": "none", "messages": HELLO}
-
-
-@pytest.mark.parametrize(
-    ("target", "patch", "result"),
-    [
-        ({"a": "b"}, {"a": "c"}, {"a": "c"}),
-        ({"a": "b"}, {"b": "c"}, {"a": "b", "b": "c"}),
-        ({"a": "b"}, {"a": None}, {}),
-        ({"a": "b", "b": "c"}, {"a": None}, {"b": "c"}),
-        ({"a": ["b"]}, {"a": "c"}, {"a": "c"}),
-        ({"a": "c"}, {"a": ["b"]}, {"a": ["b"]}),
-        ({"a": {"b": "c"}}, {"a": {"b": "d", "c": None}}, {"a": {"b": "d"}}),
-        ({"a": [{"b": "c"}]}, {"a": [1]}, {"a": [1]}),
-        (["a", "b"], ["c", "d"], ["c", "d"]),
-        ({"a": "b"}, ["c"], ["c"]),
-        ({"e": None}, {"a": 1}, {"e": None, "a": 1}),
-        ([1, 2], {"a": "b", "c": None}, {"a": "b"}),
-        ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
-    ],
-)
-def test_a_merge_patch_does_what_the_rfc_shows(target: object, patch: object, result: object) -> None:
-    """The examples of RFC 7396, appendix A."""
-    before = json.dumps([target, patch])
-    assert prompts.merge_patch(target, patch) == result
-    assert json.dumps([target, patch]) == before

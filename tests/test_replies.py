@@ -65,11 +65,12 @@ def test_the_callers_mistake_is_told_in_openais_words() -> None:
 @pytest.mark.parametrize("reply", whole_answers(), ids=lambda reply: reply.name)
 def test_every_recorded_answer_is_read(reply: RecordedReply) -> None:
     """The first choice's content, else its refusal, else nothing; and OpenAI's usage."""
-    answer = replies.read_answer(replies.read_reply(reply.status, reply.body))
+    answer = replies.read_answer(reply.status, reply.body)
     content = json.loads(reply.body)
     message = content["choices"][0]["message"]
     assert answer.text == (message["content"] or message.get("refusal") or "")
     assert answer.usage == content["usage"]
+    assert answer.body == reply.body
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"null", b'{"error": {"message": "x"}}', b"\xff"])
@@ -87,7 +88,7 @@ def test_a_200_that_is_no_answer_is_nonsense(body: bytes) -> None:
 def test_an_answer_without_a_message_is_nonsense(content: dict[str, object]) -> None:
     """Whatever is missing, it is a fault of OpenAI's and no accident of ours."""
     with pytest.raises(openai_faults.OpenAINonsense):
-        replies.read_answer(content)
+        replies.read_answer(200, json.dumps(content).encode())
 
 
 @pytest.mark.parametrize("status", [418, 301, 204, 402])

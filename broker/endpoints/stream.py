@@ -25,7 +25,8 @@ def stream() -> Response:
     present, parts = visit.current(), services()
     prompt = prompts.read_stream(request.get_data())
     present.model = prompt.model
-    upstream = parts.upstream.open_stream(prompt.request(parts.settings.models), visit.open_call())
+    asked = parts.terms.request(prompt.request(), visit.caller().id)
+    upstream = parts.upstream.open_stream(asked, visit.open_call())
     present.at_end(upstream.close)
     present.openai_id = upstream.request_id
     texts = _texts(upstream, present)

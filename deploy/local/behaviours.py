@@ -30,6 +30,17 @@ async def silent_mid_stream(exchange: Exchange, events: list[bytes], options: Op
     await exchange.left.wait()
 
 
+async def pause(exchange: Exchange, events: list[bytes], options: Options) -> None:
+    """`events` of them and `bytes` more, then nothing for `seconds`, then the rest."""
+    body, first = b"".join(events), len(b"".join(events[: options.get("events", 0)])) + options.get("bytes", 0)
+    exchange.start(200, STREAM)
+    if first:
+        exchange.chunk(body[:first])
+    if await exchange.pause(options.get("seconds", 1.0)):
+        exchange.chunk(body[first:])
+        exchange.finish()
+
+
 async def cut_before_headers(exchange: Exchange, _: list[bytes], options: Options) -> None:
     """End the connection instead of answering."""
     exchange.cut(reset=bool(options.get("reset")))
@@ -96,7 +107,7 @@ async def rate_limited(exchange: Exchange, _: list[bytes], options: Options) -> 
 BEHAVIOURS: dict[str, Behaviour] = {
     behaviour.__name__: behaviour
     for behaviour in (
-        silent, silent_after_headers, silent_mid_stream, cut_before_headers, cut_mid_stream, garbage_json,
+        silent, silent_after_headers, silent_mid_stream, pause, cut_before_headers, cut_mid_stream, garbage_json,
         garbage_event, clumps, split, no_done, rate_limited,
     )
 }  # fmt: skip

@@ -1,0 +1,219 @@
+"""Streams under /v1: OpenAI's bytes, promptly, kept alive, counted, and ended well whatever happens."""
+
+import json
+import socket
+import time
+from collections.abc import Callable
+
+import pytest
+import requests
+
+from deploy.local.broker_process import BrokerProcess
+from deploy.local.openai_api import OpenAIStandIn
+from tests.integration.conftest import StartBroker, User
+from tests.integration.waiting import within
+from tests.recorded import RecordedReply, streams
+from tests.test_events import expected
+from tests.test_relay import for_client
+
+NewUser = Callable[[BrokerProcess], User]
+HELLO = [{"role": "user", "content": "hello"}]
+PING = b": ping\n\n"
+
+
+def ask(user: User, **members: object) -> requests.Response:
+    """A streamed completion, of which nothing is read yet."""
+    body = {"model": "gpt-4o", "messages": HELLO, "stream": True, **members}
+    return user.post("/v1/chat/completions", body, stream=True)
+
+
+def error_at_the_end(body: bytes) -> dict[str, object]:
+    """What the last event says is wrong."""
+    last = json.loads(body.rstrip().rpartition(b"\n\n")[2].removeprefix(b"data: "))
+    assert list(last) == ["error"]
+    assert set(last["error"]) == {"message", "type", "param", "code"}
+    return dict(last["error"])
+
+
+def used(user: User) -> int:
+    return int(user.get("/v1/usage").json()["used"])
+
+
+@pytest.mark.parametrize("with_usage", [True, False])
+@pytest.mark.parametrize("reply", streams(), ids=lambda reply: reply.name)
+def test_every_recorded_stream_is_passed_on(
+    ada: User, openai: OpenAIStandIn, reply: RecordedReply, *, with_usage: bool
+) -> None:
+    """Byte for byte, less the usage that was not asked for; and an error at the end where OpenAI broke off."""
+    openai.next(reply.name)
+    response = ask(ada, **({"stream_options": {"include_usage": True}} if with_usage else {}))
+    text, end = expected(reply)
+    calls = b"tool_calls" in reply.body
+    if end != "complete" and not (text or calls):
+        assert response.status_code == 502
+        assert set(response.json()["error"]) == {"message", "type", "param", "code"}
+        assert used(ada) == 0
+        return
+    assert response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
+    assert response.headers["X-Accel-Buffering"] == "no"
+    body, theirs = response.content, for_client(reply.body, with_usage=with_usage)
+    assert body.startswith(theirs)
+    if end == "complete":
+        assert body == theirs
+    else:
+        assert error_at_the_end(body)["type"] in {"server_error", "model_error"}
+        assert body.count(b"[DONE]") == theirs.count(b"[DONE]")
+    assert used(ada) == 1
+
+
+@pytest.mark.parametrize("behaviour", ["clumps", "split"])
+def test_the_networks_cuts_do_not_matter(ada: User, openai: OpenAIStandIn, behaviour: str) -> None:
+    """The same bytes."""
+    openai.next(behaviour)
+    body = ask(ada).content
+    plain = ask(ada).content
+
+    def pieces(stream: bytes) -> list[object]:
+        return [json.loads(line[6:])["choices"] for line in stream.split(b"\n\n") if line.startswith(b"data: {")]
+
+    assert pieces(body) == pieces(plain)
+    assert body.endswith(b"data: [DONE]\n\n")
+
+
+def test_events_leave_as_they_arrive(ada: User, openai: OpenAIStandIn) -> None:
+    """The first is here long before the last."""
+    openai.token_delay = 0.02
+    started = time.monotonic()
+    response = ask(ada)
+    reads = iter(lambda: response.raw.read1(65_536), b"")
+    next(reads)
+    assert time.monotonic() - started < 0.3
+    rest = list(reads)
+    assert time.monotonic() - started > 0.5
+    assert len(rest) > 20
+
+
+def test_silence_is_filled_with_comments_between_events(
+    start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
+) -> None:
+    """After the headers, and midway; each after the interval; and nothing else is changed."""
+    user = new_user(start_broker(STREAM_PING_INTERVAL="0.2"))
+    for events in (0, 1, 4):
+        openai.next("pause", events=events, seconds=0.9)
+        started = time.monotonic()
+        response = ask(user)
+        assert response.status_code == 200
+        assert time.monotonic() - started < 0.6
+        body = response.content
+        assert body.count(PING) == 4
+        assert body.replace(PING, b"").endswith(b"data: [DONE]\n\n")
+        assert body.split(b"\n\n").index(b": ping") == events
+
+
+def test_no_comment_breaks_an_event(start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn) -> None:
+    """Half an event waits for its other half."""
+    user = new_user(start_broker(STREAM_PING_INTERVAL="0.1"))
+    openai.next("pause", events=3, bytes=40, seconds=0.5)
+    body = ask(user).content
+    assert PING not in body
+    assert all(json.loads(block[6:]) for block in body.split(b"\n\n") if block.startswith(b"data: {"))
+    assert body.endswith(b"data: [DONE]\n\n")
+
+
+def test_silence_has_an_end_all_the_same(start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn) -> None:
+    """Comments do not keep a dead stream alive: it ends with an error, and costs nothing if nothing came."""
+    user = new_user(start_broker(STREAM_PING_INTERVAL="0.2", OPENAI_SILENCE_TIMEOUT="0.7"))
+    for behaviour, cost in (("silent_after_headers", 0), ("silent_mid_stream", 1)):
+        before = used(user)
+        openai.next(behaviour)
+        started = time.monotonic()
+        body = ask(user).content
+        assert 0.6 < time.monotonic() - started < 1.5
+        assert body.count(PING) == 3
+        assert error_at_the_end(body)["code"] == "openai_timeout"
+        assert b"[DONE]" not in body
+        assert used(user) == before + cost
+
+
+@pytest.mark.parametrize("behaviour", ["cut_mid_stream", "garbage_event"])
+def test_a_stream_cut_short_ends_with_an_error(ada: User, openai: OpenAIStandIn, behaviour: str) -> None:
+    """And with no `[DONE]`; what came is delivered, and counts."""
+    openai.next(behaviour, events=5)
+    body = ask(ada).content
+    assert body.count(b"data: ") == 6
+    assert error_at_the_end(body)["type"] == "server_error"
+    assert b"[DONE]" not in body
+    assert used(ada) == 1
+
+
+def test_a_failure_before_the_answer_has_its_status(ada: User, openai: OpenAIStandIn) -> None:
+    """OpenAI's 200 is not ours before its answer begins; and it costs nothing."""
+    for behaviour in ("stream_error_first", "cut_mid_stream"):
+        openai.next(behaviour, events=1)
+        response = ask(ada)
+        assert (response.status_code, response.json()["error"]["type"]) == (502, "server_error")
+    assert used(ada) == 0
+
+
+@pytest.mark.parametrize("behaviour", ["silent", "silent_after_headers", "silent_mid_stream"])
+@pytest.mark.parametrize("is_stream", [True, False])
+def test_a_client_that_leaves_is_noticed_within_a_second(
+    ada: User, openai: OpenAIStandIn, broker: BrokerProcess, behaviour: str, *, is_stream: bool
+) -> None:
+    """OpenAI is hung up on, also while it is silent; the call counts if an answer had begun."""
+    openai.next(behaviour)
+    with _speak(broker, ada, {"model": "gpt-4o", "messages": HELLO, "stream": is_stream}):
+        within(3, openai.completions)
+        time.sleep(0.2)
+        seen = openai.completions()[0]
+        assert seen.end == "under way"
+    assert within(1, lambda: seen.end == "peer left") < 1
+    within(1, lambda: any(line["user"] == ada.id for line in broker.journal()))
+    line = next(line for line in broker.journal() if line["user"] == ada.id)
+    assert line["outcome"] == "client_left"
+    assert used(ada) == (1 if is_stream and behaviour == "silent_mid_stream" else 0)
+
+
+def test_finished_streams_leave_their_connections_for_the_next(
+    start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
+) -> None:
+    """50 streams, one after the other, over one or two connections to OpenAI."""
+    user = new_user(start_broker(WEB_CONCURRENCY="1", DAILY_LIMIT="100"))
+    before = openai.connections_ever
+    for _ in range(50):
+        assert ask(user).content.endswith(b"data: [DONE]\n\n")
+    assert openai.connections_ever - before <= 2
+
+
+def test_a_worker_that_has_to_go_ends_its_streams(
+    start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
+) -> None:
+    """With an error event, which the SDKs raise."""
+    broker = start_broker(GRACEFUL_TIMEOUT="4")
+    openai.next("silent_mid_stream")
+    response = ask(new_user(broker))
+    first = response.raw.read1(1000)
+    broker.process.terminate()
+    assert error_at_the_end(first + response.raw.read())["code"] == "restarting"
+
+
+def test_the_log_line_knows_the_tokens(ada: User, broker: BrokerProcess, openai: OpenAIStandIn) -> None:
+    """Though the client did not ask for them."""
+    assert ask(ada).content
+    ask(ada, stream=False)
+    lines = [line for line in broker.journal() if line["user"] == ada.id]
+    assert [line["prompt_tokens"] for line in lines] == [12, 12]
+    assert all(line["completion_tokens"] > 10 for line in lines)
+    assert all(line["model"] == "gpt-4o" for line in lines)
+
+
+def _speak(broker: BrokerProcess, user: User, content: dict[str, object]) -> socket.socket:
+    """A client that asks, and can hang up at any time."""
+    body = json.dumps(content)
+    head = (
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n"
+        f"Authorization: Bearer {user.token}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    client = socket.create_connection(("127.0.0.1", broker.port))
+    client.sendall((head + body).encode())
+    return client
