@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from flask import Flask
 
-from broker import cors, gate, journal, visit, wire
+from broker import cors, gate, journal, security_headers, visit, wire
 from broker.auth_server import AuthServer
 from broker.catalogue import Catalogue
 from broker.endpoints import account, completions, openai_api, operations, playground, scrape, stream
@@ -30,6 +30,7 @@ def create_app(settings: Settings, redis: Client | None = None, clock: Callable[
     """
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.url_map.merge_slashes = False  # a path with two slashes is another path, not a redirect to the one with one
     app.extensions[EXTENSION] = build_services(settings, redis, clock)
 
     app.before_request(visit.begin)
@@ -47,6 +48,7 @@ def create_app(settings: Settings, redis: Client | None = None, clock: Callable[
 
     # Flask runs these last one first
     app.after_request(journal.note)
+    app.after_request(security_headers.add)
     app.after_request(cors.allow)
     app.after_request(gate.leave)
     app.teardown_request(journal.end_unanswered)

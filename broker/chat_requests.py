@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
+from broker import strict_json
 from broker.faults import BodyNotJson, ModelNotFound, ParameterRefused
 
 PASSED_ON = frozenset(
@@ -64,8 +65,8 @@ def read(content: bytes, models: Collection[str], most_tokens: int) -> ChatReque
 
 def _object(content: bytes) -> dict[str, Any]:
     try:
-        body = json.loads(content)
-    except (ValueError, RecursionError):
+        body = strict_json.read(content)
+    except ValueError:
         raise BodyNotJson from None
     if not isinstance(body, dict):
         raise BodyNotJson("The body of the request must be a JSON object")

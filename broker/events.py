@@ -18,28 +18,43 @@ class EventReader:
     """Cuts bytes, however they come, into the data of server-sent events."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest: list[bytes] = []  # the pieces of an event whose end has not come
+        self._size = 0  # of them, in bytes
+        self._half = b""  # a \r that may be half of a \r\n
 
     def feed(self, data: bytes) -> list[bytes]:
         """The data of every event that `data` completes. Raises `OpenAINonsense` if one never ends."""
-        text = self._rest + data
-        if b"\r" in text:
-            text = _with_plain_line_ends(text)
-        *blocks, self._rest = text.split(b"\n\n")
-        if len(self._rest) > MAX_EVENT_BYTES + len(b"data: "):
-            raise OpenAINonsense
+        if self._half or b"\r" in data:
+            data = self._with_plain_line_ends(data)
+        if b"\n\n" not in data and not (data[:1] == b"\n" and self._rest and self._rest[-1][-1:] == b"\n"):
+            self._keep(data)
+            return []
+        *blocks, rest = b"".join((*self._rest, data)).split(b"\n\n")
+        self._rest, self._size = [], 0
+        self._keep(rest)
         return [event for block in blocks if (event := _data_of(block))]
 
     def finish(self) -> list[bytes]:
         """The data of a last event whose blank line never came."""
-        rest, self._rest = self._rest, b""
-        return [event] if (event := _data_of(rest.replace(b"\r", b"\n"))) else []
+        rest = b"".join(self._rest)
+        self._rest, self._size = [], 0
+        return [event] if (event := _data_of(rest)) else []
 
+    def _keep(self, data: bytes) -> None:
+        """Put aside what is of an event yet to be completed; every byte is looked at once, however it is cut."""
+        if not data:
+            return
+        self._rest.append(data)
+        self._size += len(data)
+        if self._size > MAX_EVENT_BYTES + len(b"data: "):
+            raise OpenAINonsense
 
-def _with_plain_line_ends(text: bytes) -> bytes:
-    # a \r at the very end may be half of a \r\n: it stays as it is until the next read
-    body, end = (text[:-1], b"\r") if text.endswith(b"\r") else (text, b"")
-    return body.replace(b"\r\n", b"\n").replace(b"\r", b"\n") + end
+    def _with_plain_line_ends(self, data: bytes) -> bytes:
+        data = self._half + data
+        self._half = b"\r" if data.endswith(b"\r") else b""
+        if self._half:
+            data = data[:-1]
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
 def _data_of(block: bytes) -> bytes:

@@ -7,7 +7,7 @@ from flask import Response, request
 from werkzeug.exceptions import MethodNotAllowed
 
 from broker import addresses, visit
-from broker.faults import DailyLimitReached, NetworkNotListed
+from broker.faults import BodyEncoded, DailyLimitReached, NetworkNotListed
 from broker.services import services
 from broker.tokens import Caller
 from broker.usage import Standing
@@ -34,7 +34,7 @@ def signed_in() -> None:
 def counted() -> None:
     """A Supabase user with a call left today, which is now reserved.
 
-    Raises as `SignIn.caller` and `Usage.reserve`, and `DailyLimitReached`.
+    Raises as `SignIn.caller` and `Usage.reserve`, `DailyLimitReached`, and `BodyEncoded`.
     """
     if request.method == "HEAD":  # Flask lets it follow GET; a call would be paid for and thrown away
         raise MethodNotAllowed(valid_methods=["GET", "OPTIONS"])
@@ -46,6 +46,8 @@ def counted() -> None:
         raise _over_the_limit(outcome)
     present.reservation, present.standing = outcome, outcome.standing
     present.at_end(present.give_back)
+    if request.headers.get("Content-Encoding", "identity") != "identity":
+        raise BodyEncoded
 
 
 def leave(response: Response) -> Response:

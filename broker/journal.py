@@ -8,6 +8,7 @@ import logging
 from flask import Response
 
 from broker import visit
+from broker.metrics import MOST_TOKENS
 from broker.services import Services, services
 
 log = logging.getLogger("broker.request")
@@ -59,7 +60,12 @@ def _line(present: visit.Visit, status: int) -> dict[str, object]:
         "seconds": round(present.seconds, 6),
         "user": present.caller.id if present.caller else None,
         "model": present.model,
-        "prompt_tokens": present.usage.get("prompt_tokens"),
-        "completion_tokens": present.usage.get("completion_tokens"),
+        "prompt_tokens": _count(present.usage.get("prompt_tokens")),
+        "completion_tokens": _count(present.usage.get("completion_tokens")),
         "outcome": present.outcome,
     }
+
+
+def _count(value: object) -> int | None:
+    """A number of tokens; whatever else OpenAI put there stays out of the log."""
+    return value if isinstance(value, int) and 0 <= value < MOST_TOKENS else None

@@ -11,6 +11,7 @@ from prometheus_flask_exporter import PrometheusMetrics
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 SHORT = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)  # seconds
+MOST_TOKENS = 10**9  # of one answer; more is nonsense
 LONG = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320)  # seconds
 
 
@@ -63,8 +64,8 @@ class Metrics:
         """What OpenAI says that an answer took: its `usage` object."""
         for kind in ("prompt", "completion"):
             count = usage.get(f"{kind}_tokens")
-            if isinstance(count, int):
-                self._tokens.labels(model, kind).inc(max(0, count))
+            if isinstance(count, int) and 0 <= count < MOST_TOKENS:
+                self._tokens.labels(model, kind).inc(count)
 
     def upstream_failed(self, kind: str) -> None:
         """A call ended because OpenAI failed."""

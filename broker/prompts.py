@@ -3,10 +3,10 @@
 The rules, their order and their sentences are the wire contract's; each is written once, here.
 """
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
+from broker import strict_json
 from broker.faults import (
     BodyNotJson,
     MessageIncomplete,
@@ -68,8 +68,8 @@ def _read_json(body: bytes) -> Any:
     if not body.strip():
         raise MessagesMissing
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
+        return strict_json.read(body)
+    except ValueError:
         raise BodyNotJson from None
 
 
@@ -92,8 +92,8 @@ def _messages(value: Any) -> list[dict[str, Any]]:
 def _spelled_out(text: str) -> list[Any]:
     """A string that holds a JSON array is that array; any other is one `user` message."""
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = strict_json.read(text.encode()) if text.lstrip().startswith("[") else None
+    except ValueError:
         value = None
     return value if isinstance(value, list) else [{"role": "user", "content": text}]
 

@@ -99,7 +99,7 @@ def retry_after(headers: Headers, now: float) -> float | None:
         return seconds
     try:
         return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - now)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter: a date beyond the calendar's end
         return None
 
 

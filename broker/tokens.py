@@ -7,19 +7,20 @@ and the `anon` key is public: they have no `sub` and no `aud`, and are refused f
 
 import base64
 import binascii
-import json
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from jwt import PyJWK
 from jwt.algorithms import Algorithm, HMACAlgorithm
 from jwt.exceptions import PyJWKError, PyJWTError
 
+from broker import strict_json
 from broker.faults import TokenExpired, TokenInvalid
 
 LEEWAY = 10  # seconds of clock skew that are forgiven
 MAX_LENGTH = 16_000  # characters; a longer one is refused unread
+MAX_ID = 128  # characters of a user's id
 ASYMMETRIC = frozenset({"ES256", "RS256", "EdDSA"})  # what Supabase signs with: /docs/guides/auth/signing-keys
 
 
@@ -96,9 +97,9 @@ def _public_key(entry: object) -> tuple[str, Key] | None:
 
 def read_token(text: str) -> Token:
     """Take `text` apart. Raises `TokenInvalid` where it is no well-formed token."""
-    parts = text.split(".")
-    if len(text) > MAX_LENGTH or len(parts) != 3 or not text.isascii():
+    if len(text) > MAX_LENGTH or text.count(".") != 2 or not text.isascii():
         raise TokenInvalid
+    parts = text.split(".")
     header, claims = _read_object(parts[0]), _read_object(parts[1])
     alg, kid = header.get("alg"), header.get("kid")
     # `crit` names extensions that must be understood, and none is: RFC 7515, 4.1.11
@@ -115,7 +116,7 @@ def check_claims(token: Token, expected: Expected, now: float) -> Caller:
     """
     claims = token.claims
     caller_id, expires_at = claims.get("sub"), _time(claims, "exp")
-    if not isinstance(caller_id, str) or not caller_id.strip() or expires_at is None:
+    if not _is_id(caller_id) or expires_at is None:
         raise TokenInvalid
     audience = claims.get("aud")
     audiences = audience if isinstance(audience, list) else [audience]
@@ -136,6 +137,11 @@ def check_signature(token: Token, key: Key) -> None:
         raise TokenInvalid
 
 
+def _is_id(value: object) -> TypeGuard[str]:
+    """Supabase's are UUIDs; whatever it is, it becomes part of a key in Redis and of a log line."""
+    return isinstance(value, str) and bool(value.strip()) and value.isprintable() and len(value) <= MAX_ID
+
+
 def _time(claims: dict[str, Any], name: str) -> float | None:
     value = claims.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -148,21 +154,14 @@ def _time(claims: dict[str, Any], name: str) -> float | None:
 
 
 def _read_object(part: str) -> dict[str, Any]:
+    """A name that stands twice would be read one way here and another way elsewhere (RFC 7519, 4): it is refused."""
     try:
-        value = json.loads(_read_base64(part), object_pairs_hook=_without_duplicates)
-    except (ValueError, RecursionError):
+        value = strict_json.read(_read_base64(part))
+    except ValueError:
         raise TokenInvalid from None
     if not isinstance(value, dict):
         raise TokenInvalid
     return value
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A name that stands twice would be read one way here and another way elsewhere: RFC 7519, 4."""
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("duplicate member")
-    return members
 
 
 def _read_base64(part: str) -> bytes:

@@ -1,16 +1,17 @@
 """The only place where a fault becomes bytes: an error answer, or the last line of a stream already begun."""
 
 import functools
+import http
 import json
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from broker import error_bodies, visit
-from broker.faults import BodyTooLarge, CallerFault, ClientLeft, EndpointUnknown, Fault, MethodWrong
+from broker.faults import BodyTooLarge, ClientLeft, EndpointUnknown, Fault, MethodWrong, RequestMalformed
 from broker.openai_faults import UpstreamFault
 from broker.services import Services, services
 
@@ -43,6 +44,15 @@ def refusal(fault: Fault) -> Response:
     if fault.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"  # RFC 6750, 3
     return response
+
+
+def last_answer(fault: Fault, headers: Mapping[str, str]) -> bytes:
+    """The whole answer, head and body, to a request that never reached the app, and the last on its connection."""
+    body = json.dumps(error_bodies.contracts(fault)).encode() + b"\n"
+    fields = {"Connection": "close", "Content-Type": JSON, "Content-Length": str(len(body)), **headers}
+    lines = [f"HTTP/1.1 {fault.status} {http.HTTPStatus(fault.status).phrase}"]
+    lines += [f"{name}: {value}" for name, value in fields.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 def stream(lines: Iterator[bytes], last_line: Callable[[Fault], bytes], mimetype: str) -> Response:
@@ -97,7 +107,7 @@ def _http_refusal(error: HTTPException) -> Response:
 
 
 def _other(error: HTTPException) -> Fault:
-    fault = CallerFault("The request is not well-formed") if (error.code or 500) < 500 else Fault()
+    fault = RequestMalformed() if (error.code or 500) < 500 else Fault()
     fault.status = error.code or 500
     return fault
 

@@ -1,4 +1,4 @@
-"""gunicorn's gevent worker, with a good end.
+"""gunicorn's gevent worker, with a good end, and with the broker's own words for what gunicorn refuses.
 
 gunicorn kills a worker that is not done within `graceful_timeout`, and then no `finally` runs: so
 a moment before, every open call is ended with its last line, its upstream closed, its count settled.
@@ -6,16 +6,26 @@ And a worker that has to go neither takes new connections, nor waits for idle on
 """
 
 import contextlib
+import logging
 import socket
 from types import FrameType
 from typing import Any
 
 import gevent
+from gunicorn.http.errors import NoMoreData
 from gunicorn.workers.ggevent import GeventWorker
 
+from broker import security_headers, unreadable, wire
+from broker.client_bodies import ClientBody
+from broker.faults import BodyBroken
 from broker.services import EXTENSION, Services
+from broker.visit import UNMATCHED
+
+log = logging.getLogger(__name__)
 
 LAST_MOMENT = 3.0  # seconds before the kill
+LINGER = 2.0  # seconds in which a client that still sends may read its refusal
+LINGER_BYTES = 64 * 1024 * 1024
 
 
 class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -50,12 +60,46 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
     def handle_request(self, listener_name: Any, req: Any, sock: socket.socket, addr: Any) -> Any:
         """One request."""
         self._idle.discard(sock)
-        super().handle_request(listener_name, req, sock, addr)
+        unreadable.check(req)
+        req.body = body = ClientBody(req.body.reader)
+        ends_by_itself = req.should_close
+        req.should_close = lambda: body.is_pending or ends_by_itself()
+        try:
+            super().handle_request(listener_name, req, sock, addr)
+        finally:
+            if body.is_pending:
+                _linger(sock)
         if not self.alive:
             raise StopIteration  # gunicorn's way to say: no further request on this connection
         self._idle.add(sock)
+
+    def handle_error(self, _: Any, client: socket.socket, __: Any, error: BaseException) -> None:
+        """A request that gunicorn cannot read, or an accident of its own: the last answer on this connection."""
+        if isinstance(error, BodyBroken | NoMoreData) or not isinstance(error, Exception):
+            return  # what was left of a request that has its answer; nobody to answer
+        fault = unreadable.fault_of(error)
+        if fault.status >= 500:
+            log.error("a request failed in the server", exc_info=error)
+        else:
+            log.info("a request cannot be read", extra={"status": fault.status, "why": type(error).__name__})
+        parts = self.services()
+        parts.metrics.request_ended("other", UNMATCHED, fault.status, 0.0)
+        allowed = {"Access-Control-Allow-Origin": "*"} if "*" in parts.settings.cors_origins else {}
+        with contextlib.suppress(OSError):
+            client.sendall(wire.last_answer(fault, security_headers.HEADERS | allowed))
+        _linger(client)
 
     def _end_idle_connections(self) -> None:
         for client in list(self._idle):
             with contextlib.suppress(OSError):
                 client.shutdown(socket.SHUT_RD)
+
+
+def _linger(client: socket.socket) -> None:
+    """Read on for a moment what nobody wants: a connection closed before that is reset, and the answer lost."""
+    left = LINGER_BYTES
+    with contextlib.suppress(OSError, gevent.Timeout), gevent.Timeout(LINGER):
+        client.shutdown(socket.SHUT_WR)
+        while left > 0 and (data := client.recv(65_536)):
+            left -= len(data)
+            gevent.sleep(0)  # others' turn, also while the client sends without end

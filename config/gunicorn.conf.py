@@ -47,6 +47,9 @@ keepalive = 75  # seconds; longer than nginx keeps its connections (60)
 timeout = 30  # seconds without a sign of life after which a worker is replaced; open streams do not count
 graceful_timeout = settings.graceful_timeout
 control_socket_disable = True
+limit_request_fields = 50  # a browser's, an SDK's and two proxies' make some forty
+limit_request_line = 8190  # bytes; the most that gunicorn takes: a prompt may be in it
+forwarder_headers = ""  # no header names the app's path: gunicorn would take it from any peer on loopback
 accesslog = None  # the app's own line says more, and no query
 logconfig_dict = {
     "version": 1,

@@ -1,0 +1,73 @@
+"""JSON from a client (RFC 8259, in UTF-8), where every reader must come to the same value: no name twice in an
+object, no half of a surrogate pair (RFC 7493, 2.1 and 2.3). Pure.
+
+Bounded before anything is built: a few megabytes of `[[],[],…` are seconds of work. What is bounded is
+the count of values and their depth; a long text, such as a picture, is one value.
+"""
+
+import json
+import re
+from typing import Any
+
+MAX_VALUES = 50_000  # in one body; a long talk has hundreds
+MAX_DEPTH = 64
+MAX_DIGITS = 20  # of a whole number; a longer one is read as a float, as JavaScript does
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def read(body: bytes) -> Any:
+    """The value. NaN and Infinity, which JSON has not, are read. Raises ValueError for what is no such JSON."""
+    signs = _count(body, b',[{"')
+    if signs > MAX_VALUES and _values(body) > MAX_VALUES:
+        raise ValueError("too many values")
+    try:
+        value = _DECODER.decode(body.decode("utf-8-sig"))
+    except RecursionError:
+        raise ValueError("too deep") from None
+    if signs > MAX_DEPTH:
+        _check_depth(value)
+    if b"\\u" in body and _SURROGATE.search(body):
+        json.dumps(value, ensure_ascii=False).encode()  # half a pair is a UnicodeEncodeError: a ValueError
+    return value
+
+
+def _count(text: bytes, signs: bytes) -> int:
+    return len(text) - len(text.translate(None, signs))
+
+
+def _values(body: bytes) -> int:
+    """How many values at most, by the signs between texts, and by the texts."""
+    plain = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    texts = plain.count(b'"') // 2
+    if texts > 2 * MAX_VALUES:  # a member of an object has two: its name, and its value
+        return texts
+    return _count(b"".join(plain.split(b'"')[::2]), b",[{")
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a name stands twice")
+    return members
+
+
+def _whole(digits: str) -> int | float:
+    return int(digits) if len(digits) <= MAX_DIGITS else float(digits)
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [child for one in level for child in _children(one) if isinstance(child, dict | list)]
+        if not level:
+            return
+    raise ValueError("too deep")
+
+
+def _children(value: Any) -> Any:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_without_duplicates, parse_int=_whole)
