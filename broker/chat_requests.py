@@ -64,10 +64,7 @@ def read(content: bytes, models: Collection[str], most_tokens: int) -> ChatReque
 
 
 def _object(content: bytes) -> dict[str, Any]:
-    try:
-        body = strict_json.read(content)
-    except ValueError:
-        raise BodyNotJson from None
+    body = strict_json.read(content)
     if not isinstance(body, dict):
         raise BodyNotJson("The body of the request must be a JSON object")
     return body

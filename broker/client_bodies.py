@@ -11,7 +11,7 @@ from typing import Any
 from gunicorn.http.body import Body, ChunkedReader, LengthReader
 from gunicorn.http.errors import ParseException
 
-from broker.faults import BodyBroken
+from broker.request_faults import BodyBroken
 
 MAX_CHUNKS = 2_048  # of one body: each costs some microseconds, however little is in it
 WORTH_READING = 65_536  # unread bytes that are read and thrown away to keep a connection

@@ -39,28 +39,6 @@ class CallerFault(Fault):
     code = "invalid_request"
 
 
-class RequestMalformed(CallerFault):
-    sentence = "The request is not well-formed"
-
-
-class TargetTooLong(CallerFault):
-    status = 414
-    code = "target_too_long"
-    sentence = "The address of the request is too long; send a long prompt in a body"
-
-
-class ExpectationUnknown(CallerFault):
-    status = 417
-    code = "expectation_unknown"
-    sentence = "The broker cannot meet the request's 'Expect' header"
-
-
-class HeadTooLarge(CallerFault):
-    status = 431
-    code = "headers_too_large"
-    sentence = "The headers of the request are too large"
-
-
 class AuthorizationMissing(CallerFault):
     status = 401
     code = "authorization_required"
@@ -143,11 +121,6 @@ class MethodWrong(CallerFault):
     sentence = "This endpoint does not answer that HTTP method; the 'Allow' header names those that it answers"
 
 
-class BodyBroken(CallerFault):
-    code = "body_broken"
-    sentence = "The body of the request is cut short, or not framed as its head says"
-
-
 class BodyTooLarge(CallerFault):
     status = 413
     code = "body_too_large"
@@ -158,14 +131,6 @@ class BodyNotJson(CallerFault):
     status = 415
     code = "body_not_json"
     sentence = "The body of the request must be JSON"
-
-
-class BodyEncoded(CallerFault):
-    """RFC 9110, 8.4: what is inside a compressed body has any size, so none is taken."""
-
-    status = 415
-    code = "body_encoded"
-    sentence = "The body of the request must not be compressed"
 
 
 class DailyLimitReached(CallerFault):

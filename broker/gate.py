@@ -7,7 +7,8 @@ from flask import Response, request
 from werkzeug.exceptions import MethodNotAllowed
 
 from broker import addresses, visit
-from broker.faults import BodyEncoded, DailyLimitReached, NetworkNotListed
+from broker.faults import DailyLimitReached, NetworkNotListed
+from broker.request_faults import BodyEncoded
 from broker.services import services
 from broker.tokens import Caller
 from broker.usage import Standing

@@ -8,7 +8,7 @@ from typing import Any
 
 from broker import strict_json
 from broker.faults import (
-    BodyNotJson,
+    CallerFault,
     MessageIncomplete,
     MessagesInvalid,
     MessagesMissing,
@@ -67,10 +67,7 @@ def _read_json(body: bytes) -> Any:
     """The body's JSON. NaN and Infinity, which JSON has not, are read: a temperature gets its own sentence."""
     if not body.strip():
         raise MessagesMissing
-    try:
-        return strict_json.read(body)
-    except ValueError:
-        raise BodyNotJson from None
+    return strict_json.read(body)
 
 
 def _member(content: Any, name: str) -> Any:
@@ -93,7 +90,7 @@ def _spelled_out(text: str) -> list[Any]:
     """A string that holds a JSON array is that array; any other is one `user` message."""
     try:
         value = strict_json.read(text.encode()) if text.lstrip().startswith("[") else None
-    except ValueError:
+    except CallerFault:
         value = None
     return value if isinstance(value, list) else [{"role": "user", "content": text}]
 

@@ -9,25 +9,28 @@ import json
 import re
 from typing import Any
 
+from broker.faults import BodyNotJson
+from broker.request_faults import JsonRefused
+
 MAX_VALUES = 50_000  # in one body; a long talk has hundreds
 MAX_DEPTH = 64
-MAX_DIGITS = 20  # of a whole number; a longer one is read as a float, as JavaScript does
+MAX_DIGITS = 500  # of a whole number; to read a longer one takes long, and it becomes a float, as in JavaScript
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def read(body: bytes) -> Any:
-    """The value. NaN and Infinity, which JSON has not, are read. Raises ValueError for what is no such JSON."""
+    """The value. NaN and Infinity, which JSON has not, are read. Raises `BodyNotJson`, or `JsonRefused`."""
     signs = _count(body, b',[{"')
     if signs > MAX_VALUES and _values(body) > MAX_VALUES:
-        raise ValueError("too many values")
+        raise JsonRefused(f"The JSON in the body may have {MAX_VALUES} values at most")
     try:
         value = _DECODER.decode(body.decode("utf-8-sig"))
-    except RecursionError:
-        raise ValueError("too deep") from None
+    except (ValueError, RecursionError):
+        raise BodyNotJson from None
     if signs > MAX_DEPTH:
         _check_depth(value)
     if b"\\u" in body and _SURROGATE.search(body):
-        json.dumps(value, ensure_ascii=False).encode()  # half a pair is a UnicodeEncodeError: a ValueError
+        _check_pairs(value)
     return value
 
 
@@ -47,12 +50,19 @@ def _values(body: bytes) -> int:
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise ValueError("a name stands twice")
+        raise JsonRefused("In the JSON in the body, a name stands twice in one object")
     return members
 
 
 def _whole(digits: str) -> int | float:
     return int(digits) if len(digits) <= MAX_DIGITS else float(digits)
+
+
+def _check_pairs(value: Any) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise JsonRefused("In the JSON in the body, a text has half a character: an unpaired surrogate") from None
 
 
 def _check_depth(value: Any) -> None:
@@ -61,7 +71,7 @@ def _check_depth(value: Any) -> None:
         level = [child for one in level for child in _children(one) if isinstance(child, dict | list)]
         if not level:
             return
-    raise ValueError("too deep")
+    raise JsonRefused(f"The JSON in the body may be {MAX_DEPTH} levels deep at most")
 
 
 def _children(value: Any) -> Any:

@@ -16,7 +16,7 @@ from jwt.algorithms import Algorithm, HMACAlgorithm
 from jwt.exceptions import PyJWKError, PyJWTError
 
 from broker import strict_json
-from broker.faults import TokenExpired, TokenInvalid
+from broker.faults import CallerFault, TokenExpired, TokenInvalid
 
 LEEWAY = 10  # seconds of clock skew that are forgiven
 MAX_LENGTH = 16_000  # characters; a longer one is refused unread
@@ -157,7 +157,7 @@ def _read_object(part: str) -> dict[str, Any]:
     """A name that stands twice would be read one way here and another way elsewhere (RFC 7519, 4): it is refused."""
     try:
         value = strict_json.read(_read_base64(part))
-    except ValueError:
+    except CallerFault:
         raise TokenInvalid from None
     if not isinstance(value, dict):
         raise TokenInvalid

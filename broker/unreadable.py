@@ -5,7 +5,8 @@ from typing import Any
 
 from gunicorn.http import errors
 
-from broker.faults import ExpectationUnknown, Fault, HeadTooLarge, RequestMalformed, TargetTooLong
+from broker.faults import Fault
+from broker.request_faults import ExpectationUnknown, HeadTooLarge, RequestMalformed, TargetTooLong
 
 _OF_ERROR = {
     errors.LimitRequestLine: TargetTooLong,

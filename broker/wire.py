@@ -11,8 +11,9 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from broker import error_bodies, visit
-from broker.faults import BodyTooLarge, ClientLeft, EndpointUnknown, Fault, MethodWrong, RequestMalformed
+from broker.faults import BodyTooLarge, ClientLeft, EndpointUnknown, Fault, MethodWrong
 from broker.openai_faults import UpstreamFault
+from broker.request_faults import RequestMalformed
 from broker.services import Services, services
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from broker import security_headers, unreadable, wire
 from broker.client_bodies import ClientBody
-from broker.faults import BodyBroken
+from broker.request_faults import BodyBroken
 from broker.services import EXTENSION, Services
 from broker.visit import UNMATCHED
 
