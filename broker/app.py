@@ -8,6 +8,7 @@ from flask import Flask
 from broker import cors, gate, journal, security_headers, visit, wire
 from broker.auth_server import AuthServer
 from broker.catalogue import Catalogue
+from broker.confirmations import Confirmations
 from broker.endpoints import account, completions, openai_api, operations, playground, scrape, stream
 from broker.metrics import Metrics
 from broker.open_calls import OpenCalls
@@ -62,18 +63,21 @@ def build_services(settings: Settings, redis: Client | None, clock: Callable[[],
     issuer_url = settings.supabase_url + "/auth/v1"
     supabase = Supabase(settings.supabase_timeout)
     keys = SigningKeys(issuer_url, supabase, metrics)
+    is_required = settings.usage_without_redis == "refuse"
+    store = Store(client, metrics, settings.redis_timeout, is_required=is_required)
+    auth_server = AuthServer(issuer_url, settings.supabase_service_key, supabase)
     upstream = Upstream(settings, metrics.upstream_retried)
     return Services(
         settings=settings,
         clock=clock,
         metrics=metrics,
         keys=keys,
-        sign_in=SignIn(settings, keys, AuthServer(issuer_url, settings.supabase_service_key, supabase), clock),
-        usage=Usage(settings, Store(client, metrics), metrics, clock),
         terms=Terms(settings.models, settings.max_completion_tokens, settings.supabase_service_key),
+        sign_in=SignIn(settings, keys, Confirmations(auth_server), clock),
+        usage=Usage(settings, store, metrics, clock),
         upstream=upstream,
         catalogue=Catalogue(_asked_for(settings), upstream.list_models),
-        calls=OpenCalls(settings.openai_call_timeout),
+        calls=OpenCalls(settings.openai_call_timeout, settings.max_calls_per_worker),
     )
 
 

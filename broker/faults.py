@@ -1,7 +1,8 @@
 """Everything that can go wrong with a call, by whose fault it is.
 
 A fault carries what a client may know of it: the HTTP status, a stable machine word, a sentence
-for a person. `wire` is the only place that turns one into bytes. OpenAI's are in `openai_faults`.
+for a person. `wire` is the only place that turns one into bytes. OpenAI's are in `openai_faults`,
+those of the operator's limits in `limit_faults`.
 """
 
 from collections.abc import Mapping
@@ -153,6 +154,10 @@ class OurFault(Fault):
 class UsageUnavailable(OurFault):
     code = "usage_unavailable"
     sentence = "Calls cannot be counted at present; try again in a moment"
+
+
+class UsageUncertain(UsageUnavailable):
+    """Redis was asked and did not answer: whether it has counted the call, nobody knows yet."""
 
 
 class SignInUnavailable(OurFault):

@@ -8,6 +8,7 @@ from werkzeug.exceptions import MethodNotAllowed
 
 from broker import addresses, visit
 from broker.faults import DailyLimitReached, NetworkNotListed
+from broker.proxies import client_address
 from broker.request_faults import BodyEncoded
 from broker.services import services
 from broker.tokens import Caller
@@ -29,26 +30,29 @@ def listed_network() -> None:
 
 def signed_in() -> None:
     """A Supabase user, however many calls they have left. Raises as `SignIn.caller` and `Usage.standing`."""
-    visit.current().standing = services().usage.standing(_sign_in().id)
+    visit.current().standing = services().usage.standing(_sign_in())
 
 
 def counted() -> None:
-    """A Supabase user with a call left today, which is now reserved.
+    """A Supabase user with a call left today, which is now reserved; and the body of the request is here.
 
-    Raises as `SignIn.caller` and `Usage.reserve`, `DailyLimitReached`, and `BodyEncoded`.
+    The client is watched from now on. Raises as `SignIn.caller`, `OpenCalls.begin`, `Usage.reserve` and
+    `visit.read_body`, `DailyLimitReached`, and `BodyEncoded`.
     """
     if request.method == "HEAD":  # Flask lets it follow GET; a call would be paid for and thrown away
         raise MethodNotAllowed(valid_methods=["GET", "OPTIONS"])
     present, caller = visit.current(), _sign_in()
-    outcome = services().usage.reserve(caller.id)
+    visit.open_call()
+    outcome = services().usage.reserve(caller)
     if isinstance(outcome, Standing):
         present.standing = outcome
         services().metrics.quota_refusals.inc()
         raise _over_the_limit(outcome)
     present.reservation, present.standing = outcome, outcome.standing
-    present.at_end(present.give_back)
+    present.at_end(present.leave)
     if request.headers.get("Content-Encoding", "identity") != "identity":
         raise BodyEncoded
+    visit.read_body()
 
 
 def leave(response: Response) -> Response:
@@ -64,9 +68,14 @@ def leave(response: Response) -> Response:
 
 
 def _sign_in() -> Caller:
-    caller = services().sign_in.caller(request.headers.get("Authorization"))
+    caller = services().sign_in.caller(request.headers.get("Authorization"), _address)
     visit.current().caller = caller
     return caller
+
+
+def _address() -> str:
+    forwarded = request.headers.get("X-Forwarded-For", "")
+    return client_address(request.remote_addr or "", forwarded, services().settings.trusted_proxies)
 
 
 def _over_the_limit(standing: Standing) -> DailyLimitReached:

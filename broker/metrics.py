@@ -36,12 +36,18 @@ class Metrics:
         self._tokens = self._counter("tokens_total", "Tokens that OpenAI counted", "model", "kind")
         self._upstream_failures = self._counter("upstream_failures_total", "Calls that OpenAI failed", "kind")
         self._upstream_retries = self._counter("upstream_retries_total", "Attempts that OpenAI failed", "kind")
+        # admitted = settled + given back + lapsed + in flight: see `usage`
         self.calls_admitted = self._counter("calls_admitted_total", "Calls reserved")
-        self.calls_settled = self._counter("calls_settled_total", "Calls that OpenAI began to answer")
-        self.calls_given_back = self._counter("calls_given_back_total", "Calls that cost nothing")
+        self.calls_settled = self._counter("calls_settled_total", "Calls that OpenAI began to answer, as Redis knows")
+        self.calls_given_back = self._counter("calls_given_back_total", "Calls that cost nothing, as Redis knows")
+        self.calls_lapsed = self._counter("calls_lapsed_total", "Calls that were in flight in a worker that died")
+        self.calls_in_flight = self._gauge("calls_in_flight", "Calls whose end Redis does not know yet", "livesum")
         self.quota_refusals = self._counter("quota_refusals_total", "Calls over the daily limit")
         self.streams_in_flight = self._gauge("streams_in_flight", "Streams under way", "livesum")
         self.redis_up = self._gauge("redis_up", "1 where every worker reached Redis when it last asked", "livemin")
+        self.counting_locally = self._gauge(
+            "counting_locally", "1 where a worker counts calls by itself because Redis is away", "livemax"
+        )
         self.signing_keys_up = self._gauge(
             "signing_keys_up", "1 where every worker's last fetch of Supabase's keys succeeded", "livemin"
         )

@@ -9,6 +9,7 @@ OpenAI: `ClientLeft` when the client hangs up, `OpenAITimeout` when the call has
 import contextlib
 import select
 import socket
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,9 +18,11 @@ import gevent.socket
 from gevent import monkey
 
 from broker.faults import ClientLeft, Fault, WorkerStopping
+from broker.limit_faults import WorkerBusy
 from broker.openai_faults import OpenAITimeout
 
 # A client that has shut down its sending side counts as gone, as it does for nginx.
+LAST_WRITE = 1.0  # seconds that the client of a call that has to end is given to take what it was sent
 _HUNG_UP = getattr(select, "EPOLLRDHUP", 0x2000) | 0x10 | 0x8  # RDHUP, HUP, ERR
 
 
@@ -28,9 +31,11 @@ class OpenCall:
 
     def __init__(self, client: socket.socket | None, within: float, calls: "OpenCalls") -> None:
         self.number = client.fileno() if client is not None else None
+        self._client = client
         self._calls = calls
         self._fault: Fault | None = None
         self._waiting: Any = None
+        self._is_closed = False
         self._timer = gevent.get_hub().loop.timer(within)
         self._timer.start(self.interrupt, OpenAITimeout())
 
@@ -45,31 +50,67 @@ class OpenCall:
     ) -> None:
         self._waiting = None
 
+    @contextlib.contextmanager
+    def at_most(self, seconds: float, fault: Fault) -> Iterator[None]:
+        """Surrounds a wait that ends with `fault` after so many seconds."""
+        timer = gevent.get_hub().loop.timer(seconds)
+        timer.start(self.interrupt, fault)
+        try:
+            with self:
+                yield
+        finally:
+            timer.close()
+
     def interrupt(self, fault: Fault) -> None:
-        """End the call with `fault`: at once where it waits, else when it next does. Called in the event loop."""
+        """End the call with `fault`: at once where it waits, else when it next does. Called in the event loop.
+
+        A call that waits for its client, who takes nothing, comes to no such place: it is cut off.
+        """
         self._fault = self._fault or fault
         if self._waiting is not None:
             waiting, self._waiting = self._waiting, None
             waiting.throw(self._fault)
+        elif not self._is_closed:
+            self._timer.stop()
+            self._timer = gevent.get_hub().loop.timer(LAST_WRITE)
+            self._timer.start(self._hang_up)
+
+    def stop_listening(self) -> None:
+        """Whatever the client still sends is not a request: the connection ends with this answer."""
+        if self._client is not None:
+            with contextlib.suppress(OSError):
+                self._client.shutdown(socket.SHUT_RD)
 
     def close(self) -> None:
         """Watch no longer. May be called twice."""
+        self._is_closed = True
         self._timer.close()
         self._calls.forget(self)
+
+    def _hang_up(self) -> None:
+        if self._client is not None and not self._is_closed:
+            with contextlib.suppress(OSError):
+                self._client.shutdown(socket.SHUT_RDWR)
 
 
 class OpenCalls:
     """All open calls of this worker; built before the fork, watching begins with the first call."""
 
-    def __init__(self, within: float) -> None:
-        """`within`: seconds that a call may take as a whole."""
+    def __init__(self, within: float, at_once: int = 8000) -> None:
+        """`within`: seconds that a call may take as a whole; `at_once`: how many there may be."""
         self._within = within
+        self._at_once = at_once
         self._open: set[OpenCall] = set()
         self._by_socket: dict[int, OpenCall] = {}
         self._watch: Any = None
 
     def begin(self, client: socket.socket | None) -> OpenCall:
-        """A call begins for the client on this socket; None where the server does not tell it."""
+        """A call begins for the client on this socket; None where the server does not tell it.
+
+        Raises `WorkerBusy` where there are as many as there may be.
+        """
+        if len(self._open) >= self._at_once:
+            raise WorkerBusy(retry_after=1)
         call = OpenCall(client, self._within, self)
         self._open.add(call)
         if call.number is not None:

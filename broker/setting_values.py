@@ -66,6 +66,17 @@ def flag(text: str) -> bool:
     return text.lower() in ("on", "true", "1")
 
 
+def one_of(*words: str) -> Callable[[str], str]:
+    """A reader of one of these words."""
+
+    def parse(text: str) -> str:
+        if text.lower() not in words:
+            raise ValueError(f"must be {' or '.join(words)}")
+        return text.lower()
+
+    return parse
+
+
 def id_list(text: str) -> frozenset[str]:
     """A JSON list of user ids."""
     ids = _json(text)

@@ -20,6 +20,7 @@ from broker.setting_values import (
     id_list,
     models_table,
     networks,
+    one_of,
     origins,
     redis_url,
     seconds,
@@ -50,7 +51,10 @@ class Settings:
     redis_url: Secret | None = _setting("REDIS_URL", redis_url, None)
     redis_required: bool = _setting("REDIS_REQUIRED", flag, default=False)
     daily_limit: int = _setting("DAILY_LIMIT", whole(0), 50)
+    anonymous_daily_limit: int | None = _setting("ANONYMOUS_DAILY_LIMIT", whole(0), None)
     id_white_list: frozenset[str] = _setting("ID_WHITE_LIST", id_list, frozenset())
+    blocked_ids: frozenset[str] = _setting("BLOCKED_IDS", id_list, frozenset())
+    usage_without_redis: str = _setting("USAGE_WITHOUT_REDIS", one_of("refuse", "allow"), "refuse")
     supabase_jwt_secret: Secret | None = _setting("SUPABASE_JWT_SECRET", Secret, None)
     supabase_jwt_issuer: str = _setting("SUPABASE_JWT_ISSUER", str, "")
     supabase_anon_key: str | None = _setting("SUPABASE_ANON_KEY", str, None)
@@ -75,6 +79,13 @@ class Settings:
     supabase_timeout: float = _setting("SUPABASE_TIMEOUT", seconds, 2.0)
     max_body_bytes: int = _setting("MAX_BODY_BYTES", whole(1), 8 * 1024 * 1024)
     metrics_allow: tuple[Network, ...] = _setting("METRICS_ALLOW", networks, networks(PRIVATE))
+    max_messages: int = _setting("MAX_MESSAGES", whole(1), 1000)
+    max_prompt_characters: int = _setting("MAX_PROMPT_CHARACTERS", whole(1), 1_000_000)
+    max_calls_per_user: int | None = _setting("MAX_CALLS_PER_USER", whole(1), None)
+    max_calls_per_worker: int = _setting("MAX_CALLS_PER_WORKER", whole(1), 8000)
+    client_timeout: float = _setting("CLIENT_TIMEOUT", seconds, 30.0)
+    trusted_proxies: tuple[Network, ...] = _setting("TRUSTED_PROXIES", networks, ())
+    worker_max_rss: int = _setting("WORKER_MAX_RSS", whole(0), 1024 * 1024 * 1024)
     graceful_timeout: int = _setting("GRACEFUL_TIMEOUT", whole(1), 30)
 
     @classmethod

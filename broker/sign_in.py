@@ -7,15 +7,18 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from broker import tokens
-from broker.auth_server import AuthServer
+from broker.confirmations import Confirmations
 from broker.faults import AuthorizationMissing, TokenInvalid
+from broker.limit_faults import AnonymousRefused, CallerBlocked
 from broker.settings import Settings
 from broker.signing_keys import SigningKeys
 
 REMEMBERED = 10_000  # tokens
-CONFIRMATION = 60.0  # seconds for which Supabase's word on a token is taken
+Value = TypeVar("Value")
+CONFIRMATION = 60.0  # seconds for which Supabase's word on a token is taken, and a bad signature is remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,10 @@ class _Verified:
     kid: str | None
 
 
+def _unknown() -> str:
+    return "unknown"
+
+
 class SignIn:
     """Who is calling."""
 
@@ -34,7 +41,7 @@ class SignIn:
         self,
         settings: Settings,
         keys: SigningKeys,
-        auth_server: AuthServer,
+        confirmations: Confirmations,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`clock` gives Unix time in seconds."""
@@ -42,25 +49,37 @@ class SignIn:
         self._secret = tokens.secret_key(secret) if secret else None
         self._expected = tokens.Expected(settings.supabase_jwt_issuer)
         self._keys = keys
-        self._auth_server = auth_server
+        self._confirmations = confirmations
         self._clock = clock
+        self._blocked = settings.blocked_ids
+        self._white_list = settings.id_white_list
+        self._takes_anonymous = settings.anonymous_daily_limit is not None
         self._remembered: OrderedDict[bytes, _Verified] = OrderedDict()
+        self._refused: OrderedDict[bytes, float] = OrderedDict()
 
-    def caller(self, authorization: str | None) -> tokens.Caller:
-        """Who sent this `Authorization` header.
+    def caller(self, authorization: str | None, address: Callable[[], str] = _unknown) -> tokens.Caller:
+        """Who sent this `Authorization` header, from `address` (worked out only where it matters).
 
-        Raises `AuthorizationMissing`, `TokenInvalid`, `TokenExpired`, or `SignInUnavailable` where the
-        token cannot be judged at present.
+        Raises `AuthorizationMissing`, `TokenInvalid`, `TokenExpired`, `CallerBlocked`, `AnonymousRefused`;
+        or `TooManyBadTokens`, `SignInUnavailable` where the token cannot be judged at present.
         """
         if not authorization:
             raise AuthorizationMissing
         scheme, _, text = authorization.partition(" ")
         if scheme.lower() != "bearer":
             raise TokenInvalid
-        return self._recall(text.strip()) or self._verify(text.strip())
-
-    def _recall(self, text: str) -> tokens.Caller | None:
+        text = text.strip()
         digest = _digest(text)
+        caller = self._recall(digest) or self._verify(text, digest, address)
+        if caller.id in self._blocked:
+            raise CallerBlocked
+        if caller.is_anonymous and not self._takes_anonymous and caller.id not in self._white_list:
+            raise AnonymousRefused
+        return caller
+
+    def _recall(self, digest: bytes) -> tokens.Caller | None:
+        if self._refused and self._refused.get(digest, 0.0) > self._clock():
+            raise TokenInvalid
         found = self._remembered.get(digest)
         if found is None:
             return None
@@ -69,27 +88,36 @@ class SignIn:
             return None
         return found.caller
 
-    def _verify(self, text: str) -> tokens.Caller:
+    def _verify(self, text: str, digest: bytes, address: Callable[[], str]) -> tokens.Caller:
         token = tokens.read_token(text)
         caller = tokens.check_claims(token, self._expected, self._clock())
-        until, kid = caller.expires_at, None  # the skew that is forgiven beyond it is judged anew each time
-        if token.alg in tokens.ASYMMETRIC:
-            tokens.check_signature(token, self._keys.find(token.kid))
-            kid = token.kid
-        elif token.alg != "HS256":
-            raise TokenInvalid
-        elif self._secret:
-            tokens.check_signature(token, self._secret)
-        else:
-            self._auth_server.confirm(text, caller.id)
-            until = min(until, self._clock() + CONFIRMATION)
-        self._remember(text, _Verified(caller, until, kid))
+        until = caller.expires_at  # the skew that is forgiven beyond it is judged anew each time
+        key = self._key_for(token)
+        try:
+            if key:
+                tokens.check_signature(token, key)
+            else:
+                self._confirmations.confirm(text, caller.id, address())
+                until = min(until, self._clock() + CONFIRMATION)
+        except TokenInvalid:
+            _keep(self._refused, digest, self._clock() + CONFIRMATION)
+            raise
+        _keep(self._remembered, digest, _Verified(caller, until, token.kid if token.alg in tokens.ASYMMETRIC else None))
         return caller
 
-    def _remember(self, text: str, verified: _Verified) -> None:
-        self._remembered[_digest(text)] = verified
-        if len(self._remembered) > REMEMBERED:
-            self._remembered.popitem(last=False)
+    def _key_for(self, token: tokens.Token) -> tokens.Key | None:
+        """What the token's algorithm is checked with; None: only Supabase can."""
+        if token.alg in tokens.ASYMMETRIC:
+            return self._keys.find(token.kid)
+        if token.alg != "HS256":
+            raise TokenInvalid
+        return self._secret
+
+
+def _keep(memory: OrderedDict[bytes, Value], digest: bytes, value: Value) -> None:
+    memory[digest] = value
+    if len(memory) > REMEMBERED:
+        memory.popitem(last=False)
 
 
 def _digest(text: str) -> bytes:

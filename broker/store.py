@@ -1,8 +1,8 @@
 """Redis, asked with scripts, and what happens when it is away.
 
-A Redis that failed is left alone for `PAUSE` seconds, in which every call is refused at once; then
-one call tries it again. So a frozen Redis costs one time-out a second, not one a call. The log says
-when it goes and when it is back, not more.
+A Redis that failed is left alone for `PAUSE` seconds, in which nobody waits for it; then one call
+tries it again. So a frozen Redis costs one time-out a second, not one a call, and a slow one no more
+than its time-out and the wait for a place. The log says when it goes and when it is back, not more.
 """
 
 import hashlib
@@ -13,7 +13,8 @@ from typing import Any
 
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
-from broker.faults import UsageUnavailable
+from broker import ledger
+from broker.faults import UsageUnavailable, UsageUncertain
 from broker.metrics import Metrics
 from broker.redis_urls import Client
 
@@ -26,53 +27,66 @@ AT_ONCE = 64  # scripts under way at once per worker; more wait their turn
 class Store:
     """One Redis. Built before the fork; connects with the first script."""
 
-    def __init__(self, client: Client, metrics: Metrics) -> None:
+    def __init__(self, client: Client, metrics: Metrics, timeout: float = 0.5, *, is_required: bool = True) -> None:
+        """`timeout`: seconds to wait for a place; `is_required`: calls are refused while Redis is away."""
         self._client = client
         self._metrics = metrics
+        self._timeout = timeout
+        self._is_required = is_required
         self._places = threading.BoundedSemaphore(AT_ONCE)
         self._digests: dict[str, str] = {}
         self._asleep_until = 0.0
         self._is_up: bool | None = None
 
-    def run(self, script: str, arguments: tuple[Any, ...]) -> Any:
-        """The answer of `script` for the key `arguments[0]` and the values behind it.
+    def run(self, script: str, arguments: tuple[Any, ...], keys: int = 2) -> Any:
+        """The answer of `script` for the first `keys` of `arguments` and the values behind them.
 
-        Raises `UsageUnavailable` where Redis does not answer, or cannot write.
+        Raises `UsageUnavailable` where Redis is known not to answer, or was not asked; `UsageUncertain`
+        where it was asked: it may have done what it was asked for.
         """
-        with self._places:
-            self._refuse_if_asleep()
-            try:
-                answer = self._evaluate(script, arguments)
-            except (RedisError, RedisClusterException, OSError) as error:
-                self._note(is_up=False, why=type(error).__name__)
-                raise UsageUnavailable(retry_after=PAUSE) from None
-        self._note(is_up=True)
+        self._refuse_if_asleep()
+        if not self._places.acquire(timeout=self._timeout):
+            raise UsageUnavailable(retry_after=PAUSE)
+        try:
+            self._try_if_asleep()
+            answer = self._evaluate(script, keys, arguments)
+        except (RedisError, RedisClusterException, OSError) as error:
+            self._note(is_up=False, why=type(error).__name__)
+            raise UsageUncertain(retry_after=PAUSE) from None
+        finally:
+            self._places.release()
+        if script in ledger.ADDING:  # a full Redis, or one on a full disk, does the rest all the same
+            self._note(is_up=True)
         return answer
 
     def _refuse_if_asleep(self) -> None:
-        now = time.monotonic()
-        if now < self._asleep_until:
+        if time.monotonic() < self._asleep_until:
             raise UsageUnavailable(retry_after=PAUSE)
-        if self._is_up is False:
-            self._asleep_until = now + PAUSE  # this call tries; the others are refused meanwhile
 
-    def _evaluate(self, script: str, arguments: tuple[Any, ...]) -> Any:
+    def _try_if_asleep(self) -> None:
+        self._refuse_if_asleep()
+        if self._is_up is False:
+            self._asleep_until = time.monotonic() + PAUSE  # this call tries; the others are refused meanwhile
+
+    def _evaluate(self, script: str, keys: int, arguments: tuple[Any, ...]) -> Any:
         digest = self._digests.get(script)
         if digest is None:
             # Redis names scripts by it: https://redis.io/docs/latest/commands/evalsha/
             digest = self._digests[script] = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
         try:
-            return self._client.evalsha(digest, 1, *arguments)
+            return self._client.evalsha(digest, keys, *arguments)
         except NoScriptError:
-            return self._client.eval(script, 1, *arguments)
+            return self._client.eval(script, keys, *arguments)
 
     def _note(self, *, is_up: bool, why: str = "") -> None:
         self._asleep_until = 0.0 if is_up else time.monotonic() + PAUSE
         if is_up is self._is_up:
             return
         if not is_up:
-            log.error("Redis is away: calls are refused until it is back", extra={"why": why})
+            meanwhile = "refused" if self._is_required else "counted by each worker"
+            log.error("Redis is away: calls are %s until it is back", meanwhile, extra={"why": why})
         elif self._is_up is False:
             log.warning("Redis is back")
         self._is_up = is_up
         self._metrics.redis_up.set(is_up)
+        self._metrics.counting_locally.set(not (is_up or self._is_required))

@@ -26,10 +26,13 @@ ASYMMETRIC = frozenset({"ES256", "RS256", "EdDSA"})  # what Supabase signs with:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A signed-in user: Supabase's id for them, and when their token ends (Unix time, seconds)."""
+    """A signed-in user: Supabase's id for them, when their token ends (Unix time, seconds), and whether they
+    have given no name (https://supabase.com/docs/guides/auth/auth-anonymous).
+    """
 
     id: str
     expires_at: float
+    is_anonymous: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,8 @@ def check_claims(token: Token, expected: Expected, now: float) -> Caller:
         raise TokenInvalid
     if now >= expires_at + LEEWAY:
         raise TokenExpired
-    return Caller(caller_id, expires_at)
+    # whatever else stands there than a plain `false` is taken for a yes: this claim only ever forbids
+    return Caller(caller_id, expires_at, claims.get("is_anonymous", False) is not False)
 
 
 def check_signature(token: Token, key: Key) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import requests
 from urllib3.exceptions import HTTPError
 
-from broker import replies
+from broker import caps, replies
 from broker.bodies import Stream, read_whole, request_id
 from broker.connections import Adapter
 from broker.faults import BodyNotJson, Fault
@@ -66,6 +66,7 @@ class Upstream:
         self._adapter.close()
 
     def _with_retries(self, body: Body, call: OpenCall) -> requests.Response:
+        caps.check(body, self._settings)
         if body.get("model") in self._without_temperature:
             body = _without_temperature(body)
         attempt = 0

@@ -1,25 +1,27 @@
-"""Who has made how many calls today: the only commands to Redis.
+"""Who has made how many calls today.
 
 A call is reserved before anything is spent, and then either settled (OpenAI began to answer) or
-given back, once. When Redis is away nobody is let through (503): the limit is a promise about money.
+given back, once. When Redis is away, by default nobody is let through (503): the limit is a promise
+about money. With `USAGE_WITHOUT_REDIS=allow`, each worker counts by itself within bounds, and tells
+Redis when it is back.
+
+The counters follow what Redis knows: a call is in flight until Redis has its end written down. So
+admitted = settled + given back + lapsed + in flight, at any time; lapsed are those whose worker died.
 """
 
-import contextlib
-import queue
-import secrets
-import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from broker import ledger
-from broker.faults import UsageUnavailable
+from broker.entries import Entries, Entry
+from broker.faults import UsageUnavailable, UsageUncertain
+from broker.limit_faults import TooManyCallsInFlight
+from broker.local_counts import LocalCounts
 from broker.metrics import Metrics
+from broker.outbox import Outbox
 from broker.settings import Settings
-from broker.store import PAUSE, Store
-
-RENEW_EVERY = 15.0  # seconds; a lease (60 s) outlives three missed renewals
+from broker.store import Store
+from broker.tokens import Caller
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,27 +42,32 @@ class Standing:
 class Reservation:
     """One call that was let through. The first of `settle` and `give_back` counts; the other does nothing."""
 
-    __slots__ = ("_arguments", "_usage", "open", "standing")
+    __slots__ = ("_entry", "_usage", "is_local", "open", "standing")
 
-    def __init__(self, usage: "Usage", arguments: tuple[Any, ...], standing: Standing) -> None:
+    def __init__(self, usage: "Usage", entry: Entry, standing: Standing, *, is_local: bool) -> None:
         self._usage = usage
-        self._arguments = arguments
+        self._entry = entry
         self.standing = standing
+        self.is_local = is_local
         self.open = True
 
     def settle(self) -> None:
         """OpenAI began to answer. Returns at once; Redis hears of it within moments, or when it is back."""
         if self.open:
             self.open = False
-            self._usage.settle(self._arguments)
+            self._usage.settle(self._entry)
 
     def give_back(self) -> None:
         """Nothing was answered, and the call costs nothing. Redis knows when this returns, or when it is back."""
         if self.open:
             self.open = False
-            self._usage.give_back(self._arguments)
+            self._usage.give_back(self._entry, is_local=self.is_local)
             made = self.standing
             self.standing = Standing(made.limit, made.used - 1, made.resets_at, made.exempt)
+
+    def leave(self) -> None:
+        """Nobody reads the answer any more, or it is complete: the call takes no place. May be called twice."""
+        self._usage.leave(self._entry)
 
 
 class Usage:
@@ -68,90 +75,93 @@ class Usage:
 
     def __init__(self, settings: Settings, store: Store, metrics: Metrics, clock: Callable[[], float]) -> None:
         """`clock` gives Unix time in seconds."""
-        self._limit = settings.daily_limit
-        self._exempt = settings.id_white_list
-        self._project = settings.supabase_url.partition("://")[2]
+        self._entries = Entries(settings, clock)
         self._store = store
         self._metrics = metrics
-        self._clock = clock
-        self._open: dict[str, tuple[Any, ...]] = {}
-        self._unsent: queue.Queue[tuple[str, tuple[Any, ...]]] = queue.Queue()
-        self._writer: threading.Thread | None = None
+        self._outbox = Outbox(store)
+        self._local = LocalCounts(settings.web_concurrency) if settings.usage_without_redis == "allow" else None
 
-    def reserve(self, caller_id: str) -> Reservation | Standing:
+    def reserve(self, caller: Caller) -> Reservation | Standing:
         """A reservation for one call, or the standing of a user who has none left.
 
-        Raises `UsageUnavailable` where Redis does not answer; if it counted the call all the same, the
-        lease lapses within a minute.
+        Raises `TooManyCallsInFlight`, and `UsageUnavailable` where Redis does not answer and may not be
+        done without; should it have counted the call all the same, that is taken back once it answers.
         """
-        day = ledger.day_at(self._clock())
-        exempt = caller_id in self._exempt
-        call_id = secrets.token_urlsafe(9)
-        limit = -1 if exempt else self._limit
-        key = ledger.key_of(self._project, caller_id, day)
-        arguments = (key, limit, ledger.LEASE, call_id, day.ends_at + ledger.GRACE)
-        admitted, used = self._store.run(ledger.RESERVE, arguments)
-        standing = Standing(self._limit, used, day.ends_at, exempt)
-        if not admitted:
-            return standing
-        self._open[call_id] = arguments
-        self._metrics.calls_admitted.inc()
-        return Reservation(self, arguments, standing)
-
-    def standing(self, caller_id: str) -> Standing:
-        """How a user stands today. Raises `UsageUnavailable`."""
-        day = ledger.day_at(self._clock())
-        used = self._store.run(ledger.COUNT, (ledger.key_of(self._project, caller_id, day),))
-        return Standing(self._limit, used, day.ends_at, caller_id in self._exempt)
-
-    def settle(self, arguments: tuple[Any, ...]) -> None:
-        """Of `Reservation`: count the call for good."""
-        self._open.pop(arguments[3], None)
-        self._metrics.calls_settled.inc()
-        self._send_later(ledger.SETTLE, arguments)
-
-    def give_back(self, arguments: tuple[Any, ...]) -> None:
-        """Of `Reservation`: take the call back, before the client can ask again."""
-        self._open.pop(arguments[3], None)
-        self._metrics.calls_given_back.inc()
+        entry = self._entries.new(caller)
         try:
-            self._store.run(ledger.GIVE_BACK, arguments)
+            admitted, used = self._store.run(ledger.RESERVE, entry.arguments)
+        except UsageUnavailable as away:
+            return self._reserve_without_redis(entry, away)
+        if admitted < 0:
+            raise TooManyCallsInFlight(retry_after=1)
+        return self._admit(entry, used, is_local=False) if admitted else _standing(entry, used)
+
+    def standing(self, caller: Caller) -> Standing:
+        """How a user stands today. Raises `UsageUnavailable`."""
+        entry = self._entries.new(caller)
+        return _standing(entry, self._store.run(ledger.COUNT, entry.arguments[:1], keys=1))
+
+    def settle(self, entry: Entry) -> None:
+        """Of `Reservation`: count the call for good."""
+        if not entry.has_place:
+            self._outbox.let_go(entry.id)
+        self._outbox.put(ledger.SETTLE, entry.arguments, self._note_settled)
+
+    def give_back(self, entry: Entry, *, is_local: bool) -> None:
+        """Of `Reservation`: take the call back, before the client can ask again."""
+        self._outbox.let_go(entry.id)
+        if is_local and self._local:
+            self._local.give_back(entry.day, entry.caller_id)
+        try:
+            self._store.run(ledger.GIVE_BACK, entry.arguments)
         except UsageUnavailable:
-            self._send_later(ledger.GIVE_BACK, arguments)
+            self._outbox.put(ledger.GIVE_BACK, entry.arguments, self._note_given_back)
+        else:
+            self._note_given_back()
+
+    def leave(self, entry: Entry) -> None:
+        """Of `Reservation`: make room for another call of the user's."""
+        self._outbox.let_go(entry.id)
+        if entry.has_place:
+            self._outbox.put(ledger.LEAVE, entry.arguments, _nothing)
 
     def check(self) -> None:
-        """Raises `UsageUnavailable` where Redis does not answer."""
-        self._store.run(ledger.COUNT, ("gpt-broker:{ready}",))
+        """Raises `UsageUnavailable` where Redis does not answer, or takes nothing."""
+        self._store.run(ledger.PROBE, ("gpt-broker:{ready}",), keys=1)
 
     def close(self, within: float = 2.0) -> None:
         """Tell Redis what it does not know yet, in at most `within` seconds."""
-        end = time.monotonic() + within
-        while self._unsent.unfinished_tasks and time.monotonic() < end:
-            time.sleep(0.02)
+        self._outbox.close(within)
 
-    def _send_later(self, script: str, arguments: tuple[Any, ...]) -> None:
-        self._unsent.put((script, arguments))
-        if self._writer is None or not self._writer.is_alive():
-            self._writer = threading.Thread(target=self._write, name="usage-writer", daemon=True)
-            self._writer.start()
+    def _reserve_without_redis(self, entry: Entry, away: UsageUnavailable) -> Reservation | Standing:
+        used = self._local.admit(entry.day, entry.caller_id, entry.limit, exempt=entry.exempt) if self._local else None
+        if used is not None:
+            return self._admit(entry, used, is_local=True)
+        if isinstance(away, UsageUncertain):
+            self._outbox.put(ledger.GIVE_BACK, entry.arguments, _nothing)
+            self.leave(entry)
+        if self._local and self._local.used(entry.day, entry.caller_id) >= entry.limit:
+            return _standing(entry, entry.limit)
+        raise away
 
-    def _write(self) -> None:
-        """Send what is unsent, in order and for as long as it takes; and keep the open calls' leases alive."""
-        renewed = time.monotonic()
-        while True:
-            with contextlib.suppress(queue.Empty):
-                self._deliver(*self._unsent.get(timeout=1.0))
-                self._unsent.task_done()
-            if time.monotonic() - renewed >= RENEW_EVERY:
-                renewed = time.monotonic()
-                for arguments in list(self._open.values()):
-                    self._deliver(ledger.RENEW, arguments)
+    def _admit(self, entry: Entry, used: int, *, is_local: bool) -> Reservation:
+        self._metrics.calls_admitted.inc()
+        self._metrics.calls_in_flight.inc()
+        self._outbox.keep_alive(entry.id, entry.arguments)
+        return Reservation(self, entry, _standing(entry, used), is_local=is_local)
 
-    def _deliver(self, script: str, arguments: tuple[Any, ...]) -> None:
-        while True:
-            try:
-                self._store.run(script, arguments)
-            except UsageUnavailable:
-                time.sleep(PAUSE)
-            else:
-                return
+    def _note_settled(self) -> None:
+        self._metrics.calls_settled.inc()
+        self._metrics.calls_in_flight.dec()
+
+    def _note_given_back(self) -> None:
+        self._metrics.calls_given_back.inc()
+        self._metrics.calls_in_flight.dec()
+
+
+def _nothing() -> None:
+    """Nobody waits to hear of it."""
+
+
+def _standing(entry: Entry, used: int) -> Standing:
+    return Standing(entry.limit, used, entry.day.ends_at, entry.exempt)

@@ -10,6 +10,7 @@ from typing import cast
 
 from flask import g, request
 
+from broker.limit_faults import RequestTooSlow
 from broker.open_calls import OpenCall
 from broker.services import services
 from broker.tokens import Caller
@@ -57,6 +58,12 @@ class Visit:
         if self.reservation:
             self.reservation.settle()
 
+    def leave(self) -> None:
+        """The call is over: unless it was settled, it costs nothing."""
+        self.give_back()
+        if self.reservation:
+            self.reservation.leave()
+
     def give_back(self) -> None:
         """Nothing was answered: the call costs nothing, unless it was settled."""
         if self.reservation:
@@ -88,9 +95,24 @@ def standing() -> Standing:
 
 
 def open_call() -> OpenCall:
-    """The present request's call to OpenAI, which ends when the client leaves."""
+    """The present request's call, which ends when the client leaves. Raises `WorkerBusy`."""
     visit = current()
     if visit.call is None:
         visit.call = services().calls.begin(request.environ.get("gunicorn.socket"))
         visit.at_end(visit.call.close)
     return visit.call
+
+
+def read_body() -> None:
+    """Have the request's body here as a whole; the views take it from the request.
+
+    Raises what broke into the call, `RequestTooSlow` where the body does not come in time, and
+    Werkzeug's refusals of one that is too large or does not come to its end.
+    """
+    call, patience = open_call(), services().settings.client_timeout
+    try:
+        with call.at_most(patience, RequestTooSlow()):
+            request.get_data()
+    except (RequestTooSlow, TimeoutError):  # the latter is the socket's own: nothing came at all
+        call.stop_listening()
+        raise RequestTooSlow from None

@@ -9,10 +9,13 @@ from broker import ledger
 
 DAY = ledger.Day("2026-11-24", 4_000_000_000)
 KEY = ledger.key_of("abc.supabase.co", "ada", DAY)
+PLACES = ledger.places_key_of("abc.supabase.co", "ada")
 
 
-def run(redis: fakeredis.FakeRedis, script: str, call: str, limit: int = 2, lease: int = 60_000) -> Any:
-    return redis.eval(script, 1, KEY, limit, lease, call, DAY.ends_at + ledger.GRACE)
+def run(
+    redis: fakeredis.FakeRedis, script: str, call: str, limit: int = 2, lease: int = 60_000, places: int = -1
+) -> Any:
+    return redis.eval(script, 2, KEY, PLACES, limit, lease, call, DAY.ends_at + ledger.GRACE, places)
 
 
 def count(redis: fakeredis.FakeRedis) -> Any:
@@ -71,6 +74,35 @@ def test_a_renewal_keeps_a_waiting_call_and_revives_none(redis: fakeredis.FakeRe
     assert count(redis) == 0
 
 
+def test_a_user_has_so_many_places_at_once(redis: fakeredis.FakeRedis) -> None:
+    """A call keeps its place when it is settled, until it is over; one that finds none leaves no trace."""
+    assert [run(redis, ledger.RESERVE, call, limit=9, places=2) for call in "aba"] == [[1, 1], [1, 2], [1, 2]]
+    assert run(redis, ledger.RESERVE, "c", limit=9, places=2) == [-1, 2]
+    run(redis, ledger.SETTLE, "a", places=2)
+    assert run(redis, ledger.RESERVE, "c", limit=9, places=2) == [-1, 2]
+    assert [run(redis, ledger.LEAVE, "a", places=2) for _ in range(2)] == [1, 0]
+    assert run(redis, ledger.RESERVE, "c", limit=9, places=2) == [1, 3]
+    assert run(redis, ledger.RESERVE, "d", limit=3, places=2) == [0, 3]
+
+
+def test_a_place_is_a_lease(redis: fakeredis.FakeRedis) -> None:
+    """What nobody renews is free again; what is renewed stays; and the key goes with the last."""
+    run(redis, ledger.RESERVE, "a", limit=9, lease=-1, places=1)
+    assert run(redis, ledger.RESERVE, "b", limit=9, lease=50, places=1) == [1, 1]
+    run(redis, ledger.SETTLE, "b", places=1)
+    run(redis, ledger.RENEW, "b", places=1)
+    assert redis.zscore(PLACES, "b") > redis.time()[0] * 1000 + 30_000
+    assert 30_000 < redis.pttl(PLACES) <= 60_000
+    assert redis.zscore(KEY, "b") == float("inf")
+
+
+def test_without_a_cap_no_place_is_kept(redis: fakeredis.FakeRedis) -> None:
+    """It would cost a command a call."""
+    run(redis, ledger.RESERVE, "a")
+    run(redis, ledger.RENEW, "a")
+    assert redis.keys() == [KEY.encode()]
+
+
 @pytest.mark.parametrize("script", [ledger.RESERVE, ledger.SETTLE])
 def test_keys_expire_by_themselves(redis: fakeredis.FakeRedis, script: str) -> None:
     """An hour after their day."""
@@ -92,6 +124,7 @@ def test_a_day_is_a_utc_day(now: float, name: str) -> None:
 def test_keys_of_a_user_share_a_slot_and_nobody_else_s_do() -> None:
     """The braces are the cluster's hash tag; what a user is called cannot break out of them."""
     assert KEY == "gpt-broker:{abc.supabase.co:ada}:calls:2026-11-24"
+    assert PLACES.partition(":calls")[0] == "gpt-broker:{abc.supabase.co:ada}:places"
     tricky = ledger.key_of("abc:1", "}{a:b", DAY)
     assert tricky.count("{") == tricky.count("}") == 1
     assert ledger.key_of("a", "b:c", DAY) != ledger.key_of("a:b", "c", DAY)

@@ -4,7 +4,10 @@ from typing import Any
 
 import pytest
 
+from broker.confirmations import Confirmations
 from broker.faults import AuthorizationMissing, SignInUnavailable, TokenExpired, TokenInvalid
+from broker.limit_faults import AnonymousRefused, CallerBlocked, TooManyBadTokens
+from broker.questions import IN_A_ROW
 from broker.settings import Settings
 from broker.sign_in import CONFIRMATION, SignIn
 from broker.tokens import LEEWAY, Caller, Key, key_set
@@ -73,7 +76,7 @@ def auth_server() -> FakeAuthServer:
 
 def make(keys: FakeKeys, auth_server: FakeAuthServer, clock: Clock, **environ: str) -> SignIn:
     settings = Settings.from_environ(REQUIRED | environ)
-    return SignIn(settings, keys, auth_server, clock)  # type: ignore[arg-type]
+    return SignIn(settings, keys, Confirmations(auth_server), clock)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -170,15 +173,85 @@ def test_supabases_yes_is_never_taken_past_exp(asking: SignIn, auth_server: Fake
         asking.caller(header)
 
 
-def test_a_no_is_not_remembered(asking: SignIn, auth_server: FakeAuthServer) -> None:
-    """Neither Supabase's, nor that it could not be asked."""
+def test_that_supabase_could_not_be_asked_is_not_remembered(asking: SignIn, auth_server: FakeAuthServer) -> None:
+    """The next call asks again."""
     header = shared()
-    for fault in (SignInUnavailable(), TokenInvalid()):
-        auth_server.fault = fault
-        with pytest.raises(type(fault)):
-            asking.caller(header)
+    auth_server.fault = SignInUnavailable()
+    with pytest.raises(SignInUnavailable):
+        asking.caller(header)
     auth_server.fault = None
     assert asking.caller(header).id == ADA
+
+
+def test_supabases_no_is_taken_for_a_minute(asking: SignIn, auth_server: FakeAuthServer, clock: Clock) -> None:
+    """A page that keeps calling with a bad token causes one question a minute."""
+    header = shared()
+    auth_server.fault = TokenInvalid()
+    for _ in range(50):
+        with pytest.raises(TokenInvalid):
+            asking.caller(header)
+    assert len(auth_server.asked) == 1
+    auth_server.fault = None
+    clock.time += CONFIRMATION + 1
+    assert asking.caller(header).id == ADA
+
+
+def test_new_bad_tokens_from_one_address_cause_no_questions_without_end(
+    asking: SignIn, auth_server: FakeAuthServer
+) -> None:
+    """Then only what is known already is judged there; elsewhere all goes on."""
+    known = shared(sid=0)
+    asking.caller(known, lambda: "192.0.2.1")
+    auth_server.fault = TokenInvalid()
+    for number in range(IN_A_ROW):
+        with pytest.raises(TokenInvalid):
+            asking.caller(shared(sid=number + 1), lambda: "192.0.2.1")
+    auth_server.fault = None
+    asked = len(auth_server.asked)
+    for number in range(20):
+        with pytest.raises(TooManyBadTokens) as raised:
+            asking.caller(shared(sid=1000 + number), lambda: "192.0.2.1")
+        assert 0 < (raised.value.retry_after or 0) <= 1
+    assert asking.caller(known, lambda: "192.0.2.1").id == ADA
+    assert len(auth_server.asked) == asked
+    assert asking.caller(shared(sid=2000), lambda: "192.0.2.2").id == ADA
+
+
+def test_a_bad_signature_is_looked_at_once(sign_in: SignIn, keys: FakeKeys) -> None:
+    """Sent again and again, it costs a look into a table."""
+    header = "Bearer " + KeyRing("ES256").sign(claims())
+    genuine = keys.ring.in_use
+    assert genuine
+    forged = KeyRing("ES256")
+    assert forged.in_use
+    forged.in_use.kid = genuine.kid
+    header = "Bearer " + forged.sign(claims())
+    for _ in range(5):
+        with pytest.raises(TokenInvalid):
+            sign_in.caller(header)
+    assert keys.asked == 1
+
+
+def test_a_blocked_user_is_refused_at_once(keys: FakeKeys, auth_server: FakeAuthServer, clock: Clock) -> None:
+    """However good the token, and whatever list the id is on besides."""
+    sign_in = make(keys, auth_server, clock, BLOCKED_IDS=f'["{ADA}"]', ID_WHITE_LIST=f'["{ADA}"]')
+    for _ in range(2):
+        with pytest.raises(CallerBlocked) as raised:
+            sign_in.caller(shared())
+        assert raised.value.status == 403
+
+
+@pytest.mark.parametrize("claim", [True, "true", 1, None, {}])
+def test_anonymous_users_are_refused_unless_they_have_a_limit(
+    keys: FakeKeys, auth_server: FakeAuthServer, clock: Clock, claim: object
+) -> None:
+    """Anything but a plain `false` says that a user is anonymous; one on the white list is welcome."""
+    header = shared(is_anonymous=claim)
+    with pytest.raises(AnonymousRefused):
+        make(keys, auth_server, clock).caller(header)
+    for settings in ({"ANONYMOUS_DAILY_LIMIT": "3"}, {"ID_WHITE_LIST": f'["{ADA}"]'}):
+        assert make(keys, auth_server, clock, **settings).caller(header).is_anonymous
+    assert not make(keys, auth_server, clock).caller(shared(is_anonymous=False)).is_anonymous
 
 
 def test_nobody_is_asked_about_a_token_that_is_wrong_already(asking: SignIn, auth_server: FakeAuthServer) -> None:

@@ -1,21 +1,26 @@
 """Reserving, settling and giving back, as the broker does it."""
 
+import hashlib
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import fakeredis
 import pytest
 import redis as redis_errors
 
-from broker.faults import UsageUnavailable
+from broker import ledger
+from broker.faults import UsageUnavailable, UsageUncertain
+from broker.limit_faults import TooManyCallsInFlight
 from broker.metrics import Metrics
 from broker.settings import Settings
 from broker.store import Store
+from broker.tokens import Caller
 from broker.usage import Reservation, Standing, Usage
 from tests.apps import REQUIRED
 
-ADA, GRACE = "ada", "grace"
+ADA, GRACE = Caller("ada", math.inf), Caller("grace", math.inf)
 
 
 class Clock:
@@ -42,7 +47,7 @@ def usage(redis: fakeredis.FakeRedis, clock: Clock) -> Iterator[Usage]:
     made.close()
 
 
-def reserve(usage: Usage, user: str = ADA) -> Reservation:
+def reserve(usage: Usage, user: Caller = ADA) -> Reservation:
     outcome = usage.reserve(user)
     assert isinstance(outcome, Reservation)
     return outcome
@@ -136,16 +141,16 @@ def test_a_redis_that_is_away_is_asked_once_a_second(
     caplog.set_level("INFO")
     for _ in range(10):
         with pytest.raises(UsageUnavailable) as raised:
-            store.run("return 1", ("key",))
+            store.run(ledger.PROBE, ("key",), keys=1)
         assert raised.value.retry_after == 1
     assert away.asked == 1
     now[0] += 1.1
     with pytest.raises(UsageUnavailable):
-        store.run("return 1", ("key",))
+        store.run(ledger.PROBE, ("key",), keys=1)
     assert away.asked == 2
     away.is_away = False
     now[0] += 1.1
-    assert store.run("return 1", ("key",)) == 1
+    assert store.run(ledger.PROBE, ("key",), keys=1)
     assert [record.message.partition(":")[0] for record in caplog.records] == ["Redis is away", "Redis is back"]
     assert "planted" not in caplog.text
 
@@ -169,4 +174,142 @@ def test_a_redis_that_cannot_count_is_away(error: Exception) -> None:
             raise error
 
     with pytest.raises(UsageUnavailable):
-        Store(Broken(), Metrics()).run("return 1", ("key",))
+        Store(Broken(), Metrics()).run(ledger.PROBE, ("key",), keys=1)
+
+
+class Fickle(Away):
+    """A Redis that does what it is asked for, and then is not there to say so."""
+
+    def evalsha(self, *arguments: Any) -> Any:
+        if self.is_away:
+            self.eval(*self._spelled_out(arguments))
+            raise redis_errors.TimeoutError
+        return self.redis.evalsha(*arguments)
+
+    def _spelled_out(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        scripts = {hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest(): script for script in SCRIPTS}
+        return (scripts[arguments[0]], *arguments[1:])
+
+
+SCRIPTS = (ledger.RESERVE, ledger.GIVE_BACK, ledger.SETTLE, ledger.LEAVE, ledger.COUNT)
+
+
+def usage_of(redis: Any, clock: Clock, **environ: str) -> tuple[Usage, Metrics]:
+    settings = Settings.from_environ(REQUIRED | {"DAILY_LIMIT": "2", "WEB_CONCURRENCY": "1"} | environ)
+    metrics = Metrics()
+    is_required = settings.usage_without_redis == "refuse"
+    return Usage(settings, Store(redis, metrics, is_required=is_required), metrics, clock), metrics
+
+
+def books(metrics: Metrics) -> list[float]:
+    """Admitted, settled, given back, in flight."""
+    text = metrics.exposition(None)[0]
+    lines = (text if isinstance(text, str) else text.decode()).splitlines()
+    names = ("calls_admitted_total", "calls_settled_total", "calls_given_back_total", "calls_in_flight")
+    return [float(line.split()[1]) for name in names for line in lines if line.startswith(f"gpt_broker_{name} ")]
+
+
+def eventually(holds: Callable[[], object]) -> None:
+    end = time.monotonic() + 5
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_call_that_redis_counted_unheard_is_taken_back(redis: fakeredis.FakeRedis, clock: Clock) -> None:
+    """It was refused: it must not cost the user a call, once Redis is back."""
+    fickle = Fickle(redis)
+    usage, metrics = usage_of(fickle, clock)
+    with pytest.raises(UsageUncertain):
+        usage.reserve(ADA)
+    (key,) = redis.keys("*ada*")
+    fickle.is_away = False
+    eventually(lambda: redis.zcard(key) == 0)
+    assert books(metrics) == [0, 0, 0, 0]
+
+
+def test_the_books_follow_redis(away: Away, redis: fakeredis.FakeRedis, clock: Clock) -> None:
+    """A call is in flight until Redis knows how it ended; nothing is lost while it is away."""
+    away.is_away = False
+    usage, metrics = usage_of(away, clock)
+    settled, given_back = reserve(usage), reserve(usage)
+    away.is_away = True
+    settled.settle()
+    given_back.give_back()
+    assert books(metrics) == [2, 0, 0, 2]
+    away.is_away = False
+    eventually(lambda: books(metrics) == [2, 1, 1, 0])
+    (key,) = redis.keys("*ada*")
+    assert redis.zcount(key, "+inf", "+inf") == redis.zcard(key) == 1
+
+
+def test_without_redis_calls_may_be_counted_here(away: Away, redis: fakeredis.FakeRedis, clock: Clock) -> None:
+    """Up to the limit, in the contract's words; and Redis hears of them when it is back."""
+    usage, metrics = usage_of(away, clock, USAGE_WITHOUT_REDIS="allow")
+    first, second = reserve(usage), reserve(usage)
+    assert [one.standing.remaining for one in (first, second)] == [1, 0]
+    refused = usage.reserve(ADA)
+    assert isinstance(refused, Standing)
+    assert refused.remaining == 0
+    first.give_back()
+    third = reserve(usage)
+    for one in (second, third):
+        one.settle()
+    away.is_away = False
+    eventually(lambda: books(metrics) == [3, 2, 1, 0])
+    (key,) = redis.keys("*ada*")
+    assert redis.zcount(key, "+inf", "+inf") == redis.zcard(key) == 2
+
+
+def test_a_worker_that_has_spent_its_share_waits_for_redis(away: Away, clock: Clock) -> None:
+    """What is left of the limit is the other workers': that is no 429."""
+    usage, _ = usage_of(away, clock, USAGE_WITHOUT_REDIS="allow", WEB_CONCURRENCY="2")
+    reserve(usage)
+    with pytest.raises(UsageUnavailable):
+        usage.reserve(ADA)
+
+
+def test_anonymous_users_have_their_own_limit(redis: fakeredis.FakeRedis, clock: Clock) -> None:
+    """Less than others, as a rule."""
+    usage, _ = usage_of(redis, clock, ANONYMOUS_DAILY_LIMIT="1")
+    stranger = Caller("stranger", math.inf, is_anonymous=True)
+    assert reserve(usage, stranger).standing.limit == 1
+    assert isinstance(usage.reserve(stranger), Standing)
+    assert usage.standing(stranger).limit == 1
+    assert reserve(usage).standing.limit == 2
+
+
+def test_a_user_may_have_so_many_calls_under_way(redis: fakeredis.FakeRedis, clock: Clock) -> None:
+    """A settled one is under way until it is over; the exempt are never refused."""
+    usage, _ = usage_of(redis, clock, DAILY_LIMIT="9", MAX_CALLS_PER_USER="1", ID_WHITE_LIST='["grace"]')
+    call = reserve(usage)
+    call.settle()
+    with pytest.raises(TooManyCallsInFlight) as raised:
+        usage.reserve(ADA)
+    assert (raised.value.status, raised.value.retry_after) == (429, 1)
+    assert usage.standing(ADA).used == 1
+    call.leave()
+    usage.close()
+    reserve(usage).give_back()
+    assert [reserve(usage, GRACE).standing.used for _ in range(3)] == [1, 2, 3]
+
+
+def test_a_full_redis_is_away_though_things_can_be_taken_from_it(
+    redis: fakeredis.FakeRedis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Giving back works on: that is no return, and no line in the log."""
+
+    class Full(Away):
+        def evalsha(self, digest: str, *arguments: Any) -> Any:
+            if digest == hashlib.sha1(ledger.GIVE_BACK.encode(), usedforsecurity=False).hexdigest():
+                return 0
+            raise redis_errors.ResponseError("OOM command not allowed when used memory > 'maxmemory'.")
+
+    store = Store(Full(redis), Metrics())
+    for _ in range(2):
+        with pytest.raises(UsageUnavailable):
+            store.run(ledger.PROBE, ("key",), keys=1)
+        store._asleep_until = 0.0
+        assert store.run(ledger.GIVE_BACK, ("key", "places", -1, 1, "id")) == 0
+        store._asleep_until = 0.0
+    assert [record.message.partition(":")[0] for record in caplog.records] == ["Redis is away"]

@@ -24,7 +24,7 @@ def ready() -> Response:
     """200 if calls can be served, else 503; each part with "ok" or what is wrong with it."""
     parts = services()
     state = {"redis": _redis(parts), "supabase": _supabase(parts), "openai": _openai(parts)}
-    can_serve = all(word in ("ok", "stale") for word in state.values())
+    can_serve = all(word in ("ok", "stale", "counted without") for word in state.values())
     body: dict[str, object] = {"ready": can_serve, "parts": state}
     if parts.catalogue.shutdown_dates:
         body["shutdown_dates"] = parts.catalogue.shutdown_dates
@@ -35,7 +35,7 @@ def _redis(parts: Services) -> str:
     try:
         parts.usage.check()
     except UsageUnavailable:
-        return "away"
+        return "away" if parts.settings.usage_without_redis == "refuse" else "counted without"
     return "ok"
 
 
