@@ -24,6 +24,7 @@ run: setup ## run a tenant from its env file: make run TENANT=sksndev
 
 test: .venv/development ## all tests, with a real Redis and a real gunicorn; installs what they need
 	@tests/install-parts
+	@$(MAKE) --no-print-directory tests/browser/node_modules
 	@$(BIN)/python -m pytest
 
 test-quick: .venv/development ## the tests that need no other program
@@ -46,6 +47,11 @@ lock: .venv/development ## resolve config/*.in into requirements.txt and config/
 clean: ## take away what make has made
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# what browser apps use, for the tests in Chromium
+tests/browser/node_modules: tests/browser/package.json tests/browser/package-lock.json
+	@cd tests/browser && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
 
 .venv/runtime: requirements.txt deploy/local/make-venv
 	@echo "making .venv (once; less than a minute)"

@@ -8,7 +8,6 @@ from flask import Blueprint, Response, send_from_directory
 
 from broker import gate
 from broker.services import services
-from broker.setting_values import WIRE_MODELS
 from broker.wire import JSON
 
 PAGE = Path(__file__).parent.parent / "page"
@@ -33,7 +32,7 @@ def part(name: str) -> Response:
 def settings() -> Response:
     """What the page has to know: all of it may be known to anyone."""
     chosen = services().settings
-    body = {"supabase_url": chosen.supabase_url, "anon_key": chosen.supabase_anon_key, "models": WIRE_MODELS}
+    body = {"supabase_url": chosen.supabase_url, "anon_key": chosen.supabase_anon_key, "models": list(chosen.models)}
     return Response(json.dumps(body) + "\n", mimetype=JSON)
 
 

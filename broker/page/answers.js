@@ -45,10 +45,10 @@ export class Answering {
   }
 
   #post() {
-    return fetch("stream", {
+    return fetch("v1/chat/completions", {
       method: "POST",
       headers: { ...this.#session.header, "Content-Type": "application/json" },
-      body: JSON.stringify(this.#body),
+      body: JSON.stringify({ ...this.#body, stream: true }),
       signal: this.#controller.signal,
     });
   }
@@ -59,10 +59,13 @@ export class Answering {
       const lines = (rest + text).split("\n");
       rest = lines.pop();
       for (const line of lines) {
-        const { data, error } = JSON.parse(line);
+        if (!line.startsWith("data: {")) continue; // an empty line, a comment, or the [DONE] at the end
+        const { choices, error } = JSON.parse(line.slice(6));
         if (error) throw Refusal.brokenOff();
+        const said = choices[0]?.delta.content || choices[0]?.delta.refusal;
+        if (!said) continue;
         this.#first ??= (performance.now() - this.#begun) / 1000;
-        yield data;
+        yield said;
       }
     }
   }

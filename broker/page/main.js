@@ -170,7 +170,7 @@ at("anew").addEventListener("click", startAnew);
 at("copy").addEventListener("click", copy);
 at("model").addEventListener("change", refreshSnippet);
 at("temperature").addEventListener("input", () => {
-  at("temperature-shown").value = chosen().temperature.toFixed(1);
+  at("temperature-shown").textContent = chosen().temperature.toFixed(1);
   refreshSnippet();
 });
 at("question").addEventListener("input", () => { grow(); refreshSnippet(); });

@@ -6,6 +6,7 @@ const ADVICE = {
   token_expired: "The session has ended. Sign out, and sign in again.",
   invalid_temperature: "Choose a temperature between 0 and 1.",
   invalid_model: "Choose another model.",
+  model_not_found: "Choose another model.",
   body_too_large: "Shorten the question, or start anew.",
   context_length_exceeded: "The conversation is too long for this model. Start anew.",
   refused_by_openai: "Change the question, or start anew.",
@@ -29,12 +30,12 @@ export class Refusal extends Error {
     return this.status >= 500 && !OPERATORS.has(this.code);
   }
 
-  // What the broker's error answer says: {"error": "<sentence>", "code": "<word>", …}
+  // What the broker's error answer says: {"error": {"message": "<sentence>", "code": "<word>", …}}
   static async from(response) {
-    const body = await response.json().catch(() => ({}));
-    const sentence = typeof body.error === "string" ? body.error : `The broker answered with status ${response.status}`;
-    const code = body.code ?? "";
-    const advice = code === "daily_limit_exceeded" ? overTheLimit(body.resets_at) : ADVICE[code] ?? later(response);
+    const { error = {} } = await response.json().catch(() => ({}));
+    const sentence = error.message ?? `The broker answered with status ${response.status}`;
+    const code = error.code ?? "";
+    const advice = code === "daily_limit_exceeded" ? overTheLimit(error.resets_at) : ADVICE[code] ?? later(response);
     const requestId = response.headers.get("X-Request-Id") ?? "";
     return new Refusal(sentence, advice, { status: response.status, code, requestId });
   }

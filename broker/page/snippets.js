@@ -40,7 +40,7 @@ for await (const chunk of answer) {
 }
 
 function withFetch(broker, message, model, temperature) {
-  return `const response = await fetch("${broker}/stream", {
+  return `const response = await fetch("${broker}/v1/chat/completions", {
   method: "POST",
   headers: {
     Authorization: \`Bearer \${session.access_token}\`,
@@ -50,9 +50,10 @@ function withFetch(broker, message, model, temperature) {
     model: "${model}",
     temperature: ${temperature},
     messages: [${message}],
+    stream: true,
   }),
 });
-if (!response.ok) throw new Error((await response.json()).error);
+if (!response.ok) throw new Error((await response.json()).error.message);
 
 let rest = "";
 const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -60,9 +61,10 @@ for (let read; !(read = await reader.read()).done; ) {
   const lines = (rest + read.value).split("\\n");
   rest = lines.pop();
   for (const line of lines) {
-    const { data, error } = JSON.parse(line);
-    if (error) throw new Error(error);
-    show(data);
+    if (!line.startsWith("data: {")) continue;
+    const { choices, error } = JSON.parse(line.slice(6));
+    if (error) throw new Error(error.message);
+    show(choices[0]?.delta.content ?? "");
   }
 }
 `;

@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from deploy.local.broker_process import BrokerProcess
+from deploy.local.openai_api import OpenAIStandIn
+from deploy.local.supabase_auth import SupabaseStandIn
 from tests.browser.site import Site
+from tests.browser.visitor import Visit
 from tests.integration.conftest import (  # noqa: F401 - fixtures
     ada,
     broker,
@@ -17,9 +21,11 @@ from tests.integration.conftest import (  # noqa: F401 - fixtures
     openai_for_all,
     own_redis,
     redis_server,
+    settings_for,
     start_broker,
     supabase,
 )
+from tests.integration.redis_process import RedisProcess
 
 QUIET = [  # Chromium otherwise asks its makers for this and that
     "--disable-gpu",
@@ -29,6 +35,7 @@ QUIET = [  # Chromium otherwise asks its makers for this and that
     "--disable-component-update",
     "--disable-sync",
 ]
+SMALL = {"WEB_CONCURRENCY": "1", "OPENAI_MAX_RETRIES": "0"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -72,3 +79,64 @@ def app(profile: BrowserContext, site: Site) -> Iterator[Page]:
     page.evaluate("localStorage.clear()")
     yield page
     page.close()
+
+
+@pytest.fixture(scope="package")
+def page_broker(
+    openai_for_all: OpenAIStandIn,  # noqa: F811 - a fixture
+    supabase: SupabaseStandIn,  # noqa: F811
+    redis_server: RedisProcess,  # noqa: F811
+) -> Iterator[BrokerProcess]:
+    """A broker with the page."""
+    page = {"PLAYGROUND": "on", "SUPABASE_ANON_KEY": supabase.anon_key, "DAILY_LIMIT": "1000", **SMALL}
+    yield from _running(settings_for(openai_for_all, supabase, redis_server.url) | page)
+
+
+@pytest.fixture(scope="package")
+def tight_broker(
+    openai_for_all: OpenAIStandIn,  # noqa: F811 - a fixture
+    supabase: SupabaseStandIn,  # noqa: F811
+    redis_server: RedisProcess,  # noqa: F811
+) -> Iterator[BrokerProcess]:
+    """A broker that answers each user once a day; its page does not know the project's public key."""
+    page = {"PLAYGROUND": "on", "DAILY_LIMIT": "1", **SMALL}
+    yield from _running(settings_for(openai_for_all, supabase, redis_server.url) | page)
+
+
+def _running(environ: dict[str, str]) -> Iterator[BrokerProcess]:
+    process = BrokerProcess(environ)
+    process.wait_until("/ready")
+    yield process
+    process.stop()
+
+
+@pytest.fixture
+def visit(
+    chromium: Browser,
+    page_broker: BrokerProcess,
+    openai: OpenAIStandIn,  # noqa: F811
+) -> Iterator[Visit]:
+    """Opens the page in a fresh profile. Whatever breaks its policy, or its code, fails the test."""
+    complaints: list[str] = []
+    contexts = []
+
+    def open_page(url: str = page_broker.url, **options: object) -> Page:
+        context = chromium.new_context(**options)  # type: ignore[arg-type]
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda line: complaints.append(line.text) if "Content Security" in line.text else None)
+        page.on("request", lambda asked: complaints.append(asked.url) if _is_foreign(asked.url, url) else None)
+        page.goto(url)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def _is_foreign(url: str, own: str) -> bool:
+    """Whether a request goes elsewhere than to the broker and to Supabase Auth."""
+    return not url.startswith(own) and "/auth/v1/token?" not in url

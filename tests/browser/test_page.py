@@ -1,0 +1,194 @@
+"""The page at `/`, as a user meets it: signing in, an answer, stop, the limit, and what is away."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from deploy.local.broker_process import BrokerProcess
+from deploy.local.openai_api import ANSWER, OpenAIStandIn
+from deploy.local.supabase_auth import SupabaseStandIn
+from tests.browser.visitor import EMAIL, Visit, ask, sign_in
+from tests.integration.conftest import StartBroker
+from tests.integration.waiting import within
+
+
+def test_sign_in_ask_and_watch_the_answer(visit: Visit, openai: OpenAIStandIn) -> None:
+    """The answer grows piece by piece; then the page says what is left, and is ready for more."""
+    openai.token_delay = 0.03
+    page = visit()
+    sign_in(page)
+    expect(page.get_by_label("Your question")).to_be_focused()
+    page.get_by_label("Model").select_option("gpt-4o-mini")
+    page.get_by_label("Temperature").fill("0.2")
+    ask(page, "Why does the sea come and go?")
+    answer = page.locator(".answer")
+    expect(answer).to_contain_text("Tides rise")
+    expect(answer).to_have_attribute("aria-busy", "true")
+    expect(page.get_by_role("button", name="Stop")).to_be_visible()
+    expect(answer).to_have_text(ANSWER)
+    expect(page.locator(".note")).to_contain_text(re.compile(r"gpt-4o-mini · first text after \d\.\d s · done after"))
+    expect(page.get_by_role("status")).to_have_text(f"Answer: {ANSWER}")
+    expect(page.locator("#allowance")).to_contain_text(re.compile(r"\b\d+ of 1000 left today"))
+    expect(page.get_by_role("button", name="Send")).to_be_visible()
+    sent = openai.completions()[0].body
+    assert (sent["model"], sent["temperature"]) == ("gpt-4o-mini", 0.2)
+
+
+def test_a_conversation_goes_on_from_what_was_said(visit: Visit, openai: OpenAIStandIn) -> None:
+    """Each question takes along what was answered; starting anew forgets it."""
+    page = visit()
+    sign_in(page)
+    ask(page, "First?")
+    expect(page.locator(".note")).to_have_count(1)
+    expect(page.locator(".note")).not_to_be_empty()
+    ask(page, "Second?")
+    expect(page.locator(".answer").nth(1)).to_have_text(ANSWER)
+    roles = [message["role"] for message in openai.completions()[1].body["messages"]]
+    assert roles == ["user", "assistant", "user"]
+    page.get_by_role("button", name="Start anew").click()
+    expect(page.locator(".turn")).to_have_count(0)
+    page.get_by_role("button", name="Why does the sea come and go?").click()
+    expect(page.locator(".answer")).to_have_text(ANSWER)
+    assert [message["role"] for message in openai.completions()[2].body["messages"]] == ["user"]
+
+
+@pytest.mark.parametrize("by", ["button", "key"])
+def test_stop_ends_the_answer_at_openai(visit: Visit, openai: OpenAIStandIn, by: str) -> None:
+    """Within a second; what has come stays, and focus is where the next question is written."""
+    openai.token_delay = 0.1
+    page = visit()
+    sign_in(page)
+    ask(page, "Tell me everything")
+    expect(page.locator(".answer")).to_contain_text("Tides")
+    if by == "button":
+        page.get_by_role("button", name="Stop").click()
+    else:
+        page.keyboard.press("Escape")
+    within(1, lambda: openai.completions()[0].end == "peer left")
+    expect(page.locator(".note")).to_contain_text("stopped after")
+    expect(page.locator(".answer")).to_contain_text("Tides")
+    expect(page.locator(".refusal")).to_have_count(0)
+    expect(page.get_by_label("Your question")).to_be_focused()
+
+
+def test_over_the_limit_it_says_when_to_come_back(
+    visit: Visit, tight_broker: BrokerProcess, openai: OpenAIStandIn
+) -> None:
+    """The sentence, what to do, and nothing left in the bar; asked once, not again and again."""
+    page = visit(tight_broker.url)
+    page.get_by_label("Public key of the project").fill("sb_publishable_x")
+    sign_in(page, email="linus@example.com")
+    ask(page, "One")
+    expect(page.locator(".note")).to_contain_text("done after")
+    ask(page, "Two")
+    alert = page.locator(".turn").nth(1).get_by_role("alert")
+    expect(alert).to_contain_text("GPT Rate limit exceeded.")
+    expect(alert).to_contain_text(re.compile(r"New ones come in .+, at \d"))
+    expect(alert.get_by_role("button")).to_have_count(0)
+    expect(page.locator("#allowance")).to_contain_text("0 of 1 left today")
+    assert len(openai.completions()) == 1
+
+
+def test_a_wrong_password_is_told(visit: Visit) -> None:
+    """In Supabase's own words."""
+    page = visit()
+    sign_in(page, password="wrong")
+    expect(page.get_by_role("alert").filter(has_text="Invalid login credentials")).to_contain_text("try again")
+
+
+@pytest.mark.parametrize("mood", ["failing", "garbage"])
+def test_supabase_away_is_told(visit: Visit, supabase: SupabaseStandIn, mood: str) -> None:
+    """And signing in works once it is back."""
+    page = visit()
+    supabase.mood = mood
+    try:
+        sign_in(page)
+        expect(page.get_by_role("alert").filter(has_text="Supabase")).to_contain_text(supabase.url)
+    finally:
+        supabase.mood = "well"
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_label("Your question")).to_be_focused()
+
+
+def test_a_supabase_that_cannot_be_reached_is_told(visit: Visit, start_broker: StartBroker) -> None:
+    """The page is there all the same; a token can still be pasted."""
+    away = "http://127.0.0.1:9"
+    broker = start_broker(PLAYGROUND="on", SUPABASE_URL=away, SUPABASE_ANON_KEY="sb_publishable_x", WEB_CONCURRENCY="1")
+    page = visit(broker.url)
+    sign_in(page)
+    expect(page.get_by_role("alert").filter(has_text="Supabase cannot sign anyone in")).to_contain_text(away)
+    page.get_by_label("Access token", exact=True).check()
+    page.get_by_label("Supabase access token").fill("a.b.c")
+    page.get_by_role("button", name="Sign in").click()
+    ask(page, "Hello?")
+    expect(page.locator(".refusal")).to_be_visible()
+
+
+def test_a_token_can_be_pasted(visit: Visit, supabase: SupabaseStandIn) -> None:
+    """With or without `Bearer`; a wrong one is told with the first question."""
+    page = visit()
+    page.get_by_label("Access token", exact=True).check()
+    page.get_by_label("Supabase access token").fill(f"Bearer {supabase.token(EMAIL)}")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.locator("#who")).to_have_text(EMAIL)
+    ask(page, "Hello?")
+    expect(page.locator(".answer")).to_have_text(ANSWER)
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_label("Supabase access token").fill("wrong")
+    page.get_by_role("button", name="Sign in").click()
+    ask(page, "Hello?")
+    expect(page.locator(".refusal")).to_contain_text("Invalid or expired token")
+    expect(page.locator(".refusal")).to_contain_text("Sign out, and sign in")
+
+
+def test_an_expired_session_is_renewed_unnoticed(
+    visit: Visit, supabase: SupabaseStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One 401, one refresh, and the same question again."""
+    page = visit()
+    monkeypatch.setattr("deploy.local.supabase_auth.LIFETIME", -60)
+    sign_in(page)
+    expect(page.get_by_label("Your question")).to_be_focused()
+    monkeypatch.undo()
+    ask(page, "Hello?")
+    expect(page.locator(".answer")).to_have_text(ANSWER)
+    expect(page.locator(".refusal")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("reply", "sentence", "advice", "may_try_again"),
+    [
+        ("401_masked_key", "OpenAI does not serve this broker", "the broker’s operator finds the cause", False),
+        ("rate_limited", "OpenAI is receiving too many requests", "Try again", True),
+        ("400_context_length_exceeded", "maximum context length", "too long for this model. Start anew", False),
+        ("cut_mid_stream", "The answer broke off", "What stands above is all that came", True),
+    ],
+)
+def test_each_error_is_told_in_words(
+    visit: Visit, openai: OpenAIStandIn, reply: str, sentence: str, advice: str, may_try_again: bool
+) -> None:
+    """Its own sentence, and what to do; a button only where trying again may help."""
+    page = visit()
+    sign_in(page)
+    openai.next(reply, times=3)
+    ask(page, "Hello?")
+    alert = page.locator(".turn").get_by_role("alert")
+    expect(alert).to_contain_text(sentence)
+    expect(alert).to_contain_text(advice)
+    expect(page.get_by_role("button", name="Try again")).to_have_count(int(may_try_again))
+    openai.reset()
+    if may_try_again:
+        page.get_by_role("button", name="Try again").click()
+        expect(page.locator(".answer")).to_have_text(ANSWER)
+        expect(page.locator(".turn")).to_have_count(1)
+
+
+def test_a_broker_that_is_gone_is_told(visit: Visit, start_broker: StartBroker, supabase: SupabaseStandIn) -> None:
+    """Not as a riddle of the browser's."""
+    broker = start_broker(PLAYGROUND="on", SUPABASE_ANON_KEY=supabase.anon_key, WEB_CONCURRENCY="1")
+    page = visit(broker.url)
+    sign_in(page)
+    broker.stop()
+    ask(page, "Hello?")
+    expect(page.locator(".refusal")).to_contain_text("The broker cannot be reached")

@@ -1,0 +1,57 @@
+"""`@supabase/supabase-js`, today's package, in the browser: its sessions are what the broker takes."""
+
+from typing import Any
+
+from playwright.sync_api import Page
+
+from deploy.local.broker_process import BrokerProcess
+from deploy.local.openai_api import ANSWER
+from deploy.local.supabase_auth import CAST, PASSWORD, SupabaseStandIn
+
+SIGN_IN = """async ({supabaseUrl, key, url, password, what = "access_token"}) => {
+  const { createClient } = await import("@supabase/supabase-js");
+  const supabase = createClient(supabaseUrl, key);
+  const { data, error } = await supabase.auth.signInWithPassword({ email: "ada@example.com", password });
+  if (error) return { failed: error.name, code: error.code };
+  if (what === "refreshed") await supabase.auth.refreshSession();
+  const { data: { session } } = await supabase.auth.getSession();
+  const token = what === "key" ? key : session.access_token;
+  if (what === "signed out") await supabase.auth.signOut();
+  const response = await fetch(url + "/gpt-4o", {
+    method: "POST",
+    headers: { Authorization: `Bearer ${token}`, "Content-Type": "application/json", apikey: key },
+    body: JSON.stringify({ messages: "hello" }),
+  });
+  return { status: response.status, body: await response.json(), isNew: token !== data.session.access_token };
+}"""
+
+
+def sign_in(app: Page, broker: BrokerProcess, supabase: SupabaseStandIn, **more: str) -> dict[str, Any]:
+    given = {"supabaseUrl": supabase.url, "key": supabase.anon_key, "url": broker.url, "password": PASSWORD}
+    result: dict[str, Any] = app.evaluate(SIGN_IN, given | more)
+    return result
+
+
+def test_its_session_is_what_the_broker_takes(app: Page, broker: BrokerProcess, supabase: SupabaseStandIn) -> None:
+    """Sign in with email and password; the access token makes a call."""
+    seen = sign_in(app, broker, supabase)
+    assert (seen["status"], seen["body"]) == (200, {"message": ANSWER})
+    assert CAST["ada@example.com"] in {line["user"] for line in broker.journal()}
+
+
+def test_a_refreshed_session_goes_on(app: Page, broker: BrokerProcess, supabase: SupabaseStandIn) -> None:
+    """What a page does about a `token_expired`."""
+    seen = sign_in(app, broker, supabase, what="refreshed")
+    assert (seen["status"], seen["isNew"]) == (200, True)
+
+
+def test_the_projects_own_key_is_no_user(app: Page, broker: BrokerProcess, supabase: SupabaseStandIn) -> None:
+    """supabase-js sends it while nobody is signed in."""
+    seen = sign_in(app, broker, supabase, what="key")
+    assert (seen["status"], seen["body"]["code"]) == (401, "invalid_token")
+
+
+def test_a_wrong_password_is_supabases_refusal(app: Page, broker: BrokerProcess, supabase: SupabaseStandIn) -> None:
+    """The stand-in refuses as Supabase does, in its SDK's own error class."""
+    seen = sign_in(app, broker, supabase, password="wrong")
+    assert seen == {"failed": "AuthApiError", "code": "invalid_credentials"}
