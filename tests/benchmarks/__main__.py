@@ -1,57 +1,68 @@
-"""`make bench`: measure, and write it down. ROUNDS, ONLY (figures), AMONG (contestants), SIZE: see README.md."""
+"""`make bench`: measure, and write it down. See README.md for the variables."""
 
-import functools
 import os
 import sys
 
-from tests.benchmarks import figures
-from tests.benchmarks.figures import Figure
-from tests.benchmarks.sizes import FULL, QUICK, TINY, Sizes
+from tests.benchmarks import peer, report
+from tests.benchmarks.course import CONTESTANTS, FIGURES, Course
+from tests.benchmarks.figures import Values
+from tests.benchmarks.rounds import Rounds
+from tests.benchmarks.sizes import FULL, QUICK, TINY
 from tests.benchmarks.surroundings import Surroundings
 from tests.benchmarks.upstream import allow_many_files
+from tests.benchmarks.versions import versions
 
 SIZES = {"full": FULL, "quick": QUICK, "tiny": TINY}
-IN_TURN: dict[str, Figure] = {
-    "1": figures.calls,
-    "2": figures.single_calls,
-    "3": figures.streams,
-    "4": figures.clumps,
-}
 
 
 def main() -> int:
     """Run the chosen figures among the chosen contestants; the exit status."""
-    rounds = int(os.environ.get("ROUNDS") or 5)
-    only = (os.environ.get("ONLY") or "1 2 3 4 5").replace(",", " ").split()
-    among = (os.environ.get("AMONG") or "direct nginx broker").replace(",", " ").split()
-    sizes = SIZES[os.environ.get("SIZE") or "full"]
+    among, notes = _contestants()
+    rounds = Rounds.load() if _chosen("ADD") else Rounds(versions())
+    rounds.notes = notes
     allow_many_files()
-    around = Surroundings()
-    try:
-        for number in range(1, rounds + 1):
-            for name in among:
-                print(f"round {number}, {name}", flush=True)
-                _measure(around, name, only, sizes)
-    finally:
-        around.close()
+    for _ in range(int(_chosen("ROUNDS", "5"))):
+        _run_round(rounds, among)
+        if _chosen("SIZE", "full") == "full":
+            rounds.save()
+            report.write(rounds)
+    print(report.text(rounds))
     return 0
 
 
-def _measure(around: Surroundings, name: str, only: list[str], sizes: Sizes) -> None:
-    chosen = {figure: measure for figure, measure in IN_TURN.items() if figure in only}
-    with around.contestant(name) as contestant:
-        figures.warm_up(around, contestant, sizes)
-        for figure, measure in chosen.items():
-            _tell(figure, measure(around, contestant, sizes))
-    if "5" in only and contestant.tree:
-        for count in sizes.open_streams:
-            with around.contestant(name) as fresh:
-                figures.warm_up(around, fresh, sizes)
-                _tell(f"5 at {count}", functools.partial(figures.open_streams, count=count)(around, fresh, sizes))
+def _run_round(rounds: Rounds, among: list[str]) -> None:
+    rounds.rounds.append({})
+    print(f"round {len(rounds.rounds)}", flush=True)
+
+    def note(figure: str, name: str, values: Values) -> None:
+        rounds.note(figure, name, values)
+        shown = ", ".join(f"{quantity} {value:.4g}" for quantity, value in values.items())
+        print(f"  {figure}, {name}: {shown}", flush=True)
+
+    around = Surroundings()
+    try:
+        course = Course(around, SIZES[_chosen("SIZE", "full")], tuple(_words("ONLY", FIGURES)), note)
+        for name in among:
+            course.run(name)
+    finally:
+        around.close()
 
 
-def _tell(figure: str, values: figures.Values) -> None:
-    print(f"  {figure}: " + ", ".join(f"{name} {value:.4g}" for name, value in values.items()), flush=True)
+def _contestants() -> tuple[list[str], list[str]]:
+    """Who takes part, and why another does not."""
+    among = _words("AMONG", CONTESTANTS)
+    why = peer.install() if "litellm" in among else ""
+    if why:
+        return [name for name in among if name != "litellm"], [f"LiteLLM could not be installed here: {why}"]
+    return among, []
+
+
+def _chosen(variable: str, default: str = "") -> str:
+    return os.environ.get(variable) or default
+
+
+def _words(variable: str, default: tuple[str, ...]) -> list[str]:
+    return _chosen(variable).replace(",", " ").split() or list(default)
 
 
 if __name__ == "__main__":

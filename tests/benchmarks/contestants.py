@@ -66,7 +66,7 @@ class Contestant:
         except OSError:
             return False
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """End it."""
 
 
@@ -85,7 +85,7 @@ class Nginx(Contestant):
         )
         super().__init__(port, self._process.pid)
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """End it at once."""
         self._process.send_signal(signal.SIGTERM)
         self._process.wait()
@@ -112,7 +112,7 @@ class Broker(Contestant):
         """The path says that it is a stream."""
         return {"model": MODEL, "temperature": 0.7}
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """End it at once: open streams are cut."""
         self._process.stop(signal.SIGQUIT)
 

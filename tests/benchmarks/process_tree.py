@@ -3,11 +3,11 @@
 https://docs.kernel.org/filesystems/proc.html
 """
 
-import os
+import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-TICK = os.sysconf("SC_CLK_TCK")
 PROC = Path("/proc")
 
 
@@ -35,6 +35,13 @@ class ProcessTree:
         """Proportional set size: memory of its own, and its share of what it shares."""
         return sum(_rollup(pid, "Pss") for pid in self.pids())
 
+    def alone_bytes(self) -> int:
+        """What its PSS would be if no other program had the same files mapped (another Python, say)."""
+        files: Counter[str] = Counter()
+        for pid in self.pids():
+            files |= _mapped_files(pid)  # the larger of both
+        return files.total() + sum(_rollup(pid, "Pss_Anon") for pid in self.pids())
+
 
 def _thread_seconds(pid: int) -> float:
     # schedstat counts in ns, where stat counts in ticks of 10 ms
@@ -42,7 +49,19 @@ def _thread_seconds(pid: int) -> float:
 
 
 def _rollup(pid: int, name: str) -> int:
-    for line in (PROC / str(pid) / "smaps_rollup").read_text().splitlines():
-        if line.startswith(f"{name}:"):
-            return int(line.split()[1]) * 1024
-    raise ValueError(f"no {name} for process {pid}")
+    return _sizes((PROC / str(pid) / "smaps_rollup").read_text())[name]
+
+
+def _sizes(lines: str) -> dict[str, int]:
+    return {name: int(kb) * 1024 for name, kb in re.findall(r"^(\w+): +(\d+) kB$", lines, re.MULTILINE)}
+
+
+def _mapped_files(pid: int) -> Counter[str]:
+    """Bytes in memory of each mapped part of a file, those left out that the process has made its own."""
+    found: Counter[str] = Counter()
+    smaps = (PROC / str(pid) / "smaps").read_text()
+    for mapping in re.split(r"^(?=[0-9a-f]+-[0-9a-f]+ )", smaps, flags=re.MULTILINE)[1:]:
+        _, _, offset, *file = mapping.partition("\n")[0].split(maxsplit=5)
+        size = _sizes(mapping)
+        found[" ".join([offset, *file])] += size["Rss"] - size["Anonymous"]
+    return found

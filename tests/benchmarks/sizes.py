@@ -1,6 +1,6 @@
 """How much is asked of a contestant: what it can bear."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -16,14 +16,34 @@ class Sizes:
     stream_pace: float = 50.0  # tokens a second
     stream_starts: float = 200.0  # a second
     clump: int = 10  # most tokens in one write
-    open_streams: tuple[int, ...] = (1_000, 5_000)
+    open_streams: tuple[int, ...] = (1_000, 5_000)  # at one token a second each
     open_starts: float = 250.0  # a second
-    open_seconds: float = 5.0  # watched once all are open
+    open_seconds: float = 4.0  # watched once all are open, and again with calls besides
+    growing_streams: tuple[int, ...] = (10, 100, 1_000)
+    growing_tokens: float = 5_000.0  # a second, over all streams
+    growing_users: tuple[int, ...] = (10, 1_000_000)  # whose calls of the day are in Redis
+    new_users: int = 1_500  # who call once
+    workers: tuple[int, ...] = (1, 2)
 
 
 FULL = Sizes()
-QUICK = Sizes(call_seconds=1.5, single_calls=200, stream_tokens=150, open_streams=(1_000,), open_seconds=3.0)
-TINY = Sizes(
-    warm_up=5, call_connections=2, call_seconds=0.2, single_calls=10, streams=4, stream_tokens=20, stream_pace=100,
-    open_streams=(10,), open_seconds=0.3,
+QUICK = Sizes(
+    call_seconds=1.5, single_calls=200, stream_tokens=150, open_streams=(1_000,), open_seconds=3.0,
+    growing_streams=(10, 100), growing_users=(10, 100_000), new_users=500,
 )  # fmt: skip
+TINY = Sizes(
+    warm_up=5, call_connections=2, call_seconds=0.2, single_calls=10, streams=4, stream_tokens=20, stream_pace=100.0,
+    open_streams=(10,), open_seconds=0.3, growing_streams=(10,), growing_tokens=100.0, growing_users=(10,),
+    new_users=10, workers=(1,),
+)  # fmt: skip
+
+
+def bearable(name: str, sizes: Sizes) -> Sizes:
+    """What this contestant can bear: LiteLLM takes a millisecond of a processor for a token."""
+    if name != "litellm":
+        return sizes
+    return replace(
+        sizes, warm_up=min(32, sizes.warm_up), single_calls=min(100, sizes.single_calls),
+        streams=min(10, sizes.streams), stream_starts=10.0,
+        open_streams=(min(100, *sizes.open_streams),), open_starts=10.0,
+    )  # fmt: skip

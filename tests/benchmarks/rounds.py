@@ -1,0 +1,56 @@
+"""What was measured, round by round, in a file that is written after every round."""
+
+import json
+import statistics
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+Values = dict[str, float]
+Round = dict[str, dict[str, Values]]  # figure → contestant → quantity → value
+
+FILE = Path(__file__).parent / "results" / "results.json"
+
+
+@dataclass
+class Rounds:
+    """All rounds of a run, with the versions of everything."""
+
+    versions: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    rounds: list[Round] = field(default_factory=list)
+
+    @classmethod
+    def load(cls, file: Path = FILE) -> "Rounds":
+        """Those in a file."""
+        content: dict[str, Any] = json.loads(file.read_text())
+        return cls(**content)
+
+    def save(self, file: Path = FILE) -> None:
+        """Write them down."""
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n")
+
+    def note(self, figure: str, contestant: str, values: Values) -> None:
+        """Add to the round under way."""
+        self.rounds[-1].setdefault(figure, {}).setdefault(contestant, {}).update(values)
+
+    def values(self, figure: str, contestant: str, quantity: str) -> list[float]:
+        """One value a round, from those rounds that have it."""
+        found = (one.get(figure, {}).get(contestant, {}).get(quantity) for one in self.rounds)
+        return [value for value in found if value is not None]
+
+    def added(self, figure: str, contestant: str, quantity: str) -> list[float]:
+        """The same less the median of the way straight to the stand-in, in the same round."""
+        median = quantity.replace("p99", "p50")
+        pairs = [(self._value(one, figure, contestant, quantity), self._value(one, figure, "direct", median))
+                 for one in self.rounds]  # fmt: skip
+        return [value - straight for value, straight in pairs if value is not None and straight is not None]
+
+    def median(self, figure: str, contestant: str, quantity: str) -> float:
+        """The median over the rounds."""
+        return statistics.median(self.values(figure, contestant, quantity))
+
+    @staticmethod
+    def _value(one: Round, figure: str, contestant: str, quantity: str) -> float | None:
+        return one.get(figure, {}).get(contestant, {}).get(quantity)
