@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo run test test-quick bench lint format lock clean
+.PHONY: help setup demo run test test-quick test-containers bench lint format lock clean live status deploy-sksndev deploy-techsksn rollback-sksndev rollback-techsksn logs-sksndev logs-techsksn down-sksndev down-techsksn
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -10,7 +10,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-u
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/runtime ## make .venv with all that the broker runs on
 
@@ -34,6 +34,9 @@ bench: .venv/development ## what a call and a token cost, beside nginx: ROUNDS=5
 	@tests/install-parts
 	@ROUNDS="$(ROUNDS)" ONLY="$(ONLY)" AMONG="$(AMONG)" SIZE="$(SIZE)" $(BIN)/python -m tests.benchmarks
 
+test-containers: .venv/development ## build the image and run the whole container stack (Docker, or a stand-in for it)
+	@tests/containers/run
+
 lint: .venv/development ## style, types, layers
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
@@ -43,6 +46,36 @@ format: .venv/development ## put the code into shape
 lock: .venv/development ## resolve config/*.in into requirements.txt and config/development.txt (UPGRADE=--upgrade: anew)
 	@$(COMPILE) $(UPGRADE) --output-file requirements.txt config/runtime.in
 	@$(COMPILE) $(UPGRADE) --output-file config/development.txt --constraint requirements.txt config/development.in
+
+live: setup ## check running brokers as a user does: make live TARGET=sksndev (sksndev_prod, techsksn, …; none: all)
+	@$(BIN)/python -m tests.live $(TARGET)
+
+status: ## what runs on the Docker host (HOST=ssh://user@host: a remote one; so for all below)
+	@deploy/stack status
+
+deploy-sksndev: ## build this commit, start sksndev from it, check it; put the image before back if it is not well
+	@deploy/stack deploy sksndev
+
+deploy-techsksn: ## build this commit, start techsksn from it, check it; put the image before back if it is not well
+	@deploy/stack deploy techsksn
+
+rollback-sksndev: ## put the image before back for sksndev
+	@deploy/stack rollback sksndev
+
+rollback-techsksn: ## put the image before back for techsksn
+	@deploy/stack rollback techsksn
+
+logs-sksndev: ## follow what the broker of sksndev writes
+	@deploy/stack logs sksndev
+
+logs-techsksn: ## follow what the broker of techsksn writes
+	@deploy/stack logs techsksn
+
+down-sksndev: ## stop sksndev; its counts are kept
+	@deploy/stack stop sksndev
+
+down-techsksn: ## stop techsksn; its counts are kept
+	@deploy/stack stop techsksn
 
 clean: ## take away what make has made
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

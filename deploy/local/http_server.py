@@ -75,7 +75,12 @@ class Connection(asyncio.Protocol):
 
 
 class Server:
-    """Serves on loopback; in the foreground of a process of its own, or in a thread of another."""
+    """Serves in the foreground of a process of its own, or in a thread of another.
+
+    On loopback, unless `host` is set before it starts.
+    """
+
+    host = HOST
 
     def __init__(self, port: int = 0) -> None:
         """Port 0: a free one."""
@@ -87,7 +92,7 @@ class Server:
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"http://{HOST}:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     async def handle(self, exchange: Exchange) -> None:
         """Answer one request; each stand-in does it in its own way."""
@@ -115,7 +120,7 @@ class Server:
         self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT) if with_signals else ():
             self._loop.add_signal_handler(number, self._stopped.set)
-        server = await self._loop.create_server(lambda: Connection(self), HOST, self.port, backlog=4096)
+        server = await self._loop.create_server(lambda: Connection(self), self.host, self.port, backlog=4096)
         self.port = server.sockets[0].getsockname()[1]
         ready()
         await self._stopped.wait()

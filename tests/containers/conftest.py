@@ -1,0 +1,126 @@
+"""The whole stack in containers, from a copy of the project, with stand-ins for OpenAI and Supabase on this machine."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import redis
+
+from deploy.local.broker_process import free_port
+from deploy.local.openai_api import OpenAIStandIn
+from deploy.local.supabase_auth import PASSWORD, SupabaseStandIn
+
+ROOT = Path(__file__).parents[2]
+TENANTS = ("sksndev", "techsksn")
+
+
+def run(*command: str, cwd: Path = ROOT, env: dict[str, str] | None = None, check: bool = True) -> str:
+    """What a command wrote, to both outputs. A status other than 0 fails the test, unless `check` is false."""
+    done = subprocess.run(
+        command, cwd=cwd, env=os.environ | (env or {}), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        timeout=300, stdin=subprocess.DEVNULL, check=False,
+    )  # fmt: skip
+    assert not check or done.returncode == 0, f"{command} ended with {done.returncode}:\n{done.stdout}"
+    return done.stdout
+
+
+def inspect(container: str, template: str) -> str:
+    """One fact of a container."""
+    return run("docker", "container", "inspect", "--format", template, container).strip()
+
+
+@dataclass
+class Stack:
+    """A copy of the project, and where its tenants are published."""
+
+    folder: Path
+    openai: OpenAIStandIn
+    supabase: dict[str, SupabaseStandIn]
+    ports: dict[str, int] = field(default_factory=lambda: {name: free_port() for name in TENANTS})
+    redis_ports: dict[str, int] = field(default_factory=lambda: {name: free_port() for name in TENANTS})
+
+    def run(self, *command: str, check: bool = True) -> str:
+        """A command as the operator types it, in the project's folder."""
+        env = {"COMPOSE_PROJECT_NAME": "gpt-broker-test", "READY_WITHIN": "20"}
+        for name in TENANTS:
+            env[f"{name.upper()}_PORT"] = str(self.ports[name])
+            env[f"{name.upper()}_REDIS_PORT"] = str(self.redis_ports[name])
+        return run(*command, cwd=self.folder, env=env, check=check)
+
+    def url(self, tenant: str) -> str:
+        """Where the tenant's broker is."""
+        return f"http://127.0.0.1:{self.ports[tenant]}"
+
+    def redis(self, tenant: str) -> "redis.Redis":
+        """The tenant's Redis."""
+        return redis.Redis(port=self.redis_ports[tenant])
+
+    def write_env(self, tenant: str, **changes: str) -> None:
+        """The tenant's env file: the contract's first six settings, and where OpenAI is."""
+        settings = {
+            "OPENAI_API_KEY": self.openai.key,
+            "SUPABASE_URL": self.supabase[tenant].url,
+            "SUPABASE_SERVICE_KEY": self.supabase[tenant].service_key,
+            "REDIS_URL": "redis://:@redis-stack:6379",
+            "DAILY_LIMIT": "50",
+            "ID_WHITE_LIST": "[]",
+            "OPENAI_BASE_URL": self.openai.url + "/v1",
+            "MODELS": '{"gpt-4o": "gpt-4o", "gpt-4o-mini": {"model": "gpt-4o-mini"}}',
+            "WEB_CONCURRENCY": "2",
+            "GRACEFUL_TIMEOUT": "15",
+        } | changes
+        text = "".join(f"{name}={value}\n" for name, value in settings.items())
+        (self.folder / f".env.{tenant}").write_text(text)
+
+    def write_target(self, target: str, base_url: str) -> None:
+        """An env file of the live suite."""
+        supabase = self.supabase[target.removesuffix("_prod")]
+        (self.folder / "tests" / "live" / f".env.{target}").write_text(
+            f"BASE_URL={base_url}\nSUPABASE_URL={supabase.url}\nSUPABASE_ANON_KEY={supabase.anon_key}\n"
+            f"SUPABASE_EMAIL=grace@example.com\nSUPABASE_PASSWORD={PASSWORD}\n"
+        )
+
+    def commit(self, why: str) -> str:
+        """Commit what is changed in the copy; the image's tag for it."""
+        git = ("git", "-c", "user.name=Operator", "-c", "user.email=operator@example.com")
+        run(*git, "add", "--all", cwd=self.folder)
+        run(*git, "commit", "--quiet", "--message", why, cwd=self.folder)
+        return run("git", "rev-parse", "--short=12", "HEAD", cwd=self.folder).strip()
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Nothing of it is started; whatever a test starts is gone at the end, with its volumes."""
+    names = run("docker", "ps", "--all", "--format", "{{.Names}}").split()
+    taken = sorted(set(names) & {f"{tenant}-{part}" for tenant in TENANTS for part in ("gpt-broker", "redis-stack")})
+    assert not taken, f"{taken} are there already: these tests would replace them"
+    gateway = json.loads(run("docker", "network", "inspect", "bridge"))[0]["IPAM"]["Config"][0]["Gateway"]
+    openai, supabases = OpenAIStandIn(), {tenant: SupabaseStandIn(alg="ES256") for tenant in TENANTS}
+    openai.token_delay = 0.02
+    for stand_in in (openai, *supabases.values()):
+        stand_in.host = gateway  # this machine, as containers see it
+        stand_in.start_in_thread()
+    made = Stack(copy_of_the_project(tmp_path_factory.mktemp("project")), openai, supabases)
+    made.commit("as it is")
+    yield made
+    made.run("docker", "compose", "-f", "deploy/compose.yaml", "--profile", "*", "down", "--volumes", check=False)
+    images = run("docker", "image", "ls", "--filter", "reference=gpt-broker", "--format", "{{.Repository}}:{{.Tag}}")
+    run("docker", "image", "rm", "--force", *images.split(), check=False)
+    for stand_in in (openai, *supabases.values()):
+        stand_in.stop()
+
+
+def copy_of_the_project(folder: Path) -> Path:
+    """What git would commit, in a repository of its own: no env file of this machine is in it."""
+    listing = run("git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    for name in filter(None, listing.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    run("git", "init", "--quiet", cwd=folder)
+    return folder

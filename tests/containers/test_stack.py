@@ -1,0 +1,247 @@
+"""Both tenants in containers, from an empty host to both brought down. The tests build on each other, in this order."""
+
+import json
+import os
+import threading
+import time
+
+import pytest
+import requests
+
+from deploy.local.supabase_auth import SupabaseStandIn
+from tests.containers.conftest import TENANTS, Stack, inspect, run
+from tests.integration.waiting import within
+from tests.live.__main__ import main as live
+
+
+def call(
+    stack: Stack, tenant: str, user: str = "ada@example.com", path: str = "/gpt-4o", **options: object
+) -> requests.Response:
+    """A call of one of the cast's, answered in full unless `stream` is asked for."""
+    supabase: SupabaseStandIn = stack.supabase[tenant]
+    headers = {"Authorization": f"Bearer {supabase.token(user)}"}
+    body = {"messages": "hello", "model": "gpt-4o"}
+    return requests.post(stack.url(tenant) + path, json=body, headers=headers, timeout=30, **options)  # type: ignore[arg-type]
+
+
+def left(response: requests.Response) -> int:
+    return int(response.headers["RateLimit"].partition(";r=")[2].partition(";")[0])
+
+
+def revision(tenant: str) -> str:
+    return inspect(f"{tenant}-gpt-broker", '{{index .Config.Labels "org.opencontainers.image.revision"}}')
+
+
+def test_both_up_names_what_is_missing_before_anything_starts(stack: Stack) -> None:
+    """Each missing file, and what to do."""
+    stack.write_env("sksndev")
+    said = stack.run("./both_up", check=False)
+    assert "Missing: .env.techsksn. Nothing was started." in said
+    assert "cp config/example.env .env.techsksn" in said
+    assert "gpt-broker" not in run("docker", "ps", "--all", "--format", "{{.Names}}")
+
+
+def test_both_up_names_what_is_wrong_before_anything_starts(stack: Stack) -> None:
+    """The file and every variable, from the program's own check."""
+    stack.write_env("techsksn", DAILY_LIMIT="many", SUPABASE_URL="")
+    said = stack.run("./both_up", check=False)
+    assert ".env.techsksn cannot be used. Nothing was started." in said
+    assert "DAILY_LIMIT must be" in said
+    assert "SUPABASE_URL is required" in said
+    assert ".env.sksndev" not in said
+    assert "gpt-broker" not in run("docker", "ps", "--all", "--format", "{{.Names}}")
+
+
+def test_both_up_starts_both_and_says_where(stack: Stack) -> None:
+    """Ready, under the contract's names, published on loopback."""
+    stack.write_env("techsksn")
+    said = stack.run("./both_up")
+    for tenant in TENANTS:
+        assert f"{tenant} is ready: {stack.url(tenant)}" in said
+        assert requests.get(stack.url(tenant) + "/ready", timeout=5).json()["ready"]
+        for part in ("gpt-broker", "redis-stack"):
+            published = json.loads(inspect(f"{tenant}-{part}", "{{json .NetworkSettings.Ports}}"))
+            assert {at["HostIp"] for port in published.values() for at in port or []} == {"127.0.0.1"}
+    assert call(stack, "sksndev").status_code == 200
+
+
+@pytest.mark.parametrize("tenant", TENANTS)
+def test_a_broker_can_do_little(stack: Stack, tenant: str) -> None:
+    """No root, no capability, no new privileges, nothing to write but /tmp, and no secret in the image."""
+    status = run("docker", "exec", f"{tenant}-gpt-broker", "cat", "/proc/1/status")
+    facts = dict(line.split(":\t") for line in status.splitlines() if ":\t" in line)
+    assert facts["Uid"].split() == ["10001"] * 4
+    assert int(facts["CapEff"], 16) == int(facts["CapBnd"], 16) == 0
+    assert facts["NoNewPrivs"] == "1"
+    touch = run("docker", "exec", f"{tenant}-gpt-broker", "touch", "/app/x", check=False)
+    assert "Read-only file system" in touch
+    shown = run("docker", "image", "inspect", f"gpt-broker:{tenant}") + run(
+        "docker", "history", "--no-trunc", f"gpt-broker:{tenant}"
+    )
+    assert stack.openai.key not in shown
+    files = run("docker", "exec", f"{tenant}-gpt-broker", "sh", "-c", "ls -a /app /app/*")
+    assert ".env" not in files
+    assert "tests" not in files
+
+
+def test_each_tenant_has_a_redis_of_its_own(stack: Stack) -> None:
+    """`redis-stack` is its own; the other's has no name there; nothing is evicted, all is written down."""
+    before = {tenant: set(stack.redis(tenant).keys()) for tenant in TENANTS}
+    assert call(stack, "sksndev", "linus@example.com").status_code == 200
+    assert set(stack.redis("sksndev").keys()) > before["sksndev"]
+    assert set(stack.redis("techsksn").keys()) == before["techsksn"]
+    look = "import socket,sys; print(socket.gethostbyname(sys.argv[1]))"
+    for tenant, other in (TENANTS, TENANTS[::-1]):
+        own = inspect(f"{tenant}-redis-stack", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}")
+        asked = (
+            "docker",
+            "exec",
+            "--env",
+            "RES_OPTIONS=timeout:1 attempts:1",
+            f"{tenant}-gpt-broker",
+            "python",
+            "-c",
+            look,
+        )
+        assert run(*asked, "redis-stack").strip() == own
+        assert "gaierror" in run(*asked, f"{other}-redis-stack", check=False)
+        assert stack.redis(tenant).config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+        assert stack.redis(tenant).config_get("appendonly") == {"appendonly": "yes"}
+
+
+def test_the_live_suite_is_content_with_both(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every check, signed in through Supabase."""
+    for tenant in TENANTS:
+        stack.write_target(tenant, stack.url(tenant))
+    status = live(["--folder", str(stack.folder / "tests" / "live"), *TENANTS])
+    said = capsys.readouterr().out
+    assert status == 0, said
+    assert "WRONG" not in said
+
+
+def test_a_killed_broker_comes_back_and_forgets_nothing(stack: Stack) -> None:
+    """SIGKILL to its first process: the engine starts it again; the day's count goes on."""
+    before = left(call(stack, "sksndev"))
+    pid = inspect("sksndev-gpt-broker", "{{.State.Pid}}")
+    kill = f"import os; os.kill({pid}, 9)"
+    run("docker", "run", "--rm", "--pid=host", "--user=0", "gpt-broker:sksndev", "python", "-c", kill)
+    within(
+        20, lambda: inspect("sksndev-gpt-broker", "{{.State.Pid}} {{.State.Running}}") not in (f"{pid} true", "0 false")
+    )
+    within(20, lambda: is_ready(stack, "sksndev"))
+    assert left(call(stack, "sksndev")) == before - 1
+    assert int(inspect("sksndev-gpt-broker", "{{.RestartCount}}")) == 1
+
+
+def test_a_restarted_redis_forgets_nothing(stack: Stack) -> None:
+    """And the other tenant does not notice."""
+    before = left(call(stack, "sksndev"))
+    run("docker", "restart", "--time", "10", "sksndev-redis-stack")
+    refused = within(20, lambda: is_ready(stack, "sksndev"))
+    while (response := call(stack, "sksndev")).status_code == 503 and refused < 5:  # costs nothing
+        refused += float(response.headers["Retry-After"])
+        time.sleep(float(response.headers["Retry-After"]))
+    assert left(response) == before - 1
+    assert inspect("techsksn-gpt-broker", "{{.RestartCount}}") == "0"
+
+
+def test_a_stopped_broker_finishes_its_streams_and_takes_no_new_calls(stack: Stack) -> None:
+    """Within the grace period; the container ends with status 0, not by force."""
+    response = call(stack, "techsksn", path="/stream", stream=True)
+    first = response.raw.read1(1000)
+    stopping = threading.Thread(target=run, args=("docker", "stop", "--time", "30", "techsksn-gpt-broker"))
+    stopping.start()
+    time.sleep(0.4)
+    with pytest.raises(requests.ConnectionError):
+        call(stack, "techsksn")
+    lines = [json.loads(line) for line in (first + response.raw.read()).splitlines()]
+    stopping.join()
+    assert "".join(line["data"] for line in lines) == stack.openai.answer
+    assert inspect("techsksn-gpt-broker", "{{.State.ExitCode}}") == "0"
+
+
+def test_a_deployment_that_is_well_stays(stack: Stack) -> None:
+    """The image of this commit, checked by the live suite's quick part, signed in."""
+    (stack.folder / "broker" / "note.py").write_text('"""A change."""\n')
+    commit = stack.commit("a change that does no harm")
+    said = stack.run("make", "deploy-sksndev")
+    assert "a stream streams" in said
+    assert f"sksndev runs {commit}" in said
+    assert revision("sksndev") == commit
+    assert revision("techsksn") != commit
+
+
+def test_a_deployment_that_is_not_well_is_taken_back(stack: Stack) -> None:
+    """It starts and is ready, but breaks the contract: the image before is back, and the command fails."""
+    before, wire = revision("sksndev"), stack.folder / "broker" / "faults.py"
+    good = wire.read_text()
+    wire.write_text(good.replace("Authorization header is required", "Who are you?"))
+    stack.commit("a change that does harm")
+    said = stack.run("make", "deploy-sksndev", check=False)
+    wire.write_text(good)
+    stack.commit("mended")
+    assert "WRONG" in said
+    assert "the image before is back, and ready" in said
+    assert "Error 1" in said
+    assert revision("sksndev") == before
+    assert call(stack, "sksndev").status_code == 200
+
+
+def test_a_deployment_that_does_not_start_is_taken_back(stack: Stack) -> None:
+    """Also one that never gets ready."""
+    before, operations = revision("sksndev"), stack.folder / "broker" / "endpoints" / "operations.py"
+    good = operations.read_text()
+    operations.write_text(good.replace('"/ready"', '"/readi"'))
+    stack.commit("a change that never gets ready")
+    said = stack.run("env", "READY_WITHIN=4", "make", "deploy-sksndev", check=False)
+    operations.write_text(good)
+    stack.commit("mended again")
+    assert "sksndev is not ready after 4 s" in said
+    assert revision("sksndev") == before
+    assert call(stack, "sksndev").status_code == 200
+
+
+def test_rollback_puts_the_image_before_back(stack: Stack) -> None:
+    """And again: the one after it."""
+    now = revision("sksndev")
+    stack.run("make", "rollback-sksndev")
+    assert revision("sksndev") != now
+    stack.run("make", "rollback-sksndev")
+    assert revision("sksndev") == now
+
+
+def test_status_and_logs_tell_of_it(stack: Stack) -> None:
+    """What runs, from which commit, whether it is ready."""
+    within(10, lambda: inspect("sksndev-gpt-broker", "{{.State.Health.Status}}") == "healthy")
+    said = stack.run("make", "status")
+    assert f"sksndev: running, healthy, commit {revision('sksndev')}" in said
+    assert '"ready": true' in said
+    assert "techsksn: exited" in said
+    logs = stack.run("timeout", "3", "make", "logs-sksndev", check=False)
+    assert '"event": "request"' in logs
+
+
+def test_a_remote_host_is_named_by_host(stack: Stack) -> None:
+    """HOST takes the place of this machine's engine, in whatever way docker reaches it."""
+    engine = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    assert "sksndev: running" in stack.run("env", "-u", "DOCKER_HOST", f"HOST={engine}", "make", "status")
+    assert "No Docker engine answers at unix:///nowhere" in stack.run(
+        "make", "status", "HOST=unix:///nowhere", check=False
+    )
+
+
+def test_both_down_keeps_the_counts(stack: Stack) -> None:
+    """Nothing runs; brought up again, the day's count goes on."""
+    before = left(call(stack, "sksndev"))
+    stack.run("./both_down")
+    assert "gpt-broker" not in run("docker", "ps", "--all", "--format", "{{.Names}}")
+    stack.run("./both_up")
+    assert left(call(stack, "sksndev")) == before - 1
+    stack.run("./both_down")
+
+
+def is_ready(stack: Stack, tenant: str) -> bool:
+    try:
+        return requests.get(stack.url(tenant) + "/ready", timeout=5).status_code == 200
+    except requests.RequestException:
+        return False

@@ -1,0 +1,168 @@
+"""A real nginx with the project's configuration: deploy/nginx/nginx.conf and what deploy/nginx/render makes."""
+
+import contextlib
+import getpass
+import json
+import shutil
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.client import HTTPMessage, HTTPResponse, HTTPSConnection
+from pathlib import Path
+
+from deploy.local.broker_process import ROOT, free_port
+
+HOSTS = {"sksndev": "gpt.sksndev.test", "techsksn": "gpt.techsksn.test"}
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole answer."""
+
+    status: int
+    headers: HTTPMessage
+    body: bytes
+
+    def error(self) -> tuple[int, str, str | None]:
+        """Status, code and Retry-After of an error in the contract's form that any page can read."""
+        body = json.loads(self.body)
+        assert body["error"]
+        assert body["message"] is None
+        assert self.headers["Access-Control-Allow-Origin"] == "*"
+        return self.status, body["code"], self.headers["Retry-After"]
+
+
+class NginxProcess:
+    """One nginx on ports of its own; `changes` are (old, new) texts in the rendered configuration."""
+
+    def __init__(self, folder: Path, upstreams: dict[str, str], *changes: tuple[str, str], **variables: str) -> None:
+        """`upstreams`: host:port of each tenant's broker; `variables` as in deploy/nginx/example.env."""
+        self.port, self.http_port = free_port(), free_port()
+        self.folder = folder
+        self.certificate = _certificate(folder)
+        given = {f"{tenant.upper()}_HOST": host for tenant, host in HOSTS.items()}
+        given |= {f"{tenant.upper()}_UPSTREAM": at for tenant, at in upstreams.items()}
+        given |= {"HTTP_LISTEN": f"127.0.0.1:{self.http_port}", "HTTPS_LISTEN": f"127.0.0.1:{self.port}"}
+        given |= {"CERTIFICATES": str(folder), "LOGS": str(folder), "METRICS_ALLOW": "127.0.0.1"} | variables
+        (folder / "variables").write_text("".join(f"{name}={value}\n" for name, value in given.items()))
+        self.config = _render(folder, changes)
+        self._main = _main_file(folder, self.port, self.http_port)
+        self._start()
+
+    def _start(self) -> None:
+        nginx = shutil.which("nginx", path=PATH)
+        assert nginx, "nginx is missing: `make test` installs it"
+        command = (nginx, "-p", str(self.folder), "-c", str(self._main), "-g", "daemon off;")
+        with (self.folder / "said").open("w") as said:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+        for _ in range(200):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            assert self.process.poll() is None, (self.folder / "said").read_text()
+            time.sleep(0.02)
+        raise AssertionError("nginx did not start")
+
+    def logs(self) -> str:
+        """All that it has written."""
+        return "".join(path.read_text() for path in [*self.folder.glob("*.log"), self.folder / "said"])
+
+    def connect(self, tenant: str = "sksndev", source: str = "127.0.0.1") -> HTTPSConnection:
+        """A connection over TLS, from this loopback address."""
+        connection = _ToLoopback(HOSTS[tenant], self.port, timeout=20, context=self.context())
+        connection.source = source
+        return connection
+
+    def context(self) -> ssl.SSLContext:
+        """Trusts the tests' own certificate."""
+        return ssl.create_default_context(cafile=str(self.certificate))
+
+    def get(self, path: str, tenant: str = "sksndev", source: str = "127.0.0.1", **headers: str) -> Answer:
+        """GET; `_` in a header's name is `-`."""
+        return self.ask("GET", path, {name.replace("_", "-"): value for name, value in headers.items()}, tenant, source)
+
+    def ask(
+        self, method: str, path: str, headers: dict[str, str], tenant: str = "sksndev", source: str = "127.0.0.1",
+        body: bytes | None = None,
+    ) -> Answer:  # fmt: skip
+        """Any request, on a connection of its own."""
+        with contextlib.closing(self.connect(tenant, source)) as connection:
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            return Answer(response.status, response.headers, response.read())
+
+    @contextlib.contextmanager
+    def stream(self, headers: dict[str, str]) -> Iterator[HTTPResponse]:
+        """`/stream`, of which nothing is read yet."""
+        with contextlib.closing(self.connect()) as connection:
+            connection.request("POST", "/stream", json.dumps({"messages": "hello", "model": "gpt-4o"}), headers)
+            yield connection.getresponse()
+
+    def stop(self) -> None:
+        """End it at once."""
+        self.process.terminate()
+        self.process.wait(10)
+
+
+class _ToLoopback(HTTPSConnection):
+    """The tenants' names are nobody's: they are all here."""
+
+    source = "127.0.0.1"
+
+    def connect(self) -> None:
+        """As its parent, but to this machine."""
+        plain = socket.create_connection(("127.0.0.1", self.port), self.timeout, (self.source, 0))
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock = self._context.wrap_socket(plain, server_hostname=self.host)  # type: ignore[attr-defined]
+
+
+def _certificate(folder: Path) -> Path:
+    """One for both names, where the configuration looks for it."""
+    first = folder / HOSTS["sksndev"]
+    first.mkdir()
+    names = ",".join(f"DNS:{host}" for host in HOSTS.values())
+    subprocess.run(
+        ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+         "-subj", "/CN=tests", "-addext", f"subjectAltName={names}",
+         "-keyout", str(first / "privkey.pem"), "-out", str(first / "fullchain.pem")),
+        check=True, capture_output=True,
+    )  # fmt: skip
+    shutil.copytree(first, folder / HOSTS["techsksn"])
+    return first / "fullchain.pem"
+
+
+def _render(folder: Path, changes: tuple[tuple[str, str], ...]) -> Path:
+    command = (str(ROOT / "deploy/nginx/render"), str(folder / "variables"))
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    config = folder / "gpt-broker.conf"
+    config.write_text(text)
+    return config
+
+
+def _main_file(folder: Path, port: int, http_port: int) -> Path:
+    """deploy/nginx/nginx.conf with the paths and ports of a test."""
+    text = (ROOT / "deploy/nginx/nginx.conf").read_text()
+    for old, new in (
+        ("/run/nginx.pid", f"{folder}/nginx.pid"),
+        ("/var/log/nginx", str(folder)),
+        ("/etc/nginx/conf.d/*.conf", f"{folder}/gpt-broker.conf"),
+        ("    listen [::]:80 default_server;\n", ""),
+        ("    listen [::]:443 ssl default_server;\n", ""),
+        ("listen 80 ", f"listen 127.0.0.1:{http_port} "),
+        ("listen 443 ", f"listen 127.0.0.1:{port} "),
+        ("user www-data;", f"user {getpass.getuser()};"),  # who may read the tests' folder
+        ("worker_processes auto", "worker_processes 1"),
+        ("http {\n", "http {\n" + "".join(f"  {kind}_temp_path {folder};\n" for kind in ("client_body", "proxy"))),
+    ):
+        assert old in text, old
+        text = text.replace(old, new)
+    main = folder / "nginx.conf"
+    main.write_text(text)
+    return main

@@ -1,0 +1,268 @@
+"""The project's nginx before a real broker: what it closes, and that it holds nothing back."""
+
+import json
+import socket
+import ssl
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from deploy.local.broker_process import ROOT, BrokerProcess, free_port
+from deploy.local.openai_api import ANSWER, OpenAIStandIn
+from deploy.local.supabase_auth import SupabaseStandIn
+from tests.integration.conftest import StartBroker, User
+from tests.integration.live_targets import live, resolve_here, write_target
+from tests.integration.nginx_process import HOSTS, NginxProcess
+from tests.integration.waiting import within
+
+OUTSIDE = "127.0.0.9"  # not in METRICS_ALLOW of this nginx
+SPELLINGS = (
+    "/metrics",
+    "//metrics",
+    "/./metrics",
+    "/x/../metrics",
+    "/%6detrics",
+    "/metrics?x=1",
+    "/metrics/",
+    "/metrics%00",
+)
+FORGED: tuple[dict[str, str], ...] = (
+    {},
+    {"X_Forwarded_For": "127.0.0.1"},
+    {"X_Forwarded_For": "127.0.0.1, 127.0.0.1"},
+    {"X_Real_IP": "127.0.0.1"},
+    {"Forwarded": "for=127.0.0.1"},
+    {"X_Forwarded_Host": "127.0.0.1", "X_Original_URL": "/metrics"},
+)
+StartNginx = Callable[..., NginxProcess]
+NewUser = Callable[[BrokerProcess], User]
+
+
+@pytest.fixture
+def start_nginx(tmp_path: Path) -> Iterator[StartNginx]:
+    """Starts nginx before one broker, with changes of a test's own."""
+    started: list[NginxProcess] = []
+
+    def start(broker: str, *changes: tuple[str, str], other: str = "", **variables: str) -> NginxProcess:
+        upstreams = {"sksndev": broker, "techsksn": other or broker}
+        started.append(NginxProcess(tmp_path, upstreams, *changes, **variables))
+        return started[-1]
+
+    yield start
+    for nginx in started:
+        nginx.stop()
+
+
+def at(broker: BrokerProcess) -> str:
+    return f"127.0.0.1:{broker.port}"
+
+
+def whole_stream(nginx: NginxProcess, user: User) -> str:
+    with nginx.stream(user.headers) as response:
+        return "".join(json.loads(line)["data"] for line in response.read().splitlines())
+
+
+def test_metrics_and_ready_are_closed_to_the_public(start_nginx: StartNginx, broker: BrokerProcess) -> None:
+    """However the path is spelt and whatever the headers say; the listed address reads them."""
+    nginx = start_nginx(at(broker))
+    for path in ("/metrics", "/ready"):
+        assert nginx.get(path).status == 200
+    for forged in FORGED:
+        for path in (*SPELLINGS, "/ready", "//ready"):
+            response = nginx.get(path, source=OUTSIDE, **forged)
+            assert response.status in (400, 403, 404), path
+            assert b"gpt_broker_" not in response.body
+    assert nginx.get("/health", source=OUTSIDE).status == 200
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        ("location = /metrics {", "location = /no-longer-metrics {"),
+        ("    deny all;\n", ""),
+        ("    deny all;\n", "    allow all;\n"),
+    ],
+)
+def test_a_mistake_in_nginx_alone_does_not_open_metrics(
+    start_nginx: StartNginx, start_broker: StartBroker, mistake: tuple[str, str]
+) -> None:
+    """The broker refuses it to a client outside METRICS_ALLOW, even where nginx appends to what the client sent."""
+    broker = start_broker(METRICS_ALLOW="127.0.0.1")
+    appending = (
+        "proxy_set_header X-Forwarded-For $remote_addr",
+        "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for",
+    )
+    nginx = start_nginx(at(broker), mistake, appending)
+    assert nginx.get("/metrics").status == 200
+    for forged in FORGED:
+        response = nginx.get("/metrics", source=OUTSIDE, **forged)
+        assert response.error() == (403, "not_public", None)
+
+
+def test_the_client_s_address_is_set_and_connections_are_kept(start_nginx: StartNginx, openai: OpenAIStandIn) -> None:
+    """Never appended to what the client sent; twenty requests need one connection to the upstream."""
+    nginx, before = start_nginx(openai.url.removeprefix("http://")), openai.connections_ever
+    for _ in range(20):
+        nginx.get(
+            "/v1/models", X_Forwarded_For="1.2.3.4", X_Real_IP="1.2.3.4", Forwarded="for=1.2.3.4", Connection="close"
+        )
+    assert openai.connections_ever - before == 1
+    headers = openai.seen[-1].headers
+    assert (headers["x-forwarded-for"], headers["x-real-ip"], headers["x-forwarded-proto"]) == (
+        "127.0.0.1",
+        "127.0.0.1",
+        "https",
+    )
+    assert "forwarded" not in headers
+    assert headers["host"] == HOSTS["sksndev"]
+
+
+def test_streams_are_neither_held_back_nor_compressed(
+    start_nginx: StartNginx, broker: BrokerProcess, ada: User, openai: OpenAIStandIn
+) -> None:
+    """The first line is here long before the last, in the clear even if the client would take gzip."""
+    nginx = start_nginx(at(broker))
+    openai.token_delay = 0.02
+    started = time.monotonic()
+    with nginx.stream(ada.headers | {"Accept-Encoding": "gzip, br"}) as response:
+        reads = [(time.monotonic() - started, data) for data in iter(lambda: response.read1(65_536), b"")]
+    assert response.headers["Content-Encoding"] is None
+    assert reads[0][0] < 0.3
+    assert reads[-1][0] - reads[0][0] > 0.5
+    assert len(reads) > 20
+    assert response.headers["X-Accel-Buffering"] is None  # nginx's own business
+
+
+def test_the_first_text_comes_as_soon_as_without_nginx(
+    start_nginx: StartNginx, start_broker: StartBroker, new_user: NewUser
+) -> None:
+    """At most 20 ms later, TLS handshake aside: the medians of calls in turns."""
+    broker = start_broker(WEB_CONCURRENCY="1", DAILY_LIMIT="1000")
+    nginx, user = start_nginx(at(broker), RATE="1000", BURST="1000"), new_user(broker)
+    took: dict[str, list[float]] = {"direct": [], "nginx": []}
+    connection = nginx.connect()
+    for _ in range(25):
+        started = time.monotonic()
+        with user.stream() as direct:
+            direct.raw.read1(10)
+            took["direct"].append(time.monotonic() - started)
+        started = time.monotonic()
+        connection.request("POST", "/stream", json.dumps({"messages": "hello", "model": "gpt-4o"}), user.headers)
+        response = connection.getresponse()
+        response.read1(10)
+        took["nginx"].append(time.monotonic() - started)
+        response.read()
+    connection.close()
+    assert statistics.median(took["nginx"][1:]) - statistics.median(took["direct"][1:]) < 0.020
+
+
+def test_tls_is_modern_and_http_leads_to_it(start_nginx: StartNginx, broker: BrokerProcess) -> None:
+    """TLS 1.2 and 1.3 with HTTP/2; a name that is not ours gets no handshake."""
+    nginx = start_nginx(at(broker))
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        assert negotiated(nginx, version) == version.name.replace("TLSv1_", "TLSv1.")
+    with pytest.raises(ssl.SSLError), pytest.warns(DeprecationWarning, match="TLSv1_1"):
+        negotiated(nginx, ssl.TLSVersion.TLSv1_1)
+    with pytest.raises(ssl.SSLError):
+        negotiated(nginx, ssl.TLSVersion.TLSv1_3, "another.test")
+    answer = nginx.get("/health")
+    assert answer.headers["Strict-Transport-Security"] == "max-age=63072000"
+    command = ("curl", "-si", "--resolve", f"{HOSTS['techsksn']}:{nginx.http_port}:127.0.0.1")
+    plain = subprocess.run(
+        (*command, f"http://{HOSTS['techsksn']}:{nginx.http_port}/gpt-4o?a=b"),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "301 Moved Permanently" in plain.stdout
+    assert f"Location: https://{HOSTS['techsksn']}/gpt-4o?a=b" in plain.stdout
+
+
+def negotiated(nginx: NginxProcess, version: ssl.TLSVersion, host: str = HOSTS["sksndev"]) -> str | None:
+    """The version of TLS in use, with HTTP/2 agreed on."""
+    context = nginx.context()
+    context.set_alpn_protocols(["h2"])
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    context.minimum_version = context.maximum_version = version
+    with (
+        socket.create_connection(("127.0.0.1", nginx.port)) as plain,
+        context.wrap_socket(plain, server_hostname=host) as secured,
+    ):
+        assert secured.selected_alpn_protocol() == "h2"
+        return secured.version()
+
+
+def test_nginx_s_own_refusals_can_be_read_by_a_page(start_nginx: StartNginx, broker: BrokerProcess, ada: User) -> None:
+    """Too large, too fast, broker away: the contract's form, with CORS and, where it helps, Retry-After."""
+    nginx = start_nginx(at(broker), RATE="1", BURST="2", other=f"127.0.0.1:{free_port()}")
+    assert nginx.ask("POST", "/gpt-4o", ada.headers, body=b"x" * 9_500_000).error() == (413, "body_too_large", None)
+    assert nginx.get("/health", tenant="techsksn").error() == (503, "restarting", "2")
+    answers = [nginx.get("/health", source="127.0.0.7") for _ in range(6)]
+    assert [answer.status for answer in answers[:3]] == [200, 200, 200]
+    assert answers[-1].error() == (429, "too_many_requests", "1")
+    assert nginx.get("/health", source="127.0.0.8").status == 200
+
+
+def test_nginx_writes_no_prompt_and_no_token_down(start_nginx: StartNginx, broker: BrokerProcess, ada: User) -> None:
+    """Neither when all is well nor in its error log."""
+    nginx = start_nginx(at(broker), other=f"127.0.0.1:{free_port()}")
+    for tenant in HOSTS:
+        nginx.get("/simple-gpt-4o-mini-complete?prompt=planted-prompt", tenant=tenant, **ada.headers)
+    within(2, lambda: nginx.logs().count("/simple-gpt-4o-mini-complete") == 2)
+    assert "planted" not in nginx.logs()
+    assert ada.token not in nginx.logs()
+
+
+def test_a_broker_drains_behind_nginx(
+    start_nginx: StartNginx, start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
+) -> None:
+    """Told to stop under load: every stream comes whole, every new call is told at once to try again."""
+    broker = start_broker(WEB_CONCURRENCY="2", GRACEFUL_TIMEOUT="10", DAILY_LIMIT="1000")
+    nginx, user = start_nginx(at(broker), RATE="1000", BURST="1000"), new_user(broker)
+    openai.token_delay = 0.03
+    with ThreadPoolExecutor(30) as pool:
+        streams = [pool.submit(whole_stream, nginx, user) for _ in range(30)]
+        within(5, lambda: len(openai.completions()) == 30)
+        time.sleep(0.2)
+        broker.process.terminate()
+        time.sleep(0.3)
+        started = time.monotonic()
+        assert nginx.get("/health").error() == (503, "restarting", "2")
+        assert time.monotonic() - started < 1
+        assert {one.result() for one in streams} == {ANSWER}
+    assert broker.stop() == 0
+
+
+def test_the_live_suite_is_content_with_what_the_public_sees(
+    start_nginx: StartNginx, start_broker: StartBroker, openai: OpenAIStandIn, supabase: SupabaseStandIn,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Both production targets, over TLS and by name; and it sees an nginx that buffers, or shows /metrics."""
+    broker = start_broker(METRICS_ALLOW="127.0.0.1")
+    nginx = start_nginx(at(broker), METRICS_ALLOW="10.0.0.1")
+    openai.token_delay = 0.02
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(nginx.certificate))
+    resolve_here(monkeypatch)
+    for tenant, host in HOSTS.items():
+        write_target(tmp_path, f"{tenant}_prod", f"https://{host}:{nginx.port}", supabase)
+    status = live(["--folder", str(tmp_path), "sksndev_prod", "techsksn_prod"])
+    said = capsys.readouterr().out
+    assert status == 0, said
+    assert said.count("14 fine, 0 wrong") == 2
+
+
+def test_gixy_finds_nothing_in_the_configuration(start_nginx: StartNginx, openai: OpenAIStandIn) -> None:
+    """Nothing that it rates medium or high."""
+    nginx = start_nginx(openai.url.removeprefix("http://"))
+    gixy = Path(sys.executable).parent / "gixy"
+    done = subprocess.run(
+        (gixy, "-l", "-l", str(nginx.folder / "nginx.conf")), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+    assert (ROOT / "deploy" / "nginx" / "nginx.conf").is_file()

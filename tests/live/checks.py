@@ -1,0 +1,232 @@
+"""What is checked of a running broker: the contract as one signed-in user sees it, for few tokens."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+from tests.live.target import Target, Wrong
+
+SHORT = [{"role": "user", "content": "Answer with the one word: tide"}]
+LONG = [{"role": "user", "content": "Count from one to forty, in words, separated by spaces. Nothing else."}]
+POSTS = ("/advanced-gpt-4o-mini-complete", "/v2/advanced-gpt-4o-mini-complete", "/gpt-4o", "/stream")
+PAGE = "https://page.example"  # some other origin
+STRANGER = "203.0.113.9"  # RFC 5737: nobody's address
+# what the official OpenAI and Supabase SDKs send from a browser
+SDK_HEADERS = "authorization,content-type,apikey,x-client-info,x-stainless-lang,x-stainless-retry-count"
+NO_MESSAGES = "Missing required 'messages' in body of request"
+INCOMPLETE = "each 'message' object must have a 'role' and 'content' property"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that has to hold. `calls`: how many of the user's calls of the day it costs."""
+
+    title: str
+    run: Callable[[Target], None]
+    calls: int
+    is_quick: bool
+    needs_user: bool
+
+
+CHECKS: list[Check] = []
+
+
+def check(
+    title: str, *, calls: int = 0, quick: bool = False, user: bool = False
+) -> Callable[[Callable[[Target], None]], Callable[[Target], None]]:
+    """Register a check; it raises `Wrong`, or what the network raises."""
+
+    def register(run: Callable[[Target], None]) -> Callable[[Target], None]:
+        CHECKS.append(Check(title, run, calls, quick, user or calls > 0))
+        return run
+
+    return register
+
+
+def expect(what: str, expected: object, found: object) -> None:
+    """Raises `Wrong` where they differ."""
+    if expected != found:
+        raise Wrong(f"{what}: expected {expected!r}, got {found!r}")
+
+
+def expect_error(response: requests.Response, status: int, sentence: str) -> None:
+    """Raises `Wrong` where the answer is not this error in the contract's form."""
+    body = json_of(response)
+    expect("status", (status, sentence), (response.status_code, body.get("error")))
+    if "message" not in body or body["message"] is not None or not body.get("code"):
+        raise Wrong("the error body lacks 'message': null or 'code'")
+
+
+def json_of(response: requests.Response) -> dict[str, Any]:
+    """The body as an object. Raises `Wrong`."""
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        raise Wrong(f"the answer ({response.status_code}) is no JSON object")
+    return body
+
+
+def left(response: requests.Response) -> int:
+    """What is left of the user's day. Raises `Wrong`."""
+    field = response.headers.get("RateLimit", "")
+    if '"daily";r=' not in field:
+        raise Wrong("the answer has no RateLimit field")
+    return int(field.partition(";r=")[2].partition(";")[0])
+
+
+def expect_text(response: requests.Response) -> str:
+    """A 200 with a trimmed text. Raises `Wrong`."""
+    if response.status_code == 429:
+        raise Wrong("the user has no call left today: put their id on ID_WHITE_LIST")
+    expect("status", 200, response.status_code)
+    if not response.text or response.text != response.text.strip():
+        raise Wrong("the text is empty or not trimmed")
+    return response.text
+
+
+@check("it is alive", quick=True)
+def _alive(target: Target) -> None:
+    response = target.call("GET", "/health")
+    expect("GET /health", (200, "OK"), (response.status_code, response.text))
+
+
+@check("it is ready, and says so to the operator alone", quick=True)
+def _ready(target: Target) -> None:
+    response = target.call("GET", "/ready")
+    if target.is_direct:
+        expect("GET /ready", (200, True), (response.status_code, json_of(response).get("ready")))
+    else:
+        expect("GET /ready from outside is refused", True, response.status_code in (403, 404))
+
+
+@check("/metrics is closed to the public", quick=True)
+def _metrics(target: Target) -> None:
+    forged: list[dict[str, str]] = [{"X-Forwarded-For": STRANGER}, {"X-Real-IP": STRANGER}]
+    if not target.is_direct:
+        forged = [{}, {"X-Forwarded-For": "127.0.0.1"}, {"X-Real-IP": "127.0.0.1"}, {"Forwarded": "for=127.0.0.1"}]
+    for headers in forged:
+        response = target.call("GET", "/metrics", headers=headers)
+        if response.status_code not in (403, 404) or "gpt_broker_" in response.text:
+            raise Wrong(f"GET /metrics with {headers or 'no headers'} is answered {response.status_code}")
+
+
+@check("no token, no answer", quick=True)
+def _no_token(target: Target) -> None:
+    answers = [target.call("GET", "/simple-gpt-4o-mini-complete"), *(target.call("POST", path) for path in POSTS)]
+    for response in answers:
+        expect_error(response, 401, "Authorization header is required")
+
+
+@check("a token that does not verify, no answer", quick=True)
+def _bad_token(target: Target) -> None:
+    tokens = ["nonsense", "eyJhbGciOiJub25lIn0.e30."] + [
+        key for name, key in target.account.items() if name.endswith("ANON_KEY")
+    ]
+    for token in tokens:
+        response = target.call("POST", "/gpt-4o", headers={"Authorization": f"Bearer {token}"})
+        expect_error(response, 401, "Invalid or expired token")
+
+
+@check("unknown paths and methods are named", quick=True)
+def _unknown(target: Target) -> None:
+    expect_error(target.call("GET", "/no-such-endpoint"), 404, "Endpoint not found")
+    response = target.call("DELETE", "/gpt-4o")
+    expect("DELETE /gpt-4o", (405, True), (response.status_code, bool(json_of(response).get("error"))))
+
+
+@check("pages on other origins may call", quick=True)
+def _cors(target: Target) -> None:
+    asked = {
+        "Origin": PAGE,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": SDK_HEADERS,
+    }
+    response = target.call("OPTIONS", "/stream", headers=asked)
+    allowed = response.headers.get("Access-Control-Allow-Headers", "").replace(" ", "").lower().split(",")
+    refused = set(SDK_HEADERS.split(",")) - set(allowed)
+    expect("preflight", (True, set()), (response.status_code in (200, 204), refused))
+    if "Access-Control-Max-Age" not in response.headers:
+        raise Wrong("the preflight's answer is not cached: no Access-Control-Max-Age")
+    if response.headers.get("Access-Control-Allow-Origin") == "*":  # else the operator lists origins
+        error = target.call("POST", "/gpt-4o", headers={"Origin": PAGE})
+        expect("errors can be read", "*", error.headers.get("Access-Control-Allow-Origin"))
+
+
+@check("the user signs in with email and password", quick=True, user=True)
+def _sign_in(target: Target) -> None:
+    target.sign_in()
+
+
+@check("a stream streams", calls=1, quick=True)
+def _stream(target: Target) -> None:
+    started = time.monotonic()
+    response = target.signed_in("POST", "/stream", json={"messages": LONG, "model": "gpt-4o-mini"}, stream=True)
+    if response.status_code != 200:
+        expect_text(response)
+    arrivals: list[float] = []
+    lines: list[dict[str, str]] = []
+    for line in response.iter_lines(chunk_size=None):
+        arrivals.append(time.monotonic() - started)
+        lines.append(json.loads(line))
+    if any(list(line) != ["data"] for line in lines) or not "".join(line["data"] for line in lines).strip():
+        raise Wrong("the stream is empty, or has lines other than data lines")
+    if len(arrivals) < 5 or arrivals[-1] - arrivals[0] < 0.2:
+        raise Wrong(f"{len(arrivals)} lines came within {arrivals[-1] - arrivals[0]:.2f} s: something buffers")
+
+
+@check("simple: the prompt's completion as text", calls=1)
+def _simple(target: Target) -> None:
+    expect_text(target.signed_in("GET", "/simple-gpt-4o-mini-complete", params={"prompt": SHORT[0]["content"]}))
+
+
+@check("advanced: the bare array, as the apps send it; and it is counted", calls=1)
+def _advanced(target: Target) -> None:
+    before = left(target.signed_in("POST", "/gpt-4o", json={}))
+    response = target.signed_in("POST", "/advanced-gpt-4o-mini-complete", json=SHORT)
+    expect_text(response)
+    is_exempt = f"q={before};" in response.headers.get("RateLimit-Policy", "")  # then the whole limit is always left
+    if left(response) != before - 1 and not (is_exempt and left(response) == before):
+        raise Wrong(f"{before} calls were left before and {left(response)} after")
+
+
+@check("v2: JSON, with a temperature", calls=1)
+def _v2(target: Target) -> None:
+    body = {"messages": SHORT, "temperature": 0.1}
+    response = target.signed_in("POST", "/v2/advanced-gpt-4o-mini-complete", json=body)
+    expect_text_in_json(response)
+
+
+@check("gpt-4o: JSON, messages as a string", calls=1)
+def _gpt_4o(target: Target) -> None:
+    expect_text_in_json(target.signed_in("POST", "/gpt-4o", json={"messages": json.dumps(SHORT)}))
+
+
+def expect_text_in_json(response: requests.Response) -> None:
+    """A 200 with `{"message": "…"}`. Raises `Wrong`."""
+    expect("status", 200, response.status_code)
+    if not str(json_of(response).get("message") or "").strip():
+        raise Wrong("the message is empty")
+
+
+@check("wrong requests are named, and cost nothing", user=True)
+def _wrong_requests(target: Target) -> None:
+    before = left(target.signed_in("POST", "/gpt-4o", json={}))
+    simple = target.signed_in("GET", "/simple-gpt-4o-mini-complete")
+    expect_error(simple, 400, "Missing required 'prompt' query parameter")
+    for path in POSTS:
+        expect_error(target.signed_in("POST", path), 400, NO_MESSAGES)
+        body = {"messages": 7, "model": "gpt-4o"}
+        expect_error(target.signed_in("POST", path, json=body), 400, "'messages' must be an array")
+        body = {"messages": [{"role": "user"}], "model": "gpt-4o"}
+        expect_error(target.signed_in("POST", path, json=body), 400, INCOMPLETE)
+    hot = target.signed_in("POST", "/gpt-4o", json={"messages": SHORT, "temperature": 2})
+    expect_error(hot, 400, "'temperature' must be a number between [0, 1]")
+    model = target.signed_in("POST", "/stream", json={"messages": SHORT, "model": "gpt-2"})
+    expect_error(model, 400, "'model' must be one of gpt-4o,gpt-4o-mini")
+    expect("calls left", before, left(model))
