@@ -28,6 +28,7 @@ ONLY: dict[str, tuple[object, ...]] = {
     "service_tier": ("auto", "default"),
     "modalities": (["text"],),
 }
+STREAM_OPTIONS = ("include_usage", "include_obfuscation")
 PARTS = ("image_url", "refusal", "text")  # a file, or an answer's audio, is named by an id of the account's
 
 
@@ -59,8 +60,7 @@ def read(content: bytes, models: Collection[str], most_tokens: int) -> ChatReque
         raise ModelNotFound(f"The model '{model[:64]}' does not exist here; GET /v1/models lists those that do")
     _bound(body, most_tokens)
     is_stream = _checked(body, "stream", bool, "true or false", default=False)
-    options = _checked(body, "stream_options", dict, "an object", default={})
-    return ChatRequest(model, body, is_stream, _checked(options, "include_usage", bool, "true or false", default=False))
+    return ChatRequest(model, body, is_stream, _wants_usage(body))
 
 
 def _object(content: bytes) -> dict[str, Any]:
@@ -91,17 +91,32 @@ def _has_known_parts(content: object) -> bool:
 
 
 def _bound(body: dict[str, Any], most: int) -> None:
-    """Hold the answer's length to `most` tokens. `max_tokens` is the deprecated name, which newer models refuse."""
-    if "max_tokens" in body and "max_completion_tokens" in body:
-        sentence = "cannot be set together with 'max_completion_tokens'"
-        raise ParameterRefused("max_tokens", sentence, "invalid_parameter_combination")
-    for name in ("max_tokens", "max_completion_tokens"):
-        if name in body:
-            tokens = _checked(body, name, int, "a whole number")
-            if not 1 <= tokens <= most:
-                raise ParameterRefused(name, f"must be from 1 to {most} with this broker", "invalid_value")
-            del body[name]
-            body["max_completion_tokens"] = tokens
+    """Hold the answer's length to `most` tokens, or to the least that the request names.
+
+    `max_tokens` is the deprecated name, which newer models refuse: it becomes the other.
+    """
+    bounds = [_tokens(name, body.pop(name), most) for name in ("max_tokens", "max_completion_tokens") if name in body]
+    if bounds:
+        body["max_completion_tokens"] = min(bounds)
+
+
+def _tokens(name: str, value: object, most: int) -> int:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # JSON knows one kind of number: 5.0 is 5
+    if type(value) is not int:
+        raise ParameterRefused(name, "must be a whole number", "invalid_type")
+    if not 1 <= value <= most:
+        raise ParameterRefused(name, f"must be from 1 to {most} with this broker", "invalid_value")
+    return value
+
+
+def _wants_usage(body: dict[str, Any]) -> bool:
+    options = _checked(body, "stream_options", dict, "an object", default={})
+    for name, value in options.items():
+        if name not in STREAM_OPTIONS or type(value) is not bool:
+            sentence = f"may be {' or '.join(STREAM_OPTIONS)}, true or false"
+            raise ParameterRefused(f"stream_options.{name[:64]}", sentence, "invalid_value")
+    return bool(options.get("include_usage"))
 
 
 def _checked(body: dict[str, Any], name: str, kind: Callable[..., Any], words: str, default: object = None) -> Any:

@@ -2,7 +2,7 @@
 
 import re
 
-from flask import Response, request
+from flask import Response, current_app, request
 
 from broker.services import services
 
@@ -24,7 +24,7 @@ def preflight() -> Response | None:
     response.headers["Access-Control-Allow-Methods"] = METHODS
     response.headers["Access-Control-Allow-Headers"] = _allowed(asked)
     response.headers["Access-Control-Max-Age"] = MAX_AGE
-    response.headers["Allow"] = METHODS
+    response.headers["Allow"] = ", ".join(_answered())
     response.vary.update(("Access-Control-Request-Headers", "Access-Control-Request-Method"))
     return response
 
@@ -42,6 +42,13 @@ def allow(response: Response) -> Response:
         response.headers["Access-Control-Allow-Origin"] = origin
     response.headers["Access-Control-Expose-Headers"] = EXPOSED
     return response
+
+
+def _answered() -> list[str]:
+    """The methods that the requested endpoint answers; all that there are, where no endpoint is known."""
+    known = current_app.create_url_adapter(request)
+    answered = set(known.allowed_methods()) if known else set()
+    return [method for method in METHODS.split(", ") if method in answered or not answered]
 
 
 def _allowed(asked: str) -> str:

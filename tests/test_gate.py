@@ -10,7 +10,7 @@ from tests.apps import OPENAI, bearer, make_app, make_client
 
 URL = OPENAI + "/chat/completions"
 GUARDS = {gate.anyone, gate.listed_network, gate.signed_in, gate.counted}
-OPEN = {"/health", "/ready", "/metrics"}
+OPEN = {"/health", "/ready", "/metrics", "/openapi.json"}
 
 
 def test_every_family_names_exactly_one_guard() -> None:

@@ -1,4 +1,4 @@
-"""For the operator: is it alive, can it serve."""
+"""For whoever runs it or builds on it: is it alive, can it serve, what does it offer."""
 
 import json
 
@@ -6,11 +6,20 @@ from flask import Blueprint, Response
 
 from broker import gate
 from broker.faults import UsageUnavailable
+from broker.openapi.document import document
 from broker.services import Services, services
 from broker.wire import JSON
 
 blueprint = Blueprint("operations", __name__)
 blueprint.before_request(gate.anyone)
+
+
+@blueprint.get("/openapi.json")
+def description() -> Response:
+    """What there is, in the form that tools read."""
+    settings = services().settings
+    content = document(settings.models, settings.max_completion_tokens)
+    return Response(json.dumps(content) + "\n", mimetype=JSON)
 
 
 @blueprint.get("/health")

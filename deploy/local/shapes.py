@@ -4,6 +4,8 @@ import json
 import time
 from typing import Any
 
+from deploy.local.checks import wrong_parameter
+
 SHUTDOWN = "2027-01-14"
 MODELS = {"gpt-4o": SHUTDOWN, "gpt-4o-mini": SHUTDOWN, "gpt-6-luna": None, "o-strict": None}
 
@@ -33,6 +35,8 @@ def refusal(body: dict[str, Any]) -> tuple[int, object] | None:
     if "max_tokens" in body and model == "gpt-6-luna":
         message = "'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
         return 400, error(message, kind, param="max_tokens", code="unsupported_parameter")
+    if wrong := wrong_parameter(body):
+        return 400, error(f"Invalid value for '{wrong}'.", kind, param=wrong, code="invalid_value")
     return None
 
 

@@ -1,0 +1,67 @@
+"""What a signed-in user is told of their day and of the models."""
+
+import datetime
+
+import fakeredis
+import pytest
+
+from tests.apps import bearer, make_client
+
+ADA = "11111111-1111-4111-8111-111111111111"
+
+
+def test_a_user_sees_their_day(redis: fakeredis.FakeRedis) -> None:
+    """In the body, and in the headers that every answer carries; looking costs nothing."""
+    client = make_client(redis)
+    for _ in range(2):
+        answer = client.get("/v1/usage", headers=bearer(ADA))
+        day = answer.get_json()
+        resets_at = datetime.datetime.fromisoformat(day.pop("resets_at"))
+        assert day == {"object": "usage", "limit": 50, "used": 0, "remaining": 50, "exempt": False}
+        assert resets_at.time() == datetime.time(0)
+        assert 0 < (resets_at - datetime.datetime.now(datetime.UTC)).total_seconds() <= 86_400
+        assert answer.headers["RateLimit"].startswith('"daily";r=50;t=')
+
+
+def test_a_user_over_the_limit_can_still_look() -> None:
+    """That is when they want to."""
+    answer = make_client(DAILY_LIMIT="0").get("/v1/usage", headers=bearer(ADA))
+    assert answer.status_code == 200
+    assert answer.json
+    assert (answer.json["limit"], answer.json["remaining"]) == (0, 0)
+
+
+def test_an_exempt_user_is_told_so() -> None:
+    """And always has the whole limit left."""
+    answer = make_client(ID_WHITE_LIST=f'["{ADA}"]').get("/v1/usage", headers=bearer(ADA))
+    assert answer.json
+    assert (answer.json["exempt"], answer.json["remaining"]) == (True, 50)
+
+
+def test_the_models_are_the_operators() -> None:
+    """By the names that clients use, whatever serves them."""
+    client = make_client(MODELS='{"gpt-4o": "gpt-6-luna", "gpt-4o-mini": "gpt-6-luna", "org/tide": "gpt-6-luna"}')
+    listed = client.get("/v1/models", headers=bearer()).json
+    assert listed
+    assert listed["object"] == "list"
+    assert [model["id"] for model in listed["data"]] == ["gpt-4o", "gpt-4o-mini", "org/tide"]
+    for model in listed["data"]:
+        assert client.get(f"/v1/models/{model['id']}", headers=bearer()).json == model
+
+
+def test_a_models_last_day_is_that_of_what_serves_it() -> None:
+    """Once OpenAI has told it."""
+    client = make_client(MODELS='{"gpt-4o": "gpt-4o", "gpt-4o-mini": "gpt-6-luna"}')
+    client.application.extensions["gpt-broker"].catalogue.shutdown_dates = {"gpt-4o": "2027-01-14"}
+    listed = client.get("/v1/models", headers=bearer()).json
+    assert listed
+    assert [model.get("shutdown_date") for model in listed["data"]] == ["2027-01-14", None]
+
+
+@pytest.mark.parametrize("path", ["/v1/usage", "/v1/models", "/v1/models/gpt-4o"])
+def test_a_stranger_is_told_nothing(path: str) -> None:
+    """401, in the shape that OpenAI's SDKs read."""
+    answer = make_client().get(path)
+    assert answer.status_code == 401
+    assert answer.json
+    assert answer.json["error"]["code"] == "authorization_required"
