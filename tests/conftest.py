@@ -4,10 +4,15 @@ import os
 from collections.abc import Iterator
 
 import fakeredis
+import hypothesis
 import pytest
 
 from broker.settings import Settings
 from tests.apps import REQUIRED
+
+# what a property says holds on a busy machine too: none of them is about time
+hypothesis.settings.register_profile("project", deadline=None)
+hypothesis.settings.load_profile("project")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

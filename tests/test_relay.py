@@ -40,7 +40,7 @@ def for_client(body: bytes, *, with_usage: bool) -> bytes:
 
 @pytest.mark.parametrize("with_usage", [True, False])
 @pytest.mark.parametrize("reply", streams(), ids=lambda reply: reply.name)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(places=st.lists(st.integers(0, 200_000), max_size=30))
 def test_any_split_of_a_recorded_stream_is_passed_on_as_it_is(
     reply: RecordedReply, places: list[int], *, with_usage: bool
