@@ -13,6 +13,7 @@ from broker.faults import BodyNotJson
 from broker.request_faults import JsonRefused
 
 MAX_VALUES = 50_000  # in one body; a long talk has hundreds
+MAX_SIGNS = 1_000_000  # that may begin a value, texts included: more than any model's context holds
 MAX_DEPTH = 64
 MAX_DIGITS = 500  # of a whole number; to read a longer one takes long, and it becomes a float, as in JavaScript
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -21,7 +22,7 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 def read(body: bytes) -> Any:
     """The value. NaN and Infinity, which JSON has not, are read. Raises `BodyNotJson`, or `JsonRefused`."""
     signs = _count(body, b',[{"')
-    if signs > MAX_VALUES and _values(body) > MAX_VALUES:
+    if signs > MAX_SIGNS or (signs > MAX_VALUES and _values(body) > MAX_VALUES):
         raise JsonRefused(f"The JSON in the body may have {MAX_VALUES} values at most")
     try:
         value = _DECODER.decode(body.decode("utf-8-sig"))
@@ -67,7 +68,7 @@ def _check_pairs(value: Any) -> None:
 
 def _check_depth(value: Any) -> None:
     level = [value]
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(MAX_DEPTH):
         level = [child for one in level for child in _children(one) if isinstance(child, dict | list)]
         if not level:
             return

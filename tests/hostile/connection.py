@@ -23,7 +23,7 @@ def exchange(port: int, written: bytes, expected: int, *, cut: bool = False) -> 
         while answer := _read(reader):
             answers.append(answer)
             if len(answers) >= expected:
-                client.settimeout(0.02)
+                client.settimeout(0.01)
         return answers
 
 

@@ -1,0 +1,97 @@
+"""Forged tokens and hostile JSON against the real server: nobody gets in, nobody is asked, nothing is spent."""
+
+import time
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from deploy.local.broker_process import BrokerProcess
+from deploy.local.openai_api import OpenAIStandIn
+from deploy.local.supabase_auth import SupabaseStandIn
+from tests.hostile.connection import Answer, exchange, processor_seconds
+from tests.hostile.json_bodies import BODIES, TEMPERATURES
+from tests.hostile.raw_requests import post
+from tests.hostile.tokens import Project, forge
+from tests.integration.conftest import settings_for
+from tests.integration.redis_process import RedisProcess
+from tests.integration.waiting import within
+
+COST, TRIES = 0.05, 4  # seconds of processor time; tries, of which the cheapest counts
+
+
+@pytest.fixture(scope="module")
+def project() -> Iterator[SupabaseStandIn]:
+    """A Supabase project that has signed with every algorithm, one after the other."""
+    stand_in = SupabaseStandIn()
+    for alg in ("RS256", "EdDSA", "ES256"):
+        stand_in.keys.rotate(alg)
+    stand_in.start_in_thread()
+    yield stand_in
+    stand_in.stop()
+
+
+@pytest.fixture(scope="module")
+def its_broker(
+    openai_for_all: OpenAIStandIn, project: SupabaseStandIn, redis_server: RedisProcess
+) -> Iterator[BrokerProcess]:
+    """One worker, which knows the project's secret."""
+    environ = settings_for(openai_for_all, project, redis_server.url) | {"SUPABASE_JWT_SECRET": project.keys.secret}
+    broker = BrokerProcess(environ | {"WEB_CONCURRENCY": "1", "DAILY_LIMIT": "100000"})
+    broker.wait_until("/ready")
+    yield broker
+    broker.stop()
+
+
+def ask(broker: BrokerProcess, written: bytes) -> tuple[Answer, float]:
+    """The one answer, and the processor seconds that it cost."""
+    (worker,) = broker.workers()
+    before = processor_seconds(worker)
+    (answer,) = exchange(broker.port, written, 1)
+    return answer, processor_seconds(worker) - before
+
+
+def ask_cheaply(broker: BrokerProcess, written: bytes) -> Answer:
+    """The answer, once one has cost no more than it may."""
+    for _ in range(TRIES):
+        answer, cost = ask(broker, written)
+        if cost <= COST:
+            return answer
+    pytest.fail(f"a request costs {cost:.3f} s of processor time")
+
+
+def test_nobody_gets_in_with_a_forged_token(
+    its_broker: BrokerProcess, project: SupabaseStandIn, openai: OpenAIStandIn
+) -> None:
+    """401, or 400 where no header can be such; Supabase hears of made-up keys once, Redis and OpenAI of nothing."""
+    here = Project(project.keys, project.issuer, int(time.time()))
+    (good, _) = ask(its_broker, post().replace(b"TOKEN", here.good().encode()))
+    assert good.status == 200
+    asked, seen = project.requests.copy(), len(openai.completions())
+    for name, text in forge(here).items():
+        answer = ask_cheaply(its_broker, post().replace(b"TOKEN", text.encode("utf-8", "surrogatepass")))
+        expected = 431 if len(text) > 8000 else 400 if {"\n", "\0"} & set(text) else 401
+        assert answer.status == expected, name
+        assert "ratelimit" not in answer.headers  # which would tell that Redis was asked
+    assert project.requests["/user"] == 0
+    assert (project.requests - asked)["/.well-known/jwks.json"] <= 1
+    assert len(openai.completions()) == seen
+
+
+def test_hostile_json_is_refused_for_nothing(
+    its_broker: BrokerProcess, project: SupabaseStandIn, openai: OpenAIStandIn
+) -> None:
+    """A caller's error, at little cost; OpenAI never hears of it, and every call is given back."""
+    token = project.token_for(str(uuid.uuid4())).encode()
+    for name, body in BODIES.items():
+        for path in (b"/stream", b"/v1/chat/completions")[: 1 if name in TEMPERATURES else 2]:
+            answer = ask_cheaply(its_broker, post(body=body, path=path).replace(b"TOKEN", token, 1))
+            assert answer.status in (400, 415), name
+            assert "r=100000;" in answer.headers["ratelimit"], name
+    assert openai.completions() == []
+
+
+def test_the_worker_is_as_well_as_before(its_broker: BrokerProcess) -> None:
+    """The last of the file: no accident is in the log, and it still serves."""
+    within(2, lambda: ask(its_broker, b"GET /ready HTTP/1.1\r\nHost: x\r\n\r\n")[0].status == 200)
+    assert [line for line in its_broker.log().splitlines() if '"level": "error"' in line] == []
