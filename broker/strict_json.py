@@ -6,6 +6,7 @@ the count of values and their depth; a long text, such as a picture, is one valu
 """
 
 import json
+import math
 import re
 from typing import Any
 
@@ -15,14 +16,14 @@ from broker.request_faults import JsonRefused
 MAX_VALUES = 50_000  # in one body; a long talk has hundreds
 MAX_SIGNS = 1_000_000  # that may begin a value, texts included: more than any model's context holds
 MAX_DEPTH = 64
-MAX_DIGITS = 500  # of a whole number; to read a longer one takes long, and it becomes a float, as in JavaScript
+MAX_DIGITS = 500  # of a whole number; a longer one takes long to read, and is infinite to JavaScript
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def read(body: bytes) -> Any:
     """The value. NaN and Infinity, which JSON has not, are read. Raises `BodyNotJson`, or `JsonRefused`."""
     signs = _count(body, b',[{"')
-    if signs > MAX_SIGNS or (signs > MAX_VALUES and _values(body) > MAX_VALUES):
+    if signs > MAX_SIGNS or body.count(b"\\") > 2 * MAX_SIGNS or (signs > MAX_VALUES and _values(body) > MAX_VALUES):
         raise JsonRefused(f"The JSON in the body may have {MAX_VALUES} values at most")
     try:
         value = _DECODER.decode(body.decode("utf-8-sig"))
@@ -56,7 +57,9 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _whole(digits: str) -> int | float:
-    return int(digits) if len(digits) <= MAX_DIGITS else float(digits)
+    if len(digits) <= MAX_DIGITS:
+        return int(digits)
+    return -math.inf if digits.startswith("-") else math.inf
 
 
 def _check_pairs(value: Any) -> None:

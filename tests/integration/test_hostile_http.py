@@ -52,7 +52,8 @@ def test_a_hostile_request_gets_what_is_due(lone_worker: BrokerProcess, token: b
     while cost > limit and tries < TRIES:
         tries += 1
         answers, cost = ask(lone_worker, raw, token)
-        assert tuple(answer.status for answer in answers) == raw.statuses
+        got = tuple(answer.status for answer in answers)
+        assert got == raw.statuses or (raw.cut and got == (499,))  # who ends their side has left
         for answer in answers:
             check(answer)
     assert cost <= limit
