@@ -3,6 +3,7 @@
 gunicorn kills a worker that is not done within `graceful_timeout`, and then no `finally` runs: so
 a moment before, every open call is ended with its last line, its upstream closed, its count settled.
 And a worker that has to go neither takes new connections, nor waits for idle ones to be used again.
+A client that is slower than `CLIENT_TIMEOUT` allows, with its request or with taking the answer, is hung up on.
 """
 
 import contextlib
@@ -17,6 +18,7 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from broker import security_headers, unreadable, wire
 from broker.client_bodies import ClientBody
+from broker.memory_watch import MemoryWatch
 from broker.request_faults import BodyBroken
 from broker.services import EXTENSION, Services
 from broker.visit import UNMATCHED
@@ -34,6 +36,13 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._idle: set[socket.socket] = set()
+        self._beginners: dict[socket.socket, Any] = {}  # connections without a whole request so far, and their timers
+
+    def memory_watch(self) -> MemoryWatch:
+        """The watch on this process; without Redis there is none, because the counts would go with the worker."""
+        settings = self.services().settings
+        limit = settings.worker_max_rss if settings.redis_url else 0
+        return MemoryWatch(limit, is_alone=self.cfg.workers == 1)
 
     def services(self) -> Services:
         """The services of the app that this worker runs."""
@@ -52,21 +61,30 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
             client.close()
             return
         self._idle.add(client)
+        self._beginners[client] = timer = gevent.get_hub().loop.timer(self.services().settings.client_timeout)
+        timer.start(_hang_up, client)
         try:
             super().handle(listener, client, addr)
         finally:
             self._idle.discard(client)
+            self._beginners.pop(client, timer).close()
 
     def handle_request(self, listener_name: Any, req: Any, sock: socket.socket, addr: Any) -> Any:
         """One request."""
         self._idle.discard(sock)
+        if timer := self._beginners.pop(sock, None):
+            timer.close()
         unreadable.check(req)
         req.body = body = ClientBody(req.body.reader)
         ends_by_itself = req.should_close
         req.should_close = lambda: body.is_pending or ends_by_itself()
+        sock.settimeout(self.services().settings.client_timeout)
         try:
             super().handle_request(listener_name, req, sock, addr)
+        except TimeoutError:  # the client has taken nothing for so long
+            raise StopIteration from None
         finally:
+            sock.settimeout(None)
             if body.is_pending:
                 _linger(sock)
         if not self.alive:
@@ -93,6 +111,11 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         for client in list(self._idle):
             with contextlib.suppress(OSError):
                 client.shutdown(socket.SHUT_RD)
+
+
+def _hang_up(client: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        client.shutdown(socket.SHUT_RDWR)
 
 
 def _linger(client: socket.socket) -> None:

@@ -61,9 +61,17 @@ logconfig_dict = {
 }
 
 
-def when_ready(_: Any) -> None:
+dead_workers: Any = None
+
+
+def when_ready(server: Any) -> None:
     """In the master, before the fork: it serves nothing, so its gauges, all 0, must not be seen."""
-    _forget_gauges(os.getpid())
+    from broker.dead_workers import DeadWorkers, forget_gauges  # noqa: PLC0415 - only once the metrics' folder is set
+    from broker.services import EXTENSION  # noqa: PLC0415 - as above
+
+    global dead_workers  # noqa: PLW0603 - gunicorn's hooks have no other place
+    dead_workers = DeadWorkers(METRICS_FOLDER, server.app.wsgi().extensions[EXTENSION].metrics)
+    forget_gauges(os.getpid())
 
 
 def post_fork(_: Any, worker: Any) -> None:
@@ -74,6 +82,7 @@ def post_fork(_: Any, worker: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     """In the worker, after the fork: begin what runs in the background."""
     worker.services().start()
+    worker.memory_watch().start()
 
 
 def worker_exit(_: Any, worker: Any) -> None:
@@ -82,15 +91,10 @@ def worker_exit(_: Any, worker: Any) -> None:
         worker.services().close()
 
 
-def child_exit(_: Any, worker: Any) -> None:
-    """In the master: a dead worker has no streams in flight."""
-    _forget_gauges(worker.pid)
-
-
-def _forget_gauges(pid: int) -> None:
-    from prometheus_client import multiprocess  # noqa: PLC0415 - only once the folder is set
-
-    multiprocess.mark_process_dead(pid)
+def child_exit(server: Any, worker: Any) -> None:
+    """In the master: a dead worker has no streams in flight, and what it was about to do is not done."""
+    if lapsed := dead_workers.bury(worker.pid):
+        server.log.warning("a worker died with %d calls in flight", lapsed)
 
 
 def on_exit(_: Any) -> None:
