@@ -22,10 +22,12 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 # KEYS: the user's day, and the user's places. ARGV: limit (-1: none), lease in ms, call id, Unix time at which the
 # day's key may go, places (-1: any number, and none is kept).
+# It begins with what a full Redis refuses: once a script has taken something away, it may add as much as it likes.
 # Answer: 1, 0 or -1 (admitted, over the limit, or no place free), and the day's count.
 RESERVE = (
     _NOW
     + """
+redis.call('ZADD', KEYS[1], 'XX', 0, '')
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
 local used, limit, places = redis.call('ZCARD', KEYS[1]), tonumber(ARGV[1]), tonumber(ARGV[5])
 if limit >= 0 and used >= limit then

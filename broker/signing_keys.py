@@ -72,6 +72,8 @@ class SigningKeys:
             if kid not in self._keys and time.monotonic() >= self._cool_until:
                 self._cool_until = time.monotonic() + COOL_DOWN
                 self._fetch()
+                if not self._is_up:  # that tells nothing of the `kid`, and Supabase may be back in a moment
+                    self._cool_until = time.monotonic() + RETRY
         return self._keys.get(kid)
 
     def _keep_fresh(self) -> None:

@@ -37,6 +37,7 @@ class Store:
         self._digests: dict[str, str] = {}
         self._asleep_until = 0.0
         self._is_up: bool | None = None
+        self._turns = 0  # how often it has gone or come
 
     def run(self, script: str, arguments: tuple[Any, ...], keys: int = 2) -> Any:
         """The answer of `script` for the first `keys` of `arguments` and the values behind them.
@@ -49,14 +50,15 @@ class Store:
             raise UsageUnavailable(retry_after=PAUSE)
         try:
             self._try_if_asleep()
+            since = self._turns
             answer = self._evaluate(script, keys, arguments)
         except (RedisError, RedisClusterException, OSError) as error:
-            self._note(is_up=False, why=type(error).__name__)
+            self._note(since, is_up=False, why=type(error).__name__)
             raise UsageUncertain(retry_after=PAUSE) from None
         finally:
             self._places.release()
         if script in ledger.ADDING:  # a full Redis, or one on a full disk, does the rest all the same
-            self._note(is_up=True)
+            self._note(since, is_up=True)
         return answer
 
     def _refuse_if_asleep(self) -> None:
@@ -78,10 +80,14 @@ class Store:
         except NoScriptError:
             return self._client.eval(script, keys, *arguments)
 
-    def _note(self, *, is_up: bool, why: str = "") -> None:
+    def _note(self, since: int, *, is_up: bool, why: str = "") -> None:
+        """What came of a script that was sent after `since` turns; of later ones it says nothing."""
+        if since != self._turns:
+            return
         self._asleep_until = 0.0 if is_up else time.monotonic() + PAUSE
         if is_up is self._is_up:
             return
+        self._turns += 1
         if not is_up:
             meanwhile = "refused" if self._is_required else "counted by each worker"
             log.error("Redis is away: calls are %s until it is back", meanwhile, extra={"why": why})

@@ -6,7 +6,7 @@ from typing import Any
 
 from deploy.local.exchange import Exchange
 from deploy.local.replies import Recorded
-from deploy.local.shapes import error
+from deploy.local.shapes import completion, error
 
 Options = dict[str, Any]
 Behaviour = Callable[[Exchange, list[bytes], Options], Awaitable[None]]
@@ -22,6 +22,18 @@ async def silent_after_headers(exchange: Exchange, _: list[bytes], __: Options) 
     """A status of 200, and then nothing."""
     exchange.start(200, STREAM)
     await exchange.left.wait()
+
+
+async def slow_to_start(exchange: Exchange, events: list[bytes], options: Options) -> None:
+    """A good answer, after `delay` seconds."""
+    if not await exchange.pause(options.get("delay", 0.5)):
+        return
+    if exchange.request.json().get("stream"):
+        exchange.start(200, STREAM)
+        exchange.chunk(b"".join(events))
+        exchange.finish()
+    else:
+        exchange.reply(200, completion("gpt-4o", "Late."), {"x-request-id": STREAM["x-request-id"]})
 
 
 async def silent_mid_stream(exchange: Exchange, events: list[bytes], options: Options) -> None:
@@ -107,8 +119,8 @@ async def rate_limited(exchange: Exchange, _: list[bytes], options: Options) -> 
 BEHAVIOURS: dict[str, Behaviour] = {
     behaviour.__name__: behaviour
     for behaviour in (
-        silent, silent_after_headers, silent_mid_stream, pause, cut_before_headers, cut_mid_stream, garbage_json,
-        garbage_event, clumps, split, no_done, rate_limited,
+        silent, silent_after_headers, slow_to_start, silent_mid_stream, pause, cut_before_headers, cut_mid_stream,
+        garbage_json, garbage_event, clumps, split, no_done, rate_limited,
     )
 }  # fmt: skip
 

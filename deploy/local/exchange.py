@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import re
 import socket
 import struct
+import time
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -29,6 +31,9 @@ class Request:
             return {}
 
 
+_TEXT = re.compile(rb'"content": ?"[^"]')  # of a completion, whole or a piece of one, that is not empty
+
+
 @dataclass
 class Exchange:
     """A request and the way to answer it."""
@@ -36,11 +41,13 @@ class Exchange:
     request: Request
     transport: asyncio.Transport
     left: asyncio.Event  # set once the peer has left
+    spoke: float | None = None  # when the first text of an answer was sent, in the way that was asked for
 
     def reply(self, status: int, content: object, headers: Headers | None = None) -> None:
         """Answer in one piece: `content` is bytes, or anything that becomes JSON."""
         body = content if isinstance(content, bytes) else json.dumps(content, ensure_ascii=False).encode()
         all_headers = {"content-type": "application/json", **(headers or {}), "content-length": str(len(body))}
+        self._note_text(body, is_stream=False)
         self.send(_head(status, all_headers) + body)
 
     def start(self, status: int, headers: Headers) -> None:
@@ -49,6 +56,7 @@ class Exchange:
 
     def chunk(self, data: bytes) -> None:
         """One HTTP chunk."""
+        self._note_text(data, is_stream=True)
         self.send(b"%x\r\n%s\r\n" % (len(data), data))
 
     def finish(self) -> None:
@@ -58,6 +66,11 @@ class Exchange:
     def send(self, data: bytes) -> None:
         """Bytes as they are."""
         self.transport.write(data)
+
+    def _note_text(self, data: bytes, *, is_stream: bool) -> None:
+        asked_for = bool(self.request.json().get("stream")) is is_stream
+        if self.spoke is None and asked_for and not self.left.is_set() and _TEXT.search(data):
+            self.spoke = time.monotonic()
 
     def cut(self, *, reset: bool = False) -> None:
         """End the connection in the midst; with `reset` as if the machine had died."""

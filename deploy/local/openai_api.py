@@ -36,7 +36,7 @@ class Seen:
     headers: dict[str, str]
     body: Any
     started: float = field(default_factory=time.monotonic)
-    first_byte: float | None = None
+    first_byte: float | None = None  # when the answer's first text was sent
     ended: float | None = None
     end: str = "under way"
 
@@ -93,7 +93,7 @@ class OpenAIStandIn(Server):
             exchange.reply(200, {"object": "list", "data": [shapes.model(name) for name in shapes.MODELS]})
         else:
             await self._complete(exchange, request.json())
-        seen.ended = time.monotonic()
+        seen.first_byte, seen.ended = exchange.spoke, time.monotonic()
         seen.end = "peer left" if exchange.left.is_set() else "answered"
 
     async def _complete(self, exchange: Exchange, body: dict[str, Any]) -> None:

@@ -1,0 +1,132 @@
+"""Redis gone, frozen, slow, restarted, full, read-only, each for real and under load."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+
+from tests.integration.load import Load
+from tests.integration.stack import REDIS_TIMEOUT, Stack
+from tests.integration.waiting import within
+
+AWAY = "Redis is away: calls are refused until it is back"
+BACK = "Redis is back"
+REFUSED = (503, "usage_unavailable")
+GOOD = (200, "")
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    made = Stack()
+    yield made
+    made.stop()
+
+
+@contextlib.contextmanager
+def gone(stack: Stack) -> Iterator[None]:
+    stack.redis.stop()
+    yield
+    stack.redis.start()
+
+
+@contextlib.contextmanager
+def frozen(stack: Stack) -> Iterator[None]:
+    stack.redis.freeze()
+    yield
+    stack.redis.thaw()
+
+
+@contextlib.contextmanager
+def full(stack: Stack) -> Iterator[None]:
+    stack.redis.client.config_set("maxmemory", 1)
+    yield
+    stack.redis.client.config_set("maxmemory", 0)
+
+
+@contextlib.contextmanager
+def read_only(stack: Stack) -> Iterator[None]:
+    stack.redis.client.execute_command("REPLICAOF", "127.0.0.1", 1)
+    yield
+    stack.redis.client.execute_command("REPLICAOF", "NO", "ONE")
+
+
+@pytest.mark.parametrize("fault", [gone, frozen, full, read_only])
+def test_a_redis_that_cannot_count_refuses_within_its_time_out_and_is_missed_by_nobody_later(
+    stack: Stack, fault: Callable[[Stack], contextlib.AbstractContextManager[None]]
+) -> None:
+    """503 with `Retry-After`; one line a worker when it goes and when it is back; the books balance."""
+    ada, lines = stack.user(), (stack.said(AWAY), stack.said(BACK))
+    with Load(stack.users()) as load:
+        with fault(stack):
+            within(3, lambda: ada.post("/gpt-4o", {"messages": "x"}).status_code == 503)
+            for _ in range(10):
+                response = ada.post("/gpt-4o", {"messages": "x"})
+                assert (response.status_code, response.json()["code"]) == REFUSED
+                assert int(response.headers["Retry-After"]) >= 1
+            within(2, lambda: stack.metric("redis_up") == 0)
+            assert requests.get(stack.broker.url + "/ready", timeout=5).json()["parts"]["redis"] == "away"
+            assert requests.get(stack.broker.url + "/health", timeout=5).status_code == 200
+        stack.wait_until_well(ada)
+        within(5, lambda: stack.metric("redis_up") == 1)
+    assert set(load.tally()) == {GOOD, REFUSED}
+    assert load.slowest() < 2 * REDIS_TIMEOUT + 1
+    assert 1 <= stack.said(AWAY) - lines[0] <= 2
+    assert 1 <= stack.said(BACK) - lines[1] <= 2
+    stack.settle_up()
+
+
+def test_a_slow_redis_makes_calls_slow_and_loses_none(stack: Stack) -> None:
+    """Slower than usual, faster than its time-out: everybody is served, and at once when it is over."""
+    lines = stack.said(AWAY)
+    with Load(stack.users()) as load:
+        stack.way_to_redis.delay = 0.05
+        time.sleep(1.0)
+        stack.way_to_redis.delay = 0.0
+        time.sleep(0.5)
+    assert set(load.tally()) == {GOOD}
+    assert stack.said(AWAY) == lines
+    stack.settle_up()
+
+
+def test_a_redis_slower_than_its_time_out_is_as_good_as_gone(stack: Stack) -> None:
+    """Nobody waits longer than the time-out for it, and what it did unheard is undone."""
+    ada = stack.user()
+    with Load(stack.users()) as load:
+        stack.way_to_redis.delay = REDIS_TIMEOUT * 1.5
+        within(3, lambda: ada.post("/gpt-4o", {"messages": "x"}).status_code == 503)
+        time.sleep(1.0)
+        stack.way_to_redis.delay = 0.0
+        stack.wait_until_well(ada)
+    assert set(load.tally()) <= {GOOD, REFUSED}
+    assert load.slowest() < 2 * REDIS_TIMEOUT + 1
+    stack.settle_up()
+
+
+def test_a_redis_that_restarts_is_hardly_noticed(stack: Stack) -> None:
+    """Its counts are on disk, the scripts are sent anew, stale connections are replaced."""
+    ada = stack.user()
+    assert ada.post("/gpt-4o", {"messages": "x"}).headers["RateLimit"].startswith('"daily";r=99999;')
+    with Load(stack.users()) as load:
+        stack.redis.stop()
+        stack.redis.start()
+        stack.wait_until_well(ada)
+    assert set(load.tally()) <= {GOOD, REFUSED}
+    assert ada.post("/gpt-4o", {"messages": "x"}).headers["RateLimit"].startswith('"daily";r=99998;')
+    stack.settle_up()
+
+
+def test_a_call_that_waits_for_openai_keeps_its_count_through_a_restart(stack: Stack) -> None:
+    """Reserved before it, settled after it: one call."""
+    ada = stack.user()
+    stack.openai.next("slow_to_start", delay=0.8)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(ada.post, "/gpt-4o", {"messages": "x"})
+        within(3, lambda: stack.metric("calls_in_flight") == 1)
+        stack.redis.stop()
+        stack.redis.start()
+        assert answer.result().status_code == 200
+    stack.settle_up()
+    assert ada.post("/gpt-4o", {}).headers["RateLimit"].startswith('"daily";r=99999;')
