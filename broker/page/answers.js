@@ -8,6 +8,7 @@ export class Answering {
   #controller = new AbortController();
   #begun = performance.now();
   #first = null;
+  #isComplete = false;
 
   constructor(session, body) {
     this.#session = session;
@@ -31,8 +32,9 @@ export class Answering {
     try {
       const response = await this.#open();
       yield* this.#read(response);
+      if (!this.#isComplete) throw Refusal.brokenOff();
     } catch (error) {
-      if (!this.stopped) throw error;
+      if (!this.stopped) throw this.#first === null ? error : Refusal.brokenOff();
     }
   }
 
@@ -62,6 +64,7 @@ export class Answering {
         if (!line.startsWith("data: {")) continue; // an empty line, a comment, or the [DONE] at the end
         const { choices, error } = JSON.parse(line.slice(6));
         if (error) throw Refusal.brokenOff();
+        this.#isComplete ||= Boolean(choices[0]?.finish_reason);
         const said = choices[0]?.delta.content || choices[0]?.delta.refusal;
         if (!said) continue;
         this.#first ??= (performance.now() - this.#begun) / 1000;

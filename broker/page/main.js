@@ -40,6 +40,7 @@ function showDesk() {
   at("who").textContent = session.who;
   at("question").focus();
   refreshSnippet();
+  allowance.forget();
   allowance.ask();
 }
 
@@ -137,8 +138,8 @@ function startAnew() {
 
 function grow() {
   const field = at("question");
-  field.style.height = "auto"; // through the CSSOM, which the Content-Security-Policy allows
-  field.style.height = `${field.scrollHeight + 2}px`;
+  field.style.height = ""; // through the CSSOM, which the Content-Security-Policy allows
+  if (field.value) field.style.height = `${field.scrollHeight + 2}px`;
 }
 
 function refreshSnippet() {

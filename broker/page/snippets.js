@@ -13,12 +13,14 @@ export class Snippet {
 
   show(kind, { messages, model, temperature }) {
     const broker = new URL(".", location.href).href.replace(/\/$/, "");
-    this.text = WRITERS[kind](broker, `{ role: "user", content: ${JSON.stringify(messages[0].content)} }`, model, temperature);
+    const message = `{ role: "user", content: ${JSON.stringify(messages[0].content)} }`;
+    const lines = [`model: "${model}"`, `temperature: ${temperature}`, `messages: [\n  ${message},\n]`, "stream: true"];
+    this.text = WRITERS[kind](broker, (indent) => lines.join(",\n").replaceAll("\n", `\n${indent}`));
     this.#place.replaceChildren(...marked(this.text));
   }
 }
 
-function withSdk(broker, message, model, temperature) {
+function withSdk(broker, question) {
   return `import OpenAI from "openai";
 
 const openai = new OpenAI({
@@ -26,12 +28,8 @@ const openai = new OpenAI({
   apiKey: session.access_token, // Supabase's
   dangerouslyAllowBrowser: true, // it is no secret key
 });
-
 const answer = await openai.chat.completions.create({
-  model: "${model}",
-  temperature: ${temperature},
-  messages: [${message}],
-  stream: true,
+  ${question("  ")},
 });
 for await (const chunk of answer) {
   show(chunk.choices[0]?.delta.content ?? "");
@@ -39,24 +37,27 @@ for await (const chunk of answer) {
 `;
 }
 
-function withFetch(broker, message, model, temperature) {
-  return `const response = await fetch("${broker}/v1/chat/completions", {
+function withFetch(broker, question) {
+  return `const url = "${broker}/v1/chat/completions";
+const response = await fetch(url, {
   method: "POST",
   headers: {
-    Authorization: \`Bearer \${session.access_token}\`,
+    Authorization: "Bearer " + session.access_token,
     "Content-Type": "application/json",
   },
   body: JSON.stringify({
-    model: "${model}",
-    temperature: ${temperature},
-    messages: [${message}],
-    stream: true,
+    ${question("    ")},
   }),
 });
-if (!response.ok) throw new Error((await response.json()).error.message);
+if (!response.ok) {
+  const { error } = await response.json();
+  throw new Error(error.message);
+}
 
+const reader = response.body
+  .pipeThrough(new TextDecoderStream())
+  .getReader();
 let rest = "";
-const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
 for (let read; !(read = await reader.read()).done; ) {
   const lines = (rest + read.value).split("\\n");
   rest = lines.pop();

@@ -16,7 +16,7 @@ from tests.browser.visitor import Visit, ask, sign_in
 SECTION = (Path(__file__).parents[2] / "README.md").read_text().partition("## Use it from your app")[2]
 SNIPPETS = re.findall(r"```js\n(.*?)```", SECTION.partition("\n## ")[0], re.DOTALL)
 AROUND = """const show = (text) => document.getElementById("shown").append(text);
-const [email, password] = ["linus@example.com", "%s"];
+const [email, password] = ["grace@example.com", "%s"];
 """
 
 
