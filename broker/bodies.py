@@ -10,9 +10,9 @@ from typing import Any
 import requests
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
-from broker.connections import READ_SIZE, comes_within
 from broker.open_calls import OpenCall
 from broker.openai_faults import OpenAITimeout, OpenAIUnreachable, StreamBroken
+from broker.responses import Response
 
 LAST_WAIT = 1.0  # seconds for the end of a stream that has said all
 MAX_REPLY_BYTES = 16 * 1024 * 1024
@@ -48,7 +48,7 @@ class Stream:
         left = self._silence
         while True:
             with self._call:
-                if comes_within(self._response.raw, min(patience, left)):
+                if _comes_within(self._response, min(patience, left)):
                     return
             left -= patience
             if left <= 0:
@@ -67,8 +67,8 @@ class Stream:
 
 def _read1(raw: Any) -> bytes:
     try:
-        data: bytes = raw.read1(READ_SIZE)
-    except ReadTimeoutError:
+        data: bytes = raw.read1()
+    except (ReadTimeoutError, TimeoutError):
         raise OpenAITimeout from None
     except (HTTPError, HTTPException, OSError):
         raise StreamBroken from None
@@ -93,9 +93,13 @@ def read_whole(response: requests.Response) -> bytes:
 
 def _set_timeout(response: requests.Response, seconds: float) -> None:
     """How long a read may wait from now on; until now it was the time for the first byte."""
-    connection = getattr(response.raw, "connection", None)
-    if connection is not None and connection.sock is not None:
-        connection.sock.settimeout(seconds)
+    if isinstance(response.raw, Response):
+        response.raw.set_timeout(seconds)
+
+
+def _comes_within(response: requests.Response, seconds: float) -> bool:
+    """Whether the next read will find something, be it the end, in so many seconds."""
+    return not isinstance(response.raw, Response) or response.raw.comes_within(seconds)
 
 
 def request_id(response: requests.Response) -> str | None:

@@ -1,62 +1,69 @@
 """Chunked bodies (RFC 9112, 7.1), taken apart as they come. Pure."""
 
 import http.client
+import re
 
 MAX_LINE = 8_192  # bytes of a chunk's size line, or of a trailer, that are put up with
+_SIZE_LINE = re.compile(rb"[ \t]*([0-9a-fA-F]{1,16})[ \t]*(?:;[^\r\n]*)?\r\n")
 
 
 class ChunkReader:
     """Takes the framing off a chunked body, fed in whatever pieces."""
 
+    __slots__ = ("_in_trailers", "_is_closing", "_left", "_rest", "complete")
+
+    ends_with_connection = False
+
     def __init__(self) -> None:
-        self._buffer = b""
-        self._left = 0  # bytes of the present chunk that are still to come, its CRLF included
+        self._rest = b""  # of a line of framing that has not come as a whole
+        self._left = 0  # bytes of the present chunk's payload that are still to come
+        self._is_closing = False  # the CRLF behind that payload is still to come
         self._in_trailers = False
         self.complete = False
 
     def feed(self, data: bytes) -> bytes:
         """The payload in `data`. Raises `http.client.HTTPException` where the framing is broken."""
-        self._buffer += data
+        data = self._rest + data
         payload: list[bytes] = []
-        while self._buffer and not self.complete:
-            if self._left > 2:
-                payload.append(self._take_payload())
-            elif not self._read_line():
+        at, end = 0, len(data)
+        while at < end and not self.complete:
+            if self._left:
+                payload.append(data[at : at + self._left])
+                at += len(payload[-1])
+                self._left -= len(payload[-1])
+            elif next_at := self._read_line(data, at):
+                at = next_at
+            else:
                 break
-        return b"".join(payload)
+        self._rest = data[at:]
+        if self.complete and self._rest:
+            raise http.client.HTTPException("a body goes on behind its end")
+        return payload[0] if len(payload) == 1 else b"".join(payload)
 
-    def _take_payload(self) -> bytes:
-        part = self._buffer[: self._left - 2]
-        self._buffer = self._buffer[len(part) :]
-        self._left -= len(part)
-        return part
-
-    def _read_line(self) -> bool:
-        """Take the next line of framing; False where it has not come as a whole."""
-        line, end, rest = self._buffer.partition(b"\r\n")
-        if not end:
-            if len(line) > MAX_LINE:
-                raise http.client.LineTooLong("chunk size")
-            return False
-        self._buffer = rest
-        self._read_framing(line)
-        return True
-
-    def _read_framing(self, line: bytes) -> None:
-        if self._left:  # the CRLF that closes a chunk
-            if line:
+    def _read_line(self, data: bytes, at: int) -> int:
+        """Read the line of framing that begins at `at`; where the next one does, 0 where it has not come as a whole."""
+        if self._is_closing:
+            if data[at : at + 2] == b"\r\n":
+                self._is_closing = False
+                return at + 2
+            if data[at:] != b"\r":
                 raise http.client.HTTPException("a chunk is longer than it says")
-            self._left = 0
-        elif self._in_trailers:
-            self.complete = not line
+            return 0
+        end = data.find(b"\r\n", at)
+        if end < 0 or end - at > MAX_LINE:
+            if len(data) - at > MAX_LINE:
+                raise http.client.LineTooLong("chunk size")
+            return 0
+        if self._in_trailers:
+            self.complete = end == at
         else:
-            self._left = _size(line) + 2
-            self._in_trailers = self._left == 2
-            self._left = 0 if self._in_trailers else self._left
+            self._read_size(data, at)
+        return end + 2
 
-
-def _size(line: bytes) -> int:
-    digits = line.partition(b";")[0].strip()
-    if not digits or len(digits) > 16 or not all(c in b"0123456789abcdefABCDEF" for c in digits):
-        raise http.client.HTTPException("a chunk's size is no hexadecimal number")
-    return int(digits, 16)
+    def _read_size(self, data: bytes, at: int) -> None:
+        match = _SIZE_LINE.match(data, at)
+        if match is None:
+            raise http.client.HTTPException("a chunk's size is no hexadecimal number")
+        self._left = int(match[1], 16)
+        self._in_trailers = not self._left
+        self._is_closing = bool(self._left)

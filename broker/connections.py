@@ -1,95 +1,127 @@
-"""Connections to OpenAI that read a body as the network brings it: all that one receive brought, at once.
+"""Connections to OpenAI for `requests` to send through, kept for reuse.
 
-http.client hands out one HTTP chunk at a time though many more may lie in its buffer, and OpenAI
-sends a chunk for every token.
+`urllib3` opens them and verifies certificates. What it and http.client do besides for each exchange is left out: that
+took a third of a call.
 """
 
-import http.client
+import contextlib
+import functools
 import ssl
+from collections.abc import Mapping
+from http.client import HTTPException
 from typing import Any
+from urllib.parse import urlsplit
 
-import gevent.socket
-from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from requests import PreparedRequest
+from requests.adapters import DEFAULT_CA_BUNDLE_PATH, HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ProtocolError, ReadTimeoutError
+from urllib3.util.ssl_ import create_urllib3_context
 
-from broker.chunks import ChunkReader
-
-READ_SIZE = 65_536  # bytes asked of one receive
-
-
-class Response(http.client.HTTPResponse):
-    """An HTTP response whose `read1` gives all payload that one receive brought."""
-
-    _reader: ChunkReader | None = None
-
-    def read1(self, n: int = -1) -> bytes:
-        """Bytes as they come, b"" at the end. Raises `http.client.IncompleteRead` where the peer cut it short."""
-        if self.fp is None or not self.chunked:
-            return super().read1(n if n >= 0 else READ_SIZE)
-        self._reader = self._reader or ChunkReader()
-        payload = b""
-        while not payload and not self._reader.complete:
-            data = self.fp.read1(READ_SIZE)
-            if not data:
-                raise http.client.IncompleteRead(b"")
-            payload = self._reader.feed(data)
-        if self._reader.complete:
-            self._close_conn()  # type: ignore[attr-defined]  # gives the connection back to its pool
-        return payload
+from broker.channel import Channel
+from broker.responses import Response
 
 
-def comes_within(response: Any, seconds: float) -> bool:
-    """Whether the next read of this urllib3 response will find something, be it the end, in so many seconds."""
-    sock = response.connection and response.connection.sock
-    if sock is None:
-        return True
-    before = sock.gettimeout()
-    sock.settimeout(0)  # to look at what lies in the buffers, without waiting
-    try:
-        if response._fp.fp.peek(1):  # noqa: SLF001 - urllib3 shows it to nobody
-            return True
-    except (BlockingIOError, ssl.SSLWantReadError):
-        pass
-    except OSError:
-        return True  # the read will say what is wrong
-    finally:
-        sock.settimeout(before)
-    try:
-        gevent.socket.wait_read(sock.fileno(), seconds)
-    except TimeoutError:
-        return False
-    return True
+class Pool:
+    """The connections to one server, in the place of urllib3's pool."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._is_tls = parts.scheme == "https"
+        self._address = (parts.hostname or "", parts.port or (443 if self._is_tls else 80))
+        self._host = parts.netloc.rpartition("@")[2]
+        self._idle: list[Channel] = []
+
+    def urlopen(
+        self, method: str, url: str, *, body: bytes | None, headers: Mapping[str, str], timeout: Any, **_: Any
+    ) -> Response:
+        """One exchange, as `HTTPAdapter.send` asks for it: the response, its head read.
+
+        Raises `ReadTimeoutError`, `ProtocolError`, another `HTTPError` or OSError; or what is thrown into its waits.
+        """
+        lines = [f"{method} {url} HTTP/1.1", f"Host: {self._host}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        message = "\r\n".join([*lines, "", ""]).encode("latin-1") + (body or b"")
+        channel = self._take(timeout.connect_timeout)
+        try:
+            channel.set_timeout(timeout.read_timeout)
+            with contextlib.suppress(BrokenPipeError):  # the answer to a body that is too large may be here already
+                channel.send(message)
+            return Response(channel, self._give_back)
+        except BaseException as error:
+            channel.close()
+            if isinstance(error, TimeoutError):
+                raise ReadTimeoutError(self, url, "no answer in time") from None  # type: ignore[arg-type]  # it prints it
+            if isinstance(error, HTTPException):
+                raise ProtocolError("no HTTP response") from None
+            raise
+
+    def close(self) -> None:
+        """Close the connections that wait for reuse."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def _take(self, connect_timeout: Any) -> Channel:
+        while self._idle:
+            channel = self._idle.pop()
+            if channel.is_alive():
+                return channel
+            channel.close()
+        return Channel(self._connect(connect_timeout))
+
+    def _connect(self, timeout: Any) -> Any:
+        connection: HTTPConnection
+        if self._is_tls:
+            connection = HTTPSConnection(
+                *self._address, timeout=timeout, ssl_context=_tls_context(), cert_reqs="CERT_REQUIRED"
+            )
+        else:
+            connection = HTTPConnection(*self._address, timeout=timeout)
+        try:
+            connection.connect()
+        except BaseException:
+            connection.close()
+            raise
+        return connection.sock
+
+    def _give_back(self, channel: Channel) -> None:
+        channel.rest()
+        self._idle.append(channel)
 
 
-class PlainConnection(HTTPConnection):
-    """urllib3's connection, reading with the `Response` above."""
-
-    response_class: Any = Response
-
-
-class TLSConnection(HTTPSConnection):
-    """The same over TLS."""
-
-    response_class: Any = Response
-
-
-class PlainPool(HTTPConnectionPool):
-    """Such connections, kept for reuse."""
-
-    ConnectionCls = PlainConnection
-
-
-class TLSPool(HTTPSConnectionPool):
-    """The same over TLS."""
-
-    ConnectionCls = TLSConnection
+@functools.cache
+def _tls_context() -> ssl.SSLContext:
+    """One for all connections: each of urllib3's own would hold a copy of all certificates of the authorities."""
+    context = create_urllib3_context()
+    context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
+    return context
 
 
 class Adapter(HTTPAdapter):
-    """What `requests` sends through: one pool a host."""
+    """What `requests` sends through to one server: its certificate is always verified, and no proxy is asked."""
 
-    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        """Called by `requests` when it builds the adapter."""
-        super().init_poolmanager(*arguments, **options)
-        self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": TLSPool}
+    def __init__(self, url: str) -> None:
+        self._pool = Pool(url)
+        super().__init__()
+
+    def init_poolmanager(self, *_: Any, **__: Any) -> None:
+        """There is one pool."""
+
+    def get_connection_with_tls_context(self, *_: Any, **__: Any) -> Any:
+        """The pool that a request goes to."""
+        return self._pool
+
+    def cert_verify(self, *_: Any) -> None:
+        """The pool has seen to it."""
+
+    def request_url(self, request: PreparedRequest, *_: Any) -> str:
+        """The path and the query."""
+        return request.path_url
+
+    def build_response(self, req: PreparedRequest, resp: Any) -> Any:
+        """The pool's response as it is; one that tests play is wrapped as ever."""
+        return resp if isinstance(resp, Response) else super().build_response(req, resp)
+
+    def close(self) -> None:
+        """Close the connections that wait for reuse."""
+        self._pool.close()

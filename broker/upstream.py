@@ -23,7 +23,6 @@ from broker.settings import Settings
 
 log = logging.getLogger(__name__)
 
-POOL_SIZE = 10_000  # connections kept for reuse: as many as there may be streams at once
 Body = dict[str, Any]
 
 
@@ -34,7 +33,7 @@ class Upstream:
         """`retried` is told the code of each fault after which OpenAI is asked again."""
         self._settings = settings
         self._retried = retried
-        self._adapter = Adapter(pool_connections=1, pool_maxsize=POOL_SIZE)
+        self._adapter = Adapter(settings.openai_base_url)
         self._completions = self._template("POST", "/chat/completions")
         self._models = self._template("GET", "/models")
         self._without_temperature: set[str] = set()
