@@ -44,6 +44,10 @@ class Metrics:
         self.calls_in_flight = self._gauge("calls_in_flight", "Calls whose end Redis does not know yet", "livesum")
         self.quota_refusals = self._counter("quota_refusals_total", "Calls over the daily limit")
         self.streams_in_flight = self._gauge("streams_in_flight", "Streams under way", "livesum")
+        self._workers = self._gauge("workers", "Processes that serve calls", "livesum")
+        self._worker_starts = self._counter(
+            "worker_starts_total", "Workers started: those at first, and for each that died"
+        )
         self.redis_up = self._gauge("redis_up", "1 where every worker reached Redis when it last asked", "livemin")
         self.counting_locally = self._gauge(
             "counting_locally", "1 where a worker counts calls by itself because Redis is away", "livemax"
@@ -51,6 +55,11 @@ class Metrics:
         self.signing_keys_up = self._gauge(
             "signing_keys_up", "1 where every worker's last fetch of Supabase's keys succeeded", "livemin"
         )
+
+    def worker_started(self) -> None:
+        """This process serves calls from now on."""
+        self._workers.set(1)
+        self._worker_starts.inc()
 
     def request_ended(self, method: str, endpoint: str, status: int, seconds: float) -> None:
         """A request was answered to its end; `endpoint` is a route's pattern, never a path."""

@@ -36,6 +36,7 @@ class Services:
 
     def start(self) -> None:
         """Begin what runs in the background. Called in each worker, after the fork."""
+        self.metrics.worker_started()
         self.keys.start()
         self.catalogue.start()
 

@@ -1,0 +1,130 @@
+"""The tenants' dashboards: `python -m deploy.grafana.dashboards` writes them to deploy/grafana/dashboards/.
+
+Two files of the same panels: what is changed here is changed in both. A test runs every query on a real Prometheus.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent / "dashboards"
+TENANTS = ("sksndev", "techsksn")
+WIDTH, HEIGHT = 8, 8  # of 24 columns
+Panel = dict[str, Any]
+
+
+def panels() -> list[Panel]:
+    """What is shown, from what users notice to why."""
+    return [
+        graph("Requests by endpoint", "reqps", per_second("requests_total", "endpoint")),
+        graph("Requests by status", "reqps", per_second("requests_total", "status_code")),
+        graph("Refused to callers", "reqps", per_second("requests_total", "status_code", 'status_code=~"4.."')),
+        graph("Time to first token", "s", *quantiles("time_to_first_token_seconds", 0.5, 0.95, 0.99)),
+        graph("Whole streams", "s", *quantiles("stream_duration_seconds", 0.5, 0.95, 0.99)),
+        graph("Whole requests, p95 by endpoint", "s", p95_by("request_duration_seconds", "endpoint")),
+        graph("Streams and calls in flight", "short", value("streams_in_flight"), value("calls_in_flight")),
+        graph("Tokens by model", "short", per_second("tokens_total", "model", label="{{model}} {{kind}}", by="kind")),
+        graph("Over the daily limit", "reqps", per_second("quota_refusals_total")),
+        graph("OpenAI's failures by kind", "reqps", per_second("upstream_failures_total", "kind")),
+        graph("Asked again, by kind", "reqps", per_second("upstream_retries_total", "kind")),
+        graph("Calls: admitted = settled + given back + lapsed + in flight", "reqps", *ledger()),
+        graph("Workers", "short", value("workers"), (window("increase", "worker_starts_total"), "started")),
+        graph("Parts (1: up)", "short", value("redis_up"), value("signing_keys_up"), value("counting_locally")),
+        graph("Scrapes (1: answered)", "short", ('up{job="gpt-broker", tenant="$tenant"}', "up")),
+    ]
+
+
+def ledger() -> list[tuple[str, str]]:
+    """Every call that was reserved ends in one of these."""
+    names = ("admitted", "settled", "given_back", "lapsed")
+    return [(window("rate", f"calls_{name}_total"), name.replace("_", " ")) for name in names]
+
+
+def value(name: str) -> tuple[str, str]:
+    """A gauge as it is."""
+    return f'gpt_broker_{name}{{tenant="$tenant"}}', name.replace("_", " ")
+
+
+def window(function: str, name: str, condition: str = "") -> str:
+    """A counter's change, all labels together."""
+    return f"sum({_over(function, name, condition)})"
+
+
+def per_second(
+    name: str, label_name: str = "", condition: str = "", *, label: str = "", by: str = ""
+) -> tuple[str, str]:
+    """A counter's rate by a label (and another), and how each line is called."""
+    labels = ", ".join(filter(None, (label_name, by)))
+    if not labels:
+        return window("rate", name), name.removesuffix("_total").replace("_", " ")
+    return f"sum by ({labels}) ({_over('rate', name, condition)})", label or f"{{{{{label_name}}}}}"
+
+
+def quantiles(name: str, *shares: float) -> list[tuple[str, str]]:
+    """Quantiles of a histogram."""
+    inner = f"sum by (le) ({_over('rate', name + '_bucket')})"
+    return [(f"histogram_quantile({share}, {inner})", f"p{share * 100:g}") for share in shares]
+
+
+def p95_by(name: str, label: str) -> tuple[str, str]:
+    """A quantile for each value of a label."""
+    inner = f"sum by (le, {label}) ({_over('rate', name + '_bucket')})"
+    return f"histogram_quantile(0.95, {inner})", f"{{{{{label}}}}}"
+
+
+def _over(function: str, name: str, condition: str = "") -> str:
+    where = ", ".join(filter(None, ('tenant="$tenant"', condition)))
+    return f"{function}(gpt_broker_{name}{{{where}}}[$__rate_interval])"
+
+
+def graph(title: str, unit: str, *queries: tuple[str, str]) -> Panel:
+    """Lines over time."""
+    source = {"type": "prometheus", "uid": "prometheus"}
+    return {
+        "title": title,
+        "type": "timeseries",
+        "datasource": source,
+        "fieldConfig": {"defaults": {"unit": unit, "min": 0, "custom": {"fillOpacity": 10}}, "overrides": []},
+        "targets": [
+            {"refId": chr(ord("A") + index), "expr": expression, "legendFormat": legend, "datasource": source}
+            for index, (expression, legend) in enumerate(queries)
+        ],
+    }
+
+
+def dashboard(tenant: str) -> dict[str, Any]:
+    """One tenant's: https://grafana.com/docs/grafana/latest/dashboards/build-dashboards/view-dashboard-json-model/."""
+    placed = [
+        {
+            **panel,
+            "id": index + 1,
+            "gridPos": {"x": index % 3 * WIDTH, "y": index // 3 * HEIGHT, "w": WIDTH, "h": HEIGHT},
+        }
+        for index, panel in enumerate(panels())
+    ]
+    text = json.dumps(placed).replace("$tenant", tenant)
+    return {
+        "uid": f"gpt-broker-{tenant}",
+        "title": f"GPT Broker: {tenant}",
+        "tags": ["gpt-broker"],
+        "schemaVersion": 39,
+        "editable": False,
+        "refresh": "30s",
+        "time": {"from": "now-6h", "to": "now"},
+        "panels": json.loads(text),
+    }
+
+
+def written(tenant: str) -> str:
+    """The file's text."""
+    return json.dumps(dashboard(tenant), indent=2) + "\n"
+
+
+def main() -> None:
+    """Write both."""
+    for tenant in TENANTS:
+        (FOLDER / f"{tenant}.json").write_text(written(tenant))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""A real Prometheus with the project's configuration, scraping every half second."""
+
+import re
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from deploy.local.broker_process import ROOT, free_port
+
+
+class PrometheusProcess:
+    """One Prometheus; `brokers` are host:port by tenant."""
+
+    def __init__(self, folder: Path, brokers: dict[str, str]) -> None:
+        program = shutil.which("prometheus")
+        assert program, "prometheus is missing: `make test` installs it"
+        config = (ROOT / "deploy/prometheus/prometheus.yml").read_text()
+        for tenant, at in brokers.items():
+            assert f"{tenant}-gpt-broker:8011" in config
+            config = config.replace(f"{tenant}-gpt-broker:8011", at)
+        config = re.sub(r"(scrape|evaluation)_interval: 15s", r"\1_interval: 500ms", config)
+        (folder / "prometheus.yml").write_text(config)
+        shutil.copy(ROOT / "deploy/prometheus/alerts.yml", folder)
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        self._said = (folder / "said").open("w")
+        self._process = subprocess.Popen(
+            (program, f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data",
+             f"--web.listen-address=127.0.0.1:{port}"),
+            stdin=subprocess.DEVNULL, stdout=self._said, stderr=self._said,
+        )  # fmt: skip
+        for _ in range(200):
+            try:
+                if requests.get(self.url + "/-/ready", timeout=5).status_code == 200:
+                    return
+            except requests.RequestException:
+                pass
+            time.sleep(0.05)
+        raise AssertionError((folder / "said").read_text())
+
+    def query(self, expression: str) -> list[float]:
+        """The values that it has for this now, one for each series."""
+        answer = requests.get(self.url + "/api/v1/query", params={"query": expression}, timeout=10).json()
+        assert answer["status"] == "success", (expression, answer)
+        return [float(one["value"][1]) for one in answer["data"]["result"]]
+
+    def rules(self) -> list[dict[str, Any]]:
+        """The alert rules, with their health."""
+        groups = requests.get(self.url + "/api/v1/rules", timeout=10).json()["data"]["groups"]
+        return [rule for group in groups for rule in group["rules"]]
+
+    def stop(self) -> None:
+        """End it."""
+        self._process.terminate()
+        self._process.wait(20)
+        self._said.close()

@@ -1,0 +1,110 @@
+"""Prometheus with the project's configuration, and every query of the dashboards, on brokers under load."""
+
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from deploy.local.broker_process import ROOT, BrokerProcess
+from deploy.local.openai_api import OpenAIStandIn
+from tests.integration.conftest import StartBroker, User
+from tests.integration.prometheus_process import PrometheusProcess
+from tests.integration.waiting import within
+
+TENANTS = ("sksndev", "techsksn")
+NewUser = Callable[[BrokerProcess], User]
+
+
+@pytest.fixture
+def brokers(start_broker: StartBroker) -> dict[str, BrokerProcess]:
+    """One a tenant; of the first, a worker dies at once."""
+    started = {tenant: start_broker(WEB_CONCURRENCY="2", DAILY_LIMIT="5") for tenant in TENANTS}
+    os.kill(started["sksndev"].workers()[0], signal.SIGKILL)
+    return started
+
+
+@pytest.fixture
+def prometheus(brokers: dict[str, BrokerProcess], tmp_path: Path) -> Iterator[PrometheusProcess]:
+    """Scrapes both."""
+    process = PrometheusProcess(tmp_path, {tenant: f"127.0.0.1:{broker.port}" for tenant, broker in brokers.items()})
+    yield process
+    process.stop()
+
+
+def load(broker: BrokerProcess, new_user: NewUser, openai: OpenAIStandIn, enough: threading.Event) -> None:
+    """Streams, plain calls, calls over the limit, wrong tokens, and an OpenAI that fails now and then."""
+    while not enough.is_set():
+        user = new_user(broker)
+        openai.next("500_server_error")
+        for _ in range(3):
+            assert user.stream().content
+        openai.next("401_masked_key")
+        for _ in range(6):
+            user.post("/gpt-4o", {"messages": "x"})
+        requests.post(broker.url + "/gpt-4o", timeout=5)
+
+
+def queries(tenant: str) -> list[str]:
+    dashboard = json.loads((ROOT / "deploy" / "grafana" / "dashboards" / f"{tenant}.json").read_text())
+    found = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    return [one.replace("$__rate_interval", "10s") for one in found]
+
+
+def test_every_query_of_a_dashboard_has_data_and_alerts_come(
+    brokers: dict[str, BrokerProcess], prometheus: PrometheusProcess, new_user: NewUser, openai: OpenAIStandIn
+) -> None:
+    """From a Prometheus that scraped brokers under load: none is empty, none is not a number. Then one broker goes."""
+    enough, silent = threading.Event(), {one: "" for tenant in TENANTS for one in queries(tenant)}
+    callers = [threading.Thread(target=load, args=(one, new_user, openai, enough)) for one in brokers.values()]
+    for caller in callers:
+        caller.start()
+    try:
+        within(25, lambda: not unanswered(prometheus, silent))
+    finally:
+        enough.set()
+        for caller in callers:
+            caller.join()
+    assert len(silent) > 40
+    assert prometheus.query('sum(rate(gpt_broker_requests_total{status_code="429"}[20s]))')[0] > 0
+    assert prometheus.query('sum(rate(gpt_broker_upstream_failures_total{kind="openai_refused"}[20s]))')[0] > 0
+    assert prometheus.query('gpt_broker_workers{tenant="techsksn"}') == [2]
+    assert prometheus.query('gpt_broker_worker_starts_total{tenant="sksndev"}') == [3]
+    assert {rule["health"] for rule in prometheus.rules()} == {"ok"}
+    assert prometheus.query('ALERTS{alertname="BrokerDown"}') == []
+    brokers["techsksn"].stop()
+    within(10, lambda: prometheus.query('ALERTS{alertname="BrokerDown", tenant="techsksn"}') == [1])
+    assert prometheus.query('ALERTS{alertname="BrokerDown", tenant="sksndev"}') == []
+
+
+def unanswered(prometheus: PrometheusProcess, expressions: dict[str, str]) -> list[str]:
+    """Those that have no data yet."""
+    answers = {one: prometheus.query(one) for one in expressions}
+    return [one for one, values in answers.items() if not values or all(map(math.isnan, values))]
+
+
+@pytest.mark.parametrize(
+    "check",
+    [("check", "config", "prometheus.yml"), ("check", "rules", "alerts.yml"), ("test", "rules", "alerts_test.yml")],
+)
+def test_promtool_is_content(check: tuple[str, ...]) -> None:
+    """With the configuration, the rules, and each rule's own tests."""
+    assert shutil.which("promtool"), "promtool is missing: `make test` installs it"
+    done = subprocess.run(
+        ("promtool", *check), cwd=ROOT / "deploy" / "prometheus", capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_prometheus_in_the_tenant_s_network_may_scrape(brokers: dict[str, BrokerProcess]) -> None:
+    """It comes from a private address, and no proxy speaks for it."""
+    assert requests.get(brokers["sksndev"].url + "/metrics", timeout=5).status_code == 200
+    stranger = {"X-Forwarded-For": "203.0.113.9"}
+    assert requests.get(brokers["sksndev"].url + "/metrics", headers=stranger, timeout=5).status_code == 403
