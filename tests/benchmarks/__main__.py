@@ -3,7 +3,7 @@
 import os
 import sys
 
-from tests.benchmarks import peer, report
+from tests.benchmarks import pages, peer, report
 from tests.benchmarks.course import CONTESTANTS, FIGURES, Course
 from tests.benchmarks.figures import Values
 from tests.benchmarks.rounds import Rounds
@@ -24,8 +24,7 @@ def main() -> int:
     for _ in range(int(_chosen("ROUNDS", "5"))):
         _run_round(rounds, among)
         if _chosen("SIZE", "full") == "full":
-            rounds.save()
-            report.write(rounds)
+            pages.write(rounds)
     print(report.text(rounds))
     return 0
 

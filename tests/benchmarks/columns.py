@@ -61,3 +61,13 @@ TABLES = (
         Column("start_s", "start to first answer, s", 2),
     )),
 )  # fmt: skip
+
+GROWTH = (
+    Column("processor_us", "processor µs a token"),
+    Column("call_ms", "processor ms a call besides them", 2),
+    Column("processor_ms", "processor ms a call", 3),
+    Column("redis_ms", "Redis: processor ms a call", 3),
+    Column("redis_bytes", "Redis: bytes a user", 0),
+    Column("calls_a_second", "calls a second", 0),
+    Column("pss_mb", "memory (PSS), MB", 0),
+)

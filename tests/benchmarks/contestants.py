@@ -26,6 +26,7 @@ class Contestant:
     name = "direct"
     call_path = stream_path = "/v1/chat/completions"
     keys: tuple[str, ...] = ("sk-benchmark",)
+    counts = False  # calls, in Redis
 
     def __init__(self, port: int, pid: int | None = None) -> None:
         self.port = port
@@ -78,11 +79,8 @@ class Nginx(Contestant):
     def __init__(self, folder: Path, upstream_port: int) -> None:
         port = free_port()
         (folder / "nginx.conf").write_text(_nginx_settings(port, upstream_port))
-        self._process = subprocess.Popen(
-            ("nginx", "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr"),
-            stdin=subprocess.DEVNULL,
-            stderr=(folder / "nginx.log").open("w"),
-        )
+        command = ("nginx", "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr")
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         super().__init__(port, self._process.pid)
 
     def close(self) -> None:
@@ -97,6 +95,7 @@ class Broker(Contestant):
     name = "broker"
     call_path = "/v2/advanced-gpt-4o-mini-complete"
     stream_path = "/stream"
+    counts = True
 
     def __init__(self, settings: dict[str, str], keys: tuple[str, ...], workers: int = 1) -> None:
         """`keys`: access tokens of the users who call."""

@@ -17,7 +17,6 @@ from tests.benchmarks.surroundings import Surroundings
 
 Values = dict[str, float]
 SETTLING = 1.0  # seconds after which a program that has answered is at rest
-MARGIN = 4.0  # seconds that streams stay open beyond what is watched: a load generator has to start meanwhile
 
 
 class Failed(Exception):
@@ -28,14 +27,17 @@ def calls(around: Surroundings, contestant: Contestant, sizes: Sizes) -> Values:
     """Figure 1: whole calls to an upstream that answers at once."""
     with Meter(around, contestant) as meter:
         report = make_calls(around, contestant, connections=sizes.call_connections, seconds=sizes.call_seconds)
-    return {
-        "processor_ms": meter.spent["contestant"] / report.calls * 1e3,
-        "redis_ms": meter.spent["redis"] / report.calls * 1e3,
+    values = {
         "calls_a_second": report.calls / report.seconds,
         **_quantiles("", report.times),
         "upstream_busy": meter.spent["upstream"] / report.seconds,
         "generator_busy": report.processor_seconds / report.seconds,
     }
+    if contestant.tree:
+        values["processor_ms"] = meter.spent["contestant"] / report.calls * 1e3
+    if contestant.counts:
+        values["redis_ms"] = meter.spent["redis"] / report.calls * 1e3
+    return values
 
 
 def single_calls(around: Surroundings, contestant: Contestant, sizes: Sizes) -> Values:
@@ -50,8 +52,9 @@ def streams(around: Surroundings, contestant: Contestant, sizes: Sizes) -> Value
         report = around.make_streams(_stream_job(contestant, plan, sizes.streams, sizes.stream_starts))
     if report.failed:
         raise Failed(f"{contestant.name}: {report.failed} streams, the first: {report.failure}")
+    cost = {"processor_us": meter.spent["contestant"] / report.tokens * 1e6} if contestant.tree else {}
     return {
-        "processor_us": meter.spent["contestant"] / report.tokens * 1e6,
+        **cost,
         **_quantiles("first_", report.first_token),
         **_quantiles("late_", report.late),
         "tokens_a_read": report.tokens / report.reads,
@@ -64,7 +67,7 @@ def open_streams(around: Surroundings, contestant: Contestant, sizes: Sizes, pla
     """Figures 5 and 7: many streams open at once; what a token costs then, and what a call besides them."""
     assert contestant.tree
     at_rest = contestant.tree.pss_bytes()
-    lasting = count / sizes.open_starts + 2 * sizes.open_seconds + MARGIN
+    lasting = count / sizes.open_starts + 2 * sizes.open_seconds + sizes.open_margin
     plan = replace(plan, tokens=int(lasting * plan.a_second) + 1)
     values: Values = {}
 

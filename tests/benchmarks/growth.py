@@ -7,6 +7,7 @@ from tests.benchmarks.sizes import Sizes
 from tests.benchmarks.surroundings import Surroundings
 
 CALLERS = 200  # who call in turns, where there are so many users
+CALLS_A_DAY = 10  # that each user has in Redis, besides some of the warm-up
 
 
 def with_users(around: Surroundings, sizes: Sizes, count: int) -> Values:
@@ -15,7 +16,10 @@ def with_users(around: Surroundings, sizes: Sizes, count: int) -> Values:
     callers = list(user_ids(min(count, CALLERS)))
     with around.broker(users=callers) as broker:
         warm_up(around, broker, sizes)
+        broker.keys = around.tokens(callers[:1])
+        make_calls(around, broker, calls=CALLS_A_DAY)
         each = around.redis.multiply(callers[0], count - len(callers))
+        broker.keys = around.tokens(callers)
         broker.wait_until_it_answers()
         values = calls(around, broker, sizes)
     around.redis.empty()

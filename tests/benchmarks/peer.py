@@ -58,8 +58,8 @@ class LiteLLM(Contestant):
             cwd=folder,
             env=kept | _ENVIRON,
             stdin=subprocess.DEVNULL,
-            stdout=(folder / "litellm.log").open("w"),
-            stderr=subprocess.STDOUT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
         super().__init__(port, self._process.pid)

@@ -1,18 +1,14 @@
-"""The results as tables in Markdown, and as a plot."""
+"""The results as tables in Markdown."""
 
 import statistics
 from collections.abc import Iterator
 
-from tests.benchmarks.columns import TABLES, Column, Table
+from tests.benchmarks.columns import GROWTH, TABLES, Column, Table
 from tests.benchmarks.course import CONTESTANTS
-from tests.benchmarks.rounds import FILE, Rounds
+from tests.benchmarks.goals import GOALS, Goal
+from tests.benchmarks.rounds import Rounds
 
 NAMES = {"direct": "straight to the stand-in", "nginx": "nginx", "broker": "**broker**", "litellm": "LiteLLM"}
-
-
-def write(rounds: Rounds) -> None:
-    """Write the tables and the plot beside the results."""
-    (FILE.parent / "README.md").write_text(text(rounds))
 
 
 def text(rounds: Rounds) -> str:
@@ -21,30 +17,75 @@ def text(rounds: Rounds) -> str:
 
 
 def _lines(rounds: Rounds) -> Iterator[str]:
-    yield "# Results"
-    yield ""
-    yield f"Written by `make bench`: median (lowest–highest) over {len(rounds.rounds)} rounds. [How](../README.md)."
+    yield "# Results\n"
+    yield f"Written by `make bench`: median (lowest–highest) over {len(rounds.rounds)} rounds. [Method](../README.md)."
     for note in rounds.notes:
         yield f"\n{note}."
+    yield "\n![The main figures](plot.png)"
+    yield from _goals(rounds)
     for table in TABLES:
         yield from _table(rounds, table)
+    yield from _growth(rounds)
+    yield "\n## Versions\n"
+    yield ", ".join(f"{name} {version}" for name, version in rounds.versions.items())
+
+
+def _goals(rounds: Rounds) -> Iterator[str]:
+    yield "\n## Against the goals\n"
+    yield "| | nginx | **broker** | LiteLLM | broker / nginx | LiteLLM / broker | must | aim |"
+    yield "|---" * 8 + "|"
+    for goal in GOALS:
+        yield _goal(rounds, goal)
+
+
+def _goal(rounds: Rounds, goal: Goal) -> str:
+    column = goal.column
+    of = {name: take(rounds, goal.figure, name, column) for name in ("nginx", "broker")}
+    of["litellm"] = take(rounds, goal.figure_of_peer, "litellm", column)
+    cells = [cell(of[name], column.digits) for name in ("nginx", "broker", "litellm")]
+    ratios = [cell(_ratios(of["broker"], of["nginx"]), 1), cell(_ratios(of["litellm"], of["broker"]), 1)]
+    return f"| {column.heading} | " + " | ".join([*cells, *ratios, f"≤ {goal.must:g}", f"≤ {goal.aim:g}"]) + " |"
+
+
+def _ratios(above: list[float], below: list[float]) -> list[float]:
+    """Within each round: what disturbed one disturbed the other."""
+    return [one / other for one, other in zip(above, below, strict=False) if other > 0]
 
 
 def _table(rounds: Rounds, table: Table) -> Iterator[str]:
-    among = [name for name in CONTESTANTS if any(_values(rounds, table, name, column) for column in table.columns)]
-    if not among:
-        return
-    yield f"\n## {table.title}\n"
-    yield "| | " + " | ".join(column.heading for column in table.columns) + " |"
-    yield "|---" * (len(table.columns) + 1) + "|"
-    for name in among:
-        cells = (cell(_values(rounds, table, name, column), column.digits) for column in table.columns)
-        yield f"| {NAMES[name]} | " + " | ".join(cells) + " |"
+    among = [name for name in CONTESTANTS if any(take(rounds, table.figure, name, one) for one in table.columns)]
+    if among:
+        yield f"\n## {table.title}\n"
+        yield from _head(table.columns)
+        for name in among:
+            yield _row(rounds, NAMES[name], (table.figure, name), table.columns)
 
 
-def _values(rounds: Rounds, table: Table, name: str, column: Column) -> list[float]:
-    take = rounds.added if column.is_added else rounds.values
-    return take(table.figure, name, column.quantity)
+def _growth(rounds: Rounds) -> Iterator[str]:
+    figures = [figure for figure in (rounds.rounds[0] if rounds.rounds else ()) if figure.startswith("7 ")]
+    if figures:
+        yield "\n## 7 · The broker's cost as load grows\n"
+        yield from _head(GROWTH)
+        for figure in figures:
+            yield _row(rounds, figure.removeprefix("7 with "), (figure, "broker"), GROWTH)
+            if figure == "7 with 1000 streams":  # 5,000 at one token a second are as many tokens a second in all
+                yield _row(rounds, "5000 streams", ("5 at 5000", "broker"), GROWTH)
+
+
+def _head(columns: tuple[Column, ...]) -> Iterator[str]:
+    yield "| | " + " | ".join(column.heading for column in columns) + " |"
+    yield "|---" * (len(columns) + 1) + "|"
+
+
+def _row(rounds: Rounds, name: str, place: tuple[str, str], columns: tuple[Column, ...]) -> str:
+    cells = (cell(take(rounds, *place, column), column.digits) for column in columns)
+    return f"| {name} | " + " | ".join(cells) + " |"
+
+
+def take(rounds: Rounds, figure: str, name: str, column: Column) -> list[float]:
+    """What a column shows, round by round."""
+    values = rounds.added if column.is_added else rounds.values
+    return values(figure, name, column.quantity)
 
 
 def cell(values: list[float], digits: int) -> str:

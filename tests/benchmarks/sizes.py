@@ -19,6 +19,7 @@ class Sizes:
     open_streams: tuple[int, ...] = (1_000, 5_000)  # at one token a second each
     open_starts: float = 250.0  # a second
     open_seconds: float = 4.0  # watched once all are open, and again with calls besides
+    open_margin: float = 4.0  # seconds that they stay open beyond: a load generator has to start meanwhile
     growing_streams: tuple[int, ...] = (10, 100, 1_000)
     growing_tokens: float = 5_000.0  # a second, over all streams
     growing_users: tuple[int, ...] = (10, 1_000_000)  # whose calls of the day are in Redis
@@ -33,8 +34,8 @@ QUICK = Sizes(
 )  # fmt: skip
 TINY = Sizes(
     warm_up=5, call_connections=2, call_seconds=0.2, single_calls=10, streams=4, stream_tokens=20, stream_pace=100.0,
-    open_streams=(10,), open_seconds=0.3, growing_streams=(10,), growing_tokens=100.0, growing_users=(10,),
-    new_users=10, workers=(1,),
+    open_streams=(10,), open_seconds=0.3, open_margin=0.7, growing_streams=(10,), growing_tokens=100.0,
+    growing_users=(10,), new_users=10, workers=(1,),
 )  # fmt: skip
 
 

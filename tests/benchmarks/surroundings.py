@@ -110,7 +110,7 @@ class Surroundings:
 
     def _start_upstream(self) -> Process:
         process = self._run("upstream")
-        self._stack.callback(process.wait)
+        self._stack.enter_context(process)
         self._stack.callback(process.kill)
         assert process.stdout
         self.upstream_port = int(process.stdout.readline())

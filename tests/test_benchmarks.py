@@ -1,0 +1,134 @@
+"""The benchmarks' own arithmetic, and that what is written of their results is what they say."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.benchmarks import payloads, report
+from tests.benchmarks.call_load import is_whole
+from tests.benchmarks.figures import quantile
+from tests.benchmarks.payloads import Plan
+from tests.benchmarks.process_tree import ProcessTree
+from tests.benchmarks.rounds import Rounds
+from tests.benchmarks.sizes import FULL, bearable
+
+ROOT = Path(__file__).parents[1]
+TWO_ROUNDS = Rounds(
+    rounds=[
+        {"2": {"direct": {"p50_ms": 0.1, "p99_ms": 5.0}, "broker": {"p50_ms": 0.8, "p99_ms": 2.1}}},
+        {"2": {"direct": {"p50_ms": 0.3, "p99_ms": 9.0}, "broker": {"p50_ms": 1.2, "p99_ms": 3.3}}},
+    ]
+)
+
+
+@pytest.fixture
+def results() -> Rounds:
+    """Those that are committed."""
+    return Rounds.load()
+
+
+def test_a_plan_comes_through_a_broker_that_writes_json_anew() -> None:
+    """The stand-in reads from the question what it shall answer."""
+    plan = Plan(400, 0.5, 10)
+    body = json.dumps({"messages": [{"role": "user", "content": plan.prompt()}]}, indent=1)
+
+    assert payloads.read_plan(body.encode()) == plan
+    assert payloads.read_plan(b'{"messages": "hello"}') is None
+
+
+def test_the_stand_ins_stream_has_openais_form() -> None:
+    """Chunks of server-sent events of JSON, the mark of a token once in each, finished as OpenAI finishes."""
+    body = (
+        payloads.STREAM_BEGIN + b"".join(payloads.TOKENS) + payloads.last_token(123) + payloads.STREAM_END
+    ).partition(b"\r\n\r\n")[2]
+    events = [json.loads(data) for data in re.findall(rb"\r\ndata: (\{.*\})\n\n\r\n", body)]
+    texts = [event["choices"][0]["delta"].get("content", "") for event in events if event["choices"]]
+
+    assert body.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+    assert [text.count("~") for text in texts] == [0, *[1] * (len(payloads.TOKENS) + 1), 0]
+    assert texts[-2].endswith("@123@")
+    assert events[-2]["choices"][0]["finish_reason"] == "stop"
+    assert events[-1]["usage"] == payloads.USAGE
+
+
+def test_chunks_say_their_size() -> None:
+    """What the stand-in sends is proper HTTP."""
+    size, _, rest = payloads.TOKENS[0].partition(b"\r\n")
+
+    assert len(rest) == int(size, 16) + 2
+
+
+@pytest.mark.parametrize(
+    ("response", "expected"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", True),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhell", False),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", True),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", False),
+        (b"HTTP/1.1 200 OK\r\n", False),
+    ],
+)
+def test_a_response_is_whole_at_its_end(response: bytes, expected: bool) -> None:
+    """The next call is sent then, and not before."""
+    assert is_whole(response) is expected
+
+
+def test_processor_time_of_children_is_counted() -> None:
+    """A program's cost is that of all its processes."""
+    spin = "import time\nwhile time.process_time() < 0.3: pass\nprint('spun', flush=True)\ninput()"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {spin!r}])"
+    with subprocess.Popen((sys.executable, "-c", parent), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()
+        tree = ProcessTree(process.pid)
+        pids, seconds, pss, alone = tree.pids(), tree.processor_seconds(), tree.pss_bytes(), tree.alone_bytes()
+        process.communicate(b"\n")
+
+    assert len(pids) == 2
+    assert 0.3 <= seconds < 5
+    assert 1e6 < pss <= alone < 1e9
+
+
+def test_a_quantile_is_a_value_that_so_many_do_not_exceed() -> None:
+    """p50 and p99 of a thousand and one values in a row."""
+    values = [float(value) for value in range(1001)]
+
+    assert quantile(values, 0.5) == 500
+    assert quantile(values, 0.99) == 990
+
+
+def test_time_added_is_over_the_median_straight_to_the_upstream() -> None:
+    """Of the same round, also for a p99: a disturbed straight way must not make a contestant look better."""
+    assert TWO_ROUNDS.added("2", "broker", "p50_ms") == pytest.approx([0.7, 0.9])
+    assert TWO_ROUNDS.added("2", "broker", "p99_ms") == pytest.approx([2.0, 3.0])
+
+
+def test_a_cell_tells_the_median_and_the_range() -> None:
+    """Or that there is nothing to tell."""
+    assert report.cell([1000.04, 2000.0, 4000.0], 1) == "2,000.0 (1,000.0–4,000.0)"
+    assert report.cell([], 1) == "–"
+
+
+def test_who_was_not_measured_has_no_row() -> None:
+    """A table tells of those that took part."""
+    text = report.text(TWO_ROUNDS)
+
+    assert "| **broker** | 0.80 (0.70–0.90) | 2.50 (2.00–3.00) |" in text
+    assert "\n| LiteLLM |" not in text
+
+
+def test_litellm_gets_what_it_can_bear() -> None:
+    """And the others all of it."""
+    assert bearable("broker", FULL) == FULL
+    assert bearable("litellm", FULL).streams < FULL.streams
+
+
+def test_results_survive_the_file(tmp_path: Path) -> None:
+    """A run can be made in pieces."""
+    TWO_ROUNDS.save(tmp_path / "results.json")
+
+    assert Rounds.load(tmp_path / "results.json") == TWO_ROUNDS
