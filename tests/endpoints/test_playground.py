@@ -69,6 +69,9 @@ def test_the_policy_lets_in_nothing_from_elsewhere(client: FlaskClient) -> None:
     assert rules["connect-src"] == ["'self'", REQUIRED["SUPABASE_URL"]]
     assert rules["form-action"] == rules["base-uri"] == rules["frame-ancestors"] == ["'none'"]
     assert "unsafe" not in policy
+    headers = client.get("/").headers
+    assert len(headers.getlist("Content-Security-Policy")) == 1
+    assert headers["Cross-Origin-Opener-Policy"] == headers["Cross-Origin-Resource-Policy"] == "same-origin"
 
 
 def test_the_policy_names_no_password_of_the_url() -> None:
