@@ -52,9 +52,48 @@ def test_a_preflight_allows_what_the_sdks_send(client: FlaskClient) -> None:
     assert int(response.headers["Access-Control-Max-Age"]) > 0
 
 
+# as they were seen on the wire
+OPENAI_SDK = (
+    "authorization,content-type,x-stainless-arch,x-stainless-helper-method,x-stainless-lang,x-stainless-os,"
+    "x-stainless-package-version,x-stainless-retry-count,x-stainless-runtime,x-stainless-runtime-version,"
+    "x-stainless-timeout,openai-organization,openai-project"
+)
+SUPABASE_SDK = (
+    "apikey,authorization,content-type,x-client-info,x-retry-count,x-supabase-api-version,traceparent,baggage"
+)
+
+
+@pytest.mark.parametrize("asked", [OPENAI_SDK, SUPABASE_SDK])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/models", "/v1/usage", "/openapi.json", "/stream"])
+def test_the_sdks_may_send_all_that_they_send(client: FlaskClient, path: str, asked: str) -> None:
+    """Without a token, on every endpoint, from a listed origin."""
+    headers = {"Origin": PAGE, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": asked}
+    response = client.options(path, headers=headers)
+    assert (response.status_code, response.headers["Access-Control-Allow-Origin"]) == (204, PAGE)
+    assert set(asked.split(",")) <= set(response.headers["Access-Control-Allow-Headers"].split(", "))
+    assert "Origin" in response.headers["Vary"]
+
+
+def test_options_names_the_endpoints_own_methods(client: FlaskClient) -> None:
+    """RFC 9110, 9.3.7; all that there are, where there is no endpoint."""
+    allowed = {path: client.options(path).headers["Allow"] for path in ("/stream", "/v1/models", "/nothing")}
+    assert allowed == {"/stream": "POST, OPTIONS", "/v1/models": "GET, OPTIONS", "/nothing": "GET, POST, OPTIONS"}
+
+
+@pytest.mark.parametrize("status", [401, 404, 405, 415])
+def test_errors_under_v1_can_be_read_too(client: FlaskClient, status: int) -> None:
+    """Else a page sees nothing but a network error."""
+    path = "/v1/nothing" if status == 404 else "/v1/chat/completions"
+    method = "GET" if status == 405 else "POST"
+    response = client.open(path, method=method, headers={"Origin": PAGE} | (bearer() if status == 415 else {}))
+    assert response.status_code == status
+    assert response.headers["Access-Control-Allow-Origin"] == PAGE
+    assert "X-Should-Retry" in response.headers["Access-Control-Expose-Headers"]
+
+
 def test_what_a_page_has_to_read_is_exposed(client: FlaskClient) -> None:
     """On a refusal as on an answer."""
     response = client.post("/gpt-4o", data="{}", headers={"Origin": PAGE} | bearer())
     assert response.status_code == 400
     exposed = set(response.headers["Access-Control-Expose-Headers"].split(", "))
-    assert {"RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id"} <= exposed
+    assert {"RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id", "X-Should-Retry"} <= exposed

@@ -3,7 +3,9 @@
 import json
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
@@ -172,6 +174,24 @@ def test_a_client_that_leaves_is_noticed_within_a_second(
     line = next(line for line in broker.journal() if line["user"] == ada.id)
     assert line["outcome"] == "client_left"
     assert used(ada) == (1 if is_stream and behaviour == "silent_mid_stream" else 0)
+
+
+def test_the_limit_is_exact_here_too(start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn) -> None:
+    """60 at once on 2 processes, streamed and whole, and other endpoints among them, give exactly 20 answers."""
+    user = new_user(start_broker(DAILY_LIMIT="20", WEB_CONCURRENCY="2"))
+    openai.first_token_delay = 0.05
+
+    def call(number: int) -> int:
+        if number % 3 == 0:
+            return user.post("/gpt-4o", {"messages": "x"}).status_code
+        response = ask(user, stream=number % 3 == 1)
+        assert response.content
+        return response.status_code
+
+    with ThreadPoolExecutor(60) as pool:
+        assert Counter(pool.map(call, range(60))) == {200: 20, 429: 40}
+    assert len(openai.completions()) == 20
+    assert user.get("/v1/usage").json()["remaining"] == 0
 
 
 def test_finished_streams_leave_their_connections_for_the_next(
