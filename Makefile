@@ -2,9 +2,10 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo run test test-quick test-containers bench lint format lock clean live status deploy-sksndev deploy-techsksn rollback-sksndev rollback-techsksn logs-sksndev logs-techsksn down-sksndev down-techsksn
+.PHONY: help setup demo run test test-quick test-containers bench fuzz lint format lock clean live status deploy-sksndev deploy-techsksn rollback-sksndev rollback-techsksn logs-sksndev logs-techsksn down-sksndev down-techsksn
 
 PYTHON ?= python3
+FUZZ_SECONDS ?= 60
 BIN := .venv/bin
 COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
@@ -36,6 +37,10 @@ bench: .venv/development ## what a call and a token cost, beside nginx: ROUNDS=5
 
 test-containers: .venv/development ## build the image and run the whole container stack (Docker, or a stand-in for it)
 	@tests/containers/run
+
+fuzz: .venv/development ## search for inputs that break a parser, FUZZ_SECONDS=60 for each; .fuzz/ keeps what was learned
+	@for parser in $$($(BIN)/python -m tests.fuzz); do \
+	  echo "$$parser"; $(BIN)/python -m tests.fuzz $$parser $(FUZZ_SECONDS) .fuzz/$$parser 2>&1 | tail -n 12 || exit 1; done
 
 lint: .venv/development ## style, types, layers
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
@@ -78,7 +83,7 @@ down-techsksn: ## stop techsksn; its counts are kept
 	@deploy/stack stop techsksn
 
 clean: ## take away what make has made
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz .soak
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # what browser apps use, for the tests in Chromium

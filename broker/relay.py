@@ -29,18 +29,22 @@ class Relay:
         """`with_usage`: the client asked for the usage."""
         self._with_usage = with_usage
         self._reader = EventReader()
-        self._rest = b""
+        self._rest = bytearray()  # grows in place: an event that comes in many pieces is not copied with each
         self.transcript = Transcript()
         self.begun = False  # whether something of the answer itself has come
         self.fault: Fault | None = None
 
     def feed(self, data: bytes) -> bytes:
         """The whole events that `data` completes, as they came."""
-        text = self._rest + data
-        ends = [match.end() for match in (_ANY_END if b"\r" in text else _END).finditer(text)]
-        self._rest = text[ends[-1] :] if ends else text
-        if len(self._rest) > MAX_EVENT_BYTES:
-            self.fault = OpenAINonsense()
+        searched = max(0, len(self._rest) - 2)  # the most of an end that may have come already
+        self._rest += data
+        pattern = _ANY_END if b"\r" in data or b"\r" in self._rest[searched:] else _END
+        ends = [match.end() for match in pattern.finditer(self._rest, searched)]
+        if not ends:
+            if len(self._rest) > MAX_EVENT_BYTES:
+                self.fault = OpenAINonsense()
+            return b""
+        text, self._rest = bytes(self._rest), self._rest[ends[-1] :]
         return b"".join(self._kept(text, ends))
 
     def finish(self) -> bytes:

@@ -56,7 +56,8 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _whole(digits: str) -> int | float:
+def whole(digits: str) -> int | float:
+    """A number without a fraction."""
     if len(digits) <= MAX_DIGITS:
         return int(digits)
     return -math.inf if digits.startswith("-") else math.inf
@@ -84,4 +85,4 @@ def _children(value: Any) -> Any:
     return value if isinstance(value, list) else ()
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_without_duplicates, parse_int=_whole)
+_DECODER = json.JSONDecoder(object_pairs_hook=_without_duplicates, parse_int=whole)

@@ -1,0 +1,207 @@
+"""What must hold for any bytes at all, one promise a parser. hypothesis and the coverage-guided fuzzer both call these.
+
+Each returns quietly or raises an AssertionError; any other exception is an accident in the parser.
+"""
+
+import contextlib
+import functools
+import http.client
+import itertools
+import json
+import time
+from collections.abc import Callable
+
+from broker import chat_requests, prompts, strict_json, tokens
+from broker.chunks import ChunkReader
+from broker.events import EventReader, Interrupted, Transcript
+from broker.faults import CallerFault, Fault, TokenInvalid
+from broker.openai_faults import OpenAINonsense, StreamBroken
+from broker.relay import Relay
+from broker.replies import read_answer, retry_after
+from deploy.local.signing import SECRET, KeyRing
+from tests.hostile.json_bodies import BODIES
+from tests.hostile.tokens import Project, b64, forge
+from tests.recorded import errors, streams, whole_answers
+
+Target = Callable[[bytes], None]
+MODELS = ("gpt-4o", "gpt-4o-mini")
+READERS = (
+    lambda body: prompts.read_messages(body, "gpt-4o").request(),
+    lambda body: prompts.read_conversation(body, "gpt-4o").request(),
+    lambda body: prompts.read_stream(body).request(),
+    lambda body: chat_requests.read(body, MODELS, 4096).body,
+)  # fmt: skip
+
+
+@functools.cache
+def project() -> Project:
+    """One that has signed with every algorithm."""
+    ring = KeyRing("HS256")
+    for alg in ("RS256", "EdDSA", "ES256"):
+        ring.rotate(alg)
+    return Project(ring, "https://project.supabase.co/auth/v1", int(time.time()))
+
+
+@functools.cache
+def keys() -> tuple[tokens.Key, ...]:
+    return tokens.secret_key(SECRET), *tokens.key_set(project().ring.jwks()).values()
+
+
+def token(data: bytes) -> None:
+    """No text is believed that the project did not sign; each is refused as a token, in no other way."""
+    text = data.decode("latin-1")
+    with contextlib.suppress(TokenInvalid):
+        taken = tokens.read_token(text)
+        tokens.check_claims(taken, tokens.Expected(project().issuer), project().now)
+        for key in keys():
+            with contextlib.suppress(TokenInvalid):
+                tokens.check_signature(taken, key)
+                raise AssertionError("a token is believed that the project never signed")
+
+
+def claims(data: bytes) -> None:
+    """Signed claims of any form are a user's, whose id is fit for a key and a log line, or are refused."""
+    text = project().shared().split(".")[0] + "." + b64(data) + "." + b64(bytes(32))
+    with contextlib.suppress(TokenInvalid):
+        caller = tokens.check_claims(tokens.read_token(text), tokens.Expected(project().issuer), project().now)
+        assert caller.id.isprintable()
+        assert caller.id.strip()
+        caller.id.encode()
+        assert project().now - tokens.LEEWAY < caller.expires_at < float("inf")
+
+
+def body(data: bytes) -> None:
+    """Any body is a request that JSON can carry to OpenAI, or a caller's error. The first byte says whose reader."""
+    try:
+        request = READERS[data[0] % len(READERS) if data else 0](data[1:])
+    except CallerFault as fault:
+        assert 400 <= fault.status < 500  # noqa: PT017 - either end is right
+        return
+    with contextlib.suppress(ValueError):  # NaN and Infinity, which `upstream` refuses
+        sent = json.dumps(request, allow_nan=False)
+        assert json.loads(sent.encode()) == request
+        sent.encode("utf-8")
+
+
+def strictness(data: bytes) -> None:
+    """What is read strictly is what Python reads, and reads the same however it is written."""
+    with contextlib.suppress(CallerFault):
+        value = strict_json.read(data)
+        text = json.dumps(value)
+        assert text == json.dumps(json.loads(data.decode("utf-8-sig"), parse_int=strict_json.whole))
+        assert json.dumps(strict_json.read(text.encode())) == text
+
+
+def events(data: bytes) -> None:
+    """A stream's text, end and usage are the same however the network cut it. The first bytes say where."""
+    whole, cut = _hear([data[8:]]), _hear(_cut(data))
+    assert whole == cut
+
+
+def _hear(reads: list[bytes]) -> tuple[str, str, object]:
+    reader, transcript, text, end = EventReader(), Transcript(), "", "complete"
+    try:
+        for data in reads:
+            text += transcript.read(reader.feed(data))
+        text += transcript.read(reader.finish())
+        transcript.check_complete()
+    except Interrupted as interrupted:
+        text, end = text + interrupted.text, interrupted.fault.code
+    except (OpenAINonsense, StreamBroken) as fault:
+        end = fault.code
+    return text, end, transcript.usage
+
+
+def relay(data: bytes) -> None:
+    """The same of what is passed on to OpenAI's SDKs."""
+    assert _pass_on([data[8:]]) == _pass_on(_cut(data))
+
+
+def _pass_on(reads: list[bytes]) -> tuple[bytes, str | None]:
+    one, sent = Relay(with_usage=False), b""
+    for data in reads:
+        sent += one.feed(data)
+        if one.fault:
+            return sent, one.fault.code
+    sent += one.finish()
+    return sent, one.fault.code if one.fault else None
+
+
+def chunks(data: bytes) -> None:
+    """The payload is the same however the network cut it, or the framing is broken either way."""
+    assert _unwrap([data[8:]]) == _unwrap(_cut(data))
+
+
+def _unwrap(reads: list[bytes]) -> tuple[bytes, bool] | str:
+    reader, payload = ChunkReader(), b""
+    try:
+        for data in reads:
+            payload += reader.feed(data)
+            if reader.complete:
+                break
+    except http.client.HTTPException:
+        return "broken"
+    return payload, reader.complete
+
+
+def reply(data: bytes) -> None:
+    """Whatever OpenAI answers is an answer or a fault; and it may ask to be left alone in any words."""
+    status = int.from_bytes(data[:2], "big") % 500 + 100
+    with contextlib.suppress(Fault):
+        read_answer(status if data[:1] > b"\x20" else 200, data[2:])
+    words = data[2:].decode("latin-1")
+    wait = retry_after({"retry-after": words}, 1.8e9)
+    assert wait is None or 0 <= wait < float("inf")
+
+
+def _cut(data: bytes) -> list[bytes]:
+    """`data` behind its first eight bytes, cut where they say."""
+    rest = data[8:]
+    edges = sorted(place * (len(rest) + 1) // 256 for place in data[:8])
+    return [rest[start:end] for start, end in itertools.pairwise([0, *edges, len(rest)])]
+
+
+PARSERS: dict[str, Target] = {
+    one.__name__: one for one in (token, claims, body, strictness, events, relay, chunks, reply)
+}
+
+
+def any_of_all(data: bytes) -> None:
+    """One of them, as the first byte says."""
+    if data:
+        list(PARSERS.values())[data[0] % len(PARSERS)](data[1:])
+
+
+TARGETS = PARSERS | {"all": any_of_all}
+
+
+CUTS = bytes(range(20, 180, 20))  # of the parsers that are fed in pieces
+
+
+@functools.cache
+def seeds(name: str) -> list[bytes]:
+    """Inputs from which a search begins."""
+    if name == "all":
+        return [bytes([number]) + seed for number, parser in enumerate(PARSERS) for seed in seeds(parser)]
+    return _SEEDS[name]()
+
+
+def _small_bodies() -> list[bytes]:
+    return [text for text in BODIES.values() if len(text) < 2000]
+
+
+def _replies() -> list[bytes]:
+    dates = [b"Wed, 21 Oct 99999999999999999999 07:28:00 GMT", b"Fri, 31 Dec 9999 23:59:59 -0100", b"1.5", b"-1"]
+    return [b"\xff\xff" + one.body for one in errors() + whole_answers()] + [b"\x00\x00" + date for date in dates]
+
+
+_SEEDS: dict[str, Callable[[], list[bytes]]] = {
+    "token": lambda: [text.encode("utf-8", "surrogatepass") for text in forge(project()).values()],
+    "claims": lambda: [json.dumps(project().claims()).encode(), b'{"exp": 1e99}', b'{"sub": "\\ud800"}'],
+    "body": lambda: [bytes([number]) + text for text in _small_bodies() for number in range(len(READERS))],
+    "strictness": _small_bodies,
+    "events": lambda: [CUTS + one.body[:4000] for one in streams()],
+    "relay": lambda: [CUTS + one.body[:4000] for one in streams()],
+    "chunks": lambda: [CUTS + text for text in (b"5\r\nhello\r\n0\r\n\r\n", b"5;a=b\r\nhello\r\n0\r\nx: y\r\n\r\n")],
+    "reply": _replies,
+}

@@ -1,0 +1,81 @@
+"""The parsers' promises, against what hypothesis makes up, and against what a coverage-guided search finds."""
+
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.fuzz.targets import PARSERS, any_of_all, body, claims, seeds, strictness
+
+ROOT = Path(__file__).parents[2]
+SECONDS = 8  # of search in each run of the tests; `make fuzz` searches for longer
+LEAST = 5_000  # inputs that a search of so many seconds tries on the slowest machine
+# as in config/development.in: on others there is no wheel, and hypothesis has to do
+HAS_FUZZER = sys.version_info < (3, 14) and platform.machine() == "x86_64"
+
+texts = st.text(st.characters(exclude_categories=()), max_size=20)
+numbers = st.one_of(st.integers(), st.floats(), st.integers(10**300, 10**310))
+names = st.one_of(
+    st.sampled_from(["messages", "model", "role", "content", "temperature", "n", "stream", "type"]), texts
+)
+values = st.recursive(
+    st.one_of(st.none(), st.booleans(), numbers, texts),
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(names, inner, max_size=4)),
+    max_leaves=12,
+)
+claim_names = st.sampled_from(["sub", "aud", "iss", "exp", "nbf", "iat", "role", "session_id", "is_anonymous"])
+
+
+@pytest.mark.parametrize("name", PARSERS)
+@settings(deadline=None)
+@given(data=st.data())
+def test_no_bytes_break_a_promise(name: str, data: st.DataObject) -> None:
+    """Made up, or a seed with something cut out and something put in."""
+    seed = data.draw(st.sampled_from(seeds(name)))
+    start, end = sorted((data.draw(st.integers(0, len(seed))), data.draw(st.integers(0, len(seed)))))
+    PARSERS[name](seed[:start] + data.draw(st.binary(max_size=40)) + seed[end:])
+
+
+@settings(deadline=None)
+@given(reader=st.binary(min_size=1, max_size=1), value=values, more=st.dictionaries(names, values, max_size=6))
+def test_no_json_breaks_the_reader_of_bodies(reader: bytes, value: object, more: dict[str, object]) -> None:
+    """Any value, alone, and with all that a good body has."""
+    good = {"model": "gpt-4o", "messages": [{"role": "user", "content": "x"}]}
+    for one in (value, {"model": "gpt-4o", "messages": value}, good | more, {"messages": [good["messages"], more]}):
+        body(reader + json.dumps(one).encode())
+        strictness(json.dumps(one).encode())
+
+
+@settings(deadline=None)
+@given(changes=st.dictionaries(claim_names, values, max_size=5))
+def test_no_claims_break_the_reader_of_tokens(changes: dict[str, object]) -> None:
+    """A user's claims with any values in their place."""
+    claims(json.dumps(json.loads(seeds("claims")[0]) | changes).encode())
+
+
+if HAS_FUZZER:
+
+    @pytest.mark.integration
+    def test_a_search_finds_no_broken_promise(tmp_path: Path) -> None:
+        """Guided by the code that it reaches; it has reached more than it began with, and did not stop early."""
+        command = [sys.executable, "-m", "tests.fuzz", "all", str(SECONDS), str(tmp_path)]
+        environ = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        done = subprocess.run(command, check=False, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr[-3000:]
+        tried = re.search(r"Done (\d+) runs", done.stderr)
+        assert tried
+        assert int(tried[1]) > LEAST
+        assert len(re.findall(r"^#\d+\s+(?:NEW|REDUCE)", done.stderr, re.MULTILINE)) > 10
+
+
+def test_every_seed_keeps_the_promises() -> None:
+    """They are hostile already."""
+    for seed in seeds("all"):
+        any_of_all(seed)
