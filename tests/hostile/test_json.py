@@ -9,10 +9,11 @@ from flask.testing import FlaskClient
 from broker import strict_json
 from broker.faults import CallerFault
 from tests.apps import bearer, make_client
-from tests.hostile.json_bodies import BODIES, TEMPERATURES, message
+from tests.hostile.json_bodies import TEMPERATURES, bodies, message
 
 COST = 0.05  # seconds of processor time
 TRIES = 5  # of which the cheapest counts
+BODIES = bodies(2 * 1024 * 1024)  # bytes; the real server is measured with the largest, and without a client's share
 WITHOUT_TEMPERATURE = ["/v1/chat/completions", "/advanced-gpt-4o-mini-complete"]  # or leave it to OpenAI
 PATHS = ["/gpt-4o", "/stream", *WITHOUT_TEMPERATURE]
 

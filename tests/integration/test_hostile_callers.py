@@ -17,7 +17,7 @@ from tests.integration.conftest import settings_for
 from tests.integration.redis_process import RedisProcess
 from tests.integration.waiting import within
 
-COST, TRIES = 0.05, 4  # seconds of processor time; tries, of which the cheapest counts
+COST, TRIES = 0.05, 8  # seconds of processor time; tries, of which the cheapest counts
 
 
 @pytest.fixture(scope="module")
