@@ -136,9 +136,9 @@ def _unwrap(reads: list[bytes]) -> tuple[bytes, bool] | str:
     reader, payload = ChunkReader(), b""
     try:
         for data in reads:
+            if reader.complete and data:
+                return "broken"  # what is behind the end belongs to nobody
             payload += reader.feed(data)
-            if reader.complete:
-                break
     except http.client.HTTPException:
         return "broken"
     return payload, reader.complete
