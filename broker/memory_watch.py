@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -26,10 +27,11 @@ def resident() -> int:
 class MemoryWatch:
     """Looks at this worker's memory now and then; `start` it after the fork."""
 
-    def __init__(self, limit: int, *, is_alone: bool) -> None:
-        """`limit`: in bytes, 0 for none; `is_alone`: this is the only worker."""
+    def __init__(self, limit: int, *, is_alone: bool, announce: Callable[[], object]) -> None:
+        """`limit`: in bytes, 0 for none; `is_alone`: this is the only worker; `announce`: called before it goes."""
         self._limit = limit
         self._is_alone = is_alone
+        self._announce = announce
 
     def start(self) -> None:
         """Look from now on, in the background."""
@@ -40,6 +42,7 @@ class MemoryWatch:
         while (size := resident()) <= self._limit:
             time.sleep(EVERY)
         log.warning("a worker takes too much memory and is replaced", extra={"bytes": size, "limit": self._limit})
+        self._announce()
         if self._is_alone:
             os.kill(os.getppid(), signal.SIGTTIN)
             time.sleep(STARTING)

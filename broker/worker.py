@@ -26,6 +26,7 @@ from broker.visit import UNMATCHED
 log = logging.getLogger(__name__)
 
 LAST_MOMENT = 3.0  # seconds before the kill
+BEGINNING = 1.0  # seconds in which a new connection's request is still taken
 LINGER = 2.0  # seconds in which a client that still sends may read its refusal
 LINGER_BYTES = 64 * 1024 * 1024
 
@@ -37,12 +38,16 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         super().__init__(*arguments, **options)
         self._idle: set[socket.socket] = set()
         self._beginners: dict[socket.socket, Any] = {}  # connections without a whole request so far, and their timers
+        self._is_replaced = False
 
     def memory_watch(self) -> MemoryWatch:
         """The watch on this process; without Redis there is none, because the counts would go with the worker."""
         settings = self.services().settings
         limit = settings.worker_max_rss if settings.redis_url else 0
-        return MemoryWatch(limit, is_alone=self.cfg.workers == 1)
+        return MemoryWatch(limit, is_alone=self.cfg.workers == 1, announce=self._expect_replacement)
+
+    def _expect_replacement(self) -> None:
+        self._is_replaced = True
 
     def services(self) -> Services:
         """The services of the app that this worker runs."""
@@ -57,7 +62,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def handle(self, listener: Any, client: socket.socket, addr: Any) -> None:
         """A connection, with its requests one after the other."""
-        if not self.alive:
+        if not self.alive and not self._is_replaced:
             client.close()
             return
         self._idle.add(client)
@@ -108,9 +113,12 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         _linger(client)
 
     def _end_idle_connections(self) -> None:
-        for client in list(self._idle):
-            with contextlib.suppress(OSError):
-                client.shutdown(socket.SHUT_RD)
+        """Those between two requests at once, and those whose first one has not come in another moment."""
+        for clients in (self._idle - self._beginners.keys(), self._idle & self._beginners.keys()):
+            for client in clients & self._idle:
+                with contextlib.suppress(OSError):
+                    client.shutdown(socket.SHUT_RD)
+            gevent.sleep(BEGINNING)
 
 
 def _hang_up(client: socket.socket) -> None:

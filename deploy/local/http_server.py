@@ -94,6 +94,11 @@ class Server:
         """Where it listens."""
         return f"http://{self.host}:{self.port}"
 
+    @property
+    def is_serving(self) -> bool:
+        """Whether it listens in the background."""
+        return self._thread is not None and self._thread.is_alive()
+
     async def handle(self, exchange: Exchange) -> None:
         """Answer one request; each stand-in does it in its own way."""
         raise NotImplementedError

@@ -92,8 +92,11 @@ class OpenAIStandIn(Server):
         elif request.path.endswith("/models"):
             exchange.reply(200, {"object": "list", "data": [shapes.model(name) for name in shapes.MODELS]})
         else:
-            await self._complete(exchange, request.json())
-        seen.first_byte, seen.ended = exchange.spoke, time.monotonic()
+            try:
+                await self._complete(exchange, request.json())
+            finally:  # also where it is stopped itself
+                seen.first_byte = exchange.spoke
+        seen.ended = time.monotonic()
         seen.end = "peer left" if exchange.left.is_set() else "answered"
 
     async def _complete(self, exchange: Exchange, body: dict[str, Any]) -> None:

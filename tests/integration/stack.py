@@ -15,7 +15,7 @@ from tests.integration.waiting import within
 
 # seconds; short, so that a fault shows quickly
 OPENAI_TIMEOUT = 1.0
-REDIS_TIMEOUT = 0.4
+REDIS_TIMEOUT = 0.5  # the default
 SUPABASE_TIMEOUT = 0.6
 CLIENT_TIMEOUT = 1.5
 IMPATIENT = {
@@ -24,8 +24,6 @@ IMPATIENT = {
     "OPENAI_SILENCE_TIMEOUT": str(OPENAI_TIMEOUT),
     "OPENAI_CALL_TIMEOUT": "6",
     "OPENAI_MAX_RETRIES": "1",
-    "REDIS_CONNECT_TIMEOUT": "0.2",
-    "REDIS_TIMEOUT": str(REDIS_TIMEOUT),
     "SUPABASE_TIMEOUT": str(SUPABASE_TIMEOUT),
     "CLIENT_TIMEOUT": str(CLIENT_TIMEOUT),
     "DAILY_LIMIT": "100000",
@@ -36,7 +34,8 @@ IMPATIENT = {
 class Stack:
     """Everything, started; `stop` it."""
 
-    def __init__(self, **environ: str) -> None:
+    def __init__(self, *, by_slow_path: bool = False, **environ: str) -> None:
+        """`by_slow_path`: the broker reaches Redis by `way_to_redis`."""
         self._folder = tempfile.TemporaryDirectory()
         self.redis = RedisProcess(Path(self._folder.name))
         self.way_to_redis = SlowPath(self.redis.port)
@@ -45,7 +44,7 @@ class Stack:
         self.supabase = SupabaseStandIn(alg="ES256")
         self.openai.start_in_thread()
         self.supabase.start_in_thread()
-        redis_url = f"redis://:@127.0.0.1:{self.way_to_redis.port}"
+        redis_url = f"redis://:@127.0.0.1:{self.way_to_redis.port}" if by_slow_path else self.redis.url
         self.broker = BrokerProcess(settings_for(self.openai, self.supabase, redis_url) | IMPATIENT | environ)
         self.broker.wait_until("/ready")
 

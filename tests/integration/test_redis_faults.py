@@ -20,7 +20,7 @@ GOOD = (200, "")
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    made = Stack()
+    made = Stack(by_slow_path=True)
     yield made
     made.stop()
 

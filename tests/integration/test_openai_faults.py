@@ -1,0 +1,120 @@
+"""OpenAI refusing connections, silent, slow, cut off, talking nonsense, refusing: for one user, while others call."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+
+from tests.integration.load import Load
+from tests.integration.stack import OPENAI_TIMEOUT, Stack
+
+GOOD = (200, "")
+BROKEN = b'{"error": "Error while streaming"}\n'
+SLACK = 1.0  # seconds, on a busy machine
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    made = Stack()
+    yield made
+    made.stop()
+
+
+def remaining(response: requests.Response) -> int:
+    return int(response.headers["RateLimit"].split("r=")[1].split(";")[0])
+
+
+@pytest.mark.parametrize(
+    ("reply", "path", "status", "seconds"),
+    [
+        ("silent", "/gpt-4o", 504, OPENAI_TIMEOUT),
+        ("silent", "/stream", 504, OPENAI_TIMEOUT),
+        ("silent_after_headers", "/gpt-4o", 504, OPENAI_TIMEOUT),
+        ("silent_after_headers", "/stream", 504, OPENAI_TIMEOUT),
+        ("slow_to_start", "/gpt-4o", 200, 0.5),
+        ("slow_to_start", "/stream", 200, 0.5),
+        ("cut_before_headers", "/gpt-4o", 502, 1.0),
+        ("garbage_json", "/gpt-4o", 502, 0.0),
+        ("rate_limited", "/gpt-4o", 503, 1.0),
+        ("429_rate_limit", "/gpt-4o", 503, 1.0),
+        ("500_server_error", "/stream", 502, 1.0),
+        ("503_plain_text", "/gpt-4o", 502, 1.0),
+        ("401_masked_key", "/gpt-4o", 502, 0.0),
+        ("429_insufficient_quota", "/stream", 502, 0.0),
+    ],
+)
+def test_a_failure_before_the_first_text_has_its_status_in_time_and_costs_nothing(
+    stack: Stack, reply: str, path: str, status: int, seconds: float
+) -> None:
+    """The time is one time-out, or one back-off and another try; nobody else notices."""
+    ada = stack.user()
+    with Load(stack.users(2)) as load:
+        started = time.monotonic()
+        response = ada.post(path, {"messages": f"stand-in: {reply}", "model": "gpt-4o"})
+        took = time.monotonic() - started
+    assert response.status_code == status
+    assert took < seconds + SLACK
+    assert ("Retry-After" in response.headers) is (status == 503)
+    assert remaining(response) == (99_999 if status == 200 else 100_000)
+    assert set(load.tally()) == {GOOD}
+    assert load.slowest() < SLACK
+    if status != 200:
+        assert stack.metric("upstream_failures_total", kind=response.json()["code"]) >= 1
+    assert stack.settle_up().in_flight == 0
+
+
+@pytest.mark.parametrize("reply", ["silent_mid_stream", "cut_mid_stream", "garbage_event"])
+def test_a_failure_within_the_answer_is_its_last_line_and_counts(stack: Stack, reply: str) -> None:
+    """At once, or after the time for silence; nobody else notices."""
+    ada = stack.user()
+    with Load(stack.users(2)) as load:
+        started = time.monotonic()
+        content = ada.stream(f"stand-in: {reply}").content
+        took = time.monotonic() - started
+    assert content.endswith(BROKEN)
+    assert content.startswith(b'{"data": ')
+    assert took < OPENAI_TIMEOUT + SLACK
+    assert set(load.tally()) == {GOOD}
+    assert remaining(ada.post("/gpt-4o", {})) == 99_999
+    stack.settle_up()
+
+
+def test_500s_that_pass_are_not_seen(stack: Stack) -> None:
+    """One try more, and an answer."""
+    with Load(stack.users(2)) as load:
+        for _ in range(3):
+            stack.openai.next("500_server_error")
+            time.sleep(0.8)  # so that no call meets two of them
+    assert set(load.tally()) == {GOOD}
+    assert stack.metric("upstream_retries_total", kind="openai_failed") >= 1
+    stack.settle_up()
+
+
+def test_an_openai_that_refuses_connections_fails_calls_in_time_and_costs_nothing(stack: Stack) -> None:
+    """502 after one more try; served again within 5 s of its return."""
+    ada = stack.user()
+    with Load(stack.users(2)) as load:
+        stack.openai.stop()
+        response = ada.post("/gpt-4o", {"messages": "x"})
+        assert (response.status_code, response.json()["code"]) == (502, "openai_unreachable")
+        assert response.elapsed.total_seconds() < 1.0 + SLACK
+        assert requests.get(stack.broker.url + "/health", timeout=5).status_code == 200
+        stack.openai.start_in_thread()
+        assert ada.post("/gpt-4o", {"messages": "x"}).status_code == 200
+    assert set(load.tally()) <= {GOOD, (502, "openai_unreachable"), (200, "broken")}
+    assert remaining(ada.post("/gpt-4o", {})) == 99_999
+    stack.settle_up()
+
+
+def test_many_silent_calls_do_not_hold_up_others(stack: Stack) -> None:
+    """A hundred wait for OpenAI, each for its time; the others' take as long as ever."""
+    ada = stack.user()
+    with Load(stack.users(2)) as load, ThreadPoolExecutor(100) as pool:
+        ask = {"messages": "stand-in: silent"}
+        waiting = [pool.submit(ada.post, "/gpt-4o", ask) for _ in range(100)]
+        assert {one.result().status_code for one in waiting} == {504}
+    assert set(load.tally()) == {GOOD}
+    assert load.slowest() < 2 * SLACK
+    assert stack.settle_up().given_back >= 100

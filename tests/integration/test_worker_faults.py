@@ -1,0 +1,129 @@
+"""A worker killed, the master told to stop with 200 streams open, a worker that grows."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.integration.load import Load
+from tests.integration.stack import Stack
+from tests.integration.waiting import within
+
+GOOD = (200, "")
+BROKEN = b'{"error": "Error while streaming"}\n'
+STREAMS = 200
+MEGABYTE = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    made = Stack()
+    yield made
+    made.stop()
+
+
+def broke_off(calls: list[Future[requests.Response]]) -> int:
+    return sum(isinstance(call.exception(), requests.RequestException) for call in calls)
+
+
+def test_a_killed_worker_loses_only_its_own_calls_and_the_books_balance(stack: Stack) -> None:
+    """What it had in flight has lapsed; the rest is served by the other one; a new one is there within 5 s."""
+    ada = stack.user()
+    with Load(stack.users()) as load, ThreadPoolExecutor(12) as pool:
+        ask = {"messages": "stand-in: slow_to_start"}
+        waiting = [pool.submit(ada.post, "/gpt-4o", ask) for _ in range(12)]
+        within(2, lambda: stack.metric("calls_in_flight") >= 12)
+        workers = stack.broker.workers()
+        os.kill(workers[0], signal.SIGKILL)
+        lost = broke_off(waiting)
+        within(5, lambda: len(set(stack.broker.workers()) - {workers[0]}) == 2)
+        stack.wait_until_well(ada)
+    assert {call.result().status_code for call in waiting if not call.exception()} <= {200}
+    assert load.tally()[GOOD] > 20
+    assert set(load.tally()) <= {GOOD, (0, "no answer")}
+    assert load.tally()[0, "no answer"] <= 8
+    books = stack.settle_up()
+    assert lost <= books.lapsed <= lost + 4
+    assert [line["event"] for line in stack.broker.journal(f"a worker died with {books.lapsed} calls in flight")]
+
+
+def test_a_call_whose_worker_died_is_the_users_again_within_a_minute(stack: Stack) -> None:
+    """Its lease says when; nobody has to do anything."""
+    grace = stack.user()
+    with ThreadPoolExecutor(4) as pool:
+        waiting = [pool.submit(grace.post, "/gpt-4o", {"messages": "stand-in: slow_to_start"}) for _ in range(4)]
+        within(2, lambda: stack.metric("calls_in_flight") >= 4)
+        for worker in stack.broker.workers():
+            os.kill(worker, signal.SIGKILL)
+        assert broke_off(waiting) == 4
+    stack.broker.wait_until("/ready")
+    (key,) = stack.redis.client.keys(f"*{grace.id}*")
+    leases = stack.redis.client.zrange(key, 0, -1, withscores=True)
+    assert len(leases) == 4
+    assert all(0 < lapses_at - time.time() * 1000 <= 60_000 for _, lapses_at in leases)
+    stack.redis.client.zadd(key, {call: 1 for call, _ in leases})  # as if the minute were over
+    assert grace.post("/gpt-4o", {}).headers["RateLimit"].startswith('"daily";r=100000;')
+    stack.settle_up()
+
+
+def test_a_master_told_to_stop_ends_200_streams_well(stack: Stack) -> None:
+    """The short ones finish, the endless ones get their error line; OpenAI is hung up on; each counts once."""
+    own = Stack(GRACEFUL_TIMEOUT="6", OPENAI_SILENCE_TIMEOUT="60", OPENAI_CALL_TIMEOUT="60")
+    own.openai.token_delay = 0.03
+    try:
+        users = own.users(STREAMS)
+        with ThreadPoolExecutor(STREAMS) as pool:
+            for _ in range(STREAMS // 2):
+                own.openai.next("silent_mid_stream")
+            streams = list(pool.map(lambda user: user.stream(), users))
+            assert {stream.status_code for stream in streams} == {200}
+            own.broker.process.terminate()
+            contents = list(pool.map(lambda stream: stream.content, streams))
+        assert sum(content.endswith(BROKEN) for content in contents) == STREAMS // 2
+        assert all(content.startswith(b'{"data": ') for content in contents)
+        assert own.broker.stop() == 0
+        within(1, lambda: not any(seen.end == "under way" for seen in own.openai.completions()))
+        keys = own.redis.client.keys("*:calls:*")
+        assert sum(own.redis.client.zcount(key, "+inf", "+inf") for key in keys) == STREAMS
+        assert sum(own.redis.client.zcard(key) for key in keys) == STREAMS
+    finally:
+        own.stop()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_worker_that_grows_is_replaced_and_nobody_notices(workers: str) -> None:
+    """Large prompts that wait for OpenAI are what grows here; they are answered, and so is everybody else."""
+    own = Stack(
+        WEB_CONCURRENCY=workers,
+        WORKER_MAX_RSS=str(150 * MEGABYTE),
+        OPENAI_FIRST_BYTE_TIMEOUT="20",
+        OPENAI_CALL_TIMEOUT="30",
+        CLIENT_TIMEOUT="20",
+    )
+    try:
+        before = own.broker.workers()
+        large = [{"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 6 * MEGABYTE}}]
+        ask = {"messages": [{"role": "user", "content": large}]}
+        with Load(own.users(2)) as load, ThreadPoolExecutor(16) as pool:
+            own.openai.next("slow_to_start", times=18, delay=3.0)
+            users = own.users(16)
+            answers = [pool.submit(user.post, "/gpt-4o", ask) for user in users]
+            within(12, lambda: set(own.broker.workers()) - set(before))
+            assert {answer.result().status_code for answer in answers} == {200}
+            within(12, lambda: not set(own.broker.workers()) >= set(before))
+            own.wait_until_well(own.user())
+        assert set(load.tally()) <= {GOOD, (0, "no answer")}
+        assert load.tally()[0, "no answer"] <= 2  # a kept connection that was about to be closed
+        assert own.said("a worker takes too much memory and is replaced") >= 1
+        assert all(_resident(pid) < 150 * MEGABYTE for pid in own.broker.workers())
+    finally:
+        own.stop()
+
+
+def _resident(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
