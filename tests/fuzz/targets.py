@@ -113,7 +113,7 @@ def _hear(reads: list[bytes]) -> tuple[str, str, object]:
 
 
 def relay(data: bytes) -> None:
-    """The same of what is passed on to OpenAI's SDKs."""
+    """The same of what is passed on to OpenAI's SDKs, but for line ends behind the last event."""
     assert _pass_on([data[8:]]) == _pass_on(_cut(data))
 
 
@@ -122,9 +122,10 @@ def _pass_on(reads: list[bytes]) -> tuple[bytes, str | None]:
     for data in reads:
         sent += one.feed(data)
         if one.fault:
-            return sent, one.fault.code
-    sent += one.finish()
-    return sent, one.fault.code if one.fault else None
+            break
+    else:
+        sent += one.finish()
+    return sent.rstrip(b"\r\n"), one.fault.code if one.fault else None
 
 
 def chunks(data: bytes) -> None:
