@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo run test test-quick test-containers bench fuzz lint format lock clean live status deploy-sksndev deploy-techsksn rollback-sksndev rollback-techsksn logs-sksndev logs-techsksn down-sksndev down-techsksn
+.PHONY: help setup demo run test test-quick test-containers bench fuzz lint format lock clean live doctor status deploy-sksndev deploy-techsksn rollback-sksndev rollback-techsksn logs-sksndev logs-techsksn down-sksndev down-techsksn
 
 PYTHON ?= python3
 FUZZ_SECONDS ?= 60
@@ -54,6 +54,9 @@ lock: .venv/development ## resolve config/*.in into requirements.txt and config/
 
 live: setup ## check running brokers as a user does: make live TARGET=sksndev (sksndev_prod, techsksn, …; none: all)
 	@$(BIN)/python -m tests.live $(TARGET)
+
+doctor: ## say what is wrong before users do: make doctor TENANT=sksndev
+	@deploy/stack doctor "$(TENANT)"
 
 status: ## what runs on the Docker host (HOST=ssh://user@host: a remote one; so for all below)
 	@deploy/stack status

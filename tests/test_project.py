@@ -13,7 +13,7 @@ from tests.apps import REQUIRED, make_app
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-READMES = [ROOT / "README.md", ROOT / "deploy" / "local" / "README.md", ROOT / "tests" / "benchmarks" / "README.md"]
+READMES = [ROOT / name / "README.md" for name in (".", "deploy/local", "deploy", "tests/benchmarks")]
 TOP_LEVEL = {"broker", "config", "deploy", "tests", "wsgi.py", "Makefile", "requirements.txt", "both_up", "both_down",
              "README.md"}  # fmt: skip
 FIRST_SETTINGS = 13  # the contract's, which the README names; config/example.env explains all

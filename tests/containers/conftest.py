@@ -70,7 +70,7 @@ class Stack:
             "DAILY_LIMIT": "50",
             "ID_WHITE_LIST": "[]",
             "OPENAI_BASE_URL": self.openai.url + "/v1",
-            "MODELS": '{"gpt-4o": "gpt-4o", "gpt-4o-mini": {"model": "gpt-4o-mini"}}',
+            "MODELS": '{"gpt-4o": "gpt-6-luna", "gpt-4o-mini": {"model": "gpt-6-luna", "reasoning_effort": "none"}}',
             "WEB_CONCURRENCY": "2",
             "GRACEFUL_TIMEOUT": "15",
         } | changes

@@ -221,6 +221,19 @@ def test_status_and_logs_tell_of_it(stack: Stack) -> None:
     assert '"event": "request"' in logs
 
 
+def test_the_doctor_looks_from_inside_the_tenant_s_network(stack: Stack) -> None:
+    """Fine where all is well; the public URL is named as not checked; a Redis that is away is found."""
+    said = stack.run("make", "doctor", "TENANT=sksndev")
+    assert "fine         Redis keeps the counts" in said
+    assert "fine         OpenAI's key" in said
+    assert "not checked  public URL" in said
+    run("docker", "pause", "sksndev-redis-stack")
+    said = stack.run("make", "doctor", "TENANT=sksndev", check=False)
+    run("docker", "unpause", "sksndev-redis-stack")
+    assert "WRONG        Redis: it does not answer" in said
+    assert "name a tenant" in stack.run("make", "doctor", check=False)
+
+
 def test_a_remote_host_is_named_by_host(stack: Stack) -> None:
     """HOST takes the place of this machine's engine, in whatever way docker reaches it."""
     engine = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")

@@ -120,13 +120,13 @@ class _ToLoopback(HTTPSConnection):
         self.sock = self._context.wrap_socket(plain, server_hostname=self.host)  # type: ignore[attr-defined]
 
 
-def _certificate(folder: Path) -> Path:
+def _certificate(folder: Path, days: str = "90") -> Path:
     """One for both names, where the configuration looks for it."""
     first = folder / HOSTS["sksndev"]
     first.mkdir()
     names = ",".join(f"DNS:{host}" for host in HOSTS.values())
     subprocess.run(
-        ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+        ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", days,
          "-subj", "/CN=tests", "-addext", f"subjectAltName={names}",
          "-keyout", str(first / "privkey.pem"), "-out", str(first / "fullchain.pem")),
         check=True, capture_output=True,

@@ -1,0 +1,72 @@
+"""The broker as its users reach it, through nginx and TLS: what the doctor looks at from outside."""
+
+import datetime
+import socket
+import ssl
+import time
+from urllib.parse import urlsplit
+
+import requests
+
+TIMEOUT = 20  # seconds
+QUESTION = "Count from one to forty, in words, separated by spaces. Nothing else."
+
+
+class Unreachable(Exception):
+    """No usable answer; the message says how."""
+
+
+class PublicUrl:
+    """One URL."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        parts = urlsplit(self.url)
+        self.is_tls = parts.scheme == "https"
+        self._host, self._port = parts.hostname or "", parts.port or 443
+
+    def certificate_days(self) -> float:
+        """How long the certificate is good for, once it is found good. Raises `Unreachable`."""
+        try:
+            with (
+                socket.create_connection((self._host, self._port), TIMEOUT) as plain,
+                ssl.create_default_context().wrap_socket(plain, server_hostname=self._host) as secured,
+            ):
+                certificate = secured.getpeercert() or {}
+        except OSError as error:
+            raise Unreachable(getattr(error, "verify_message", "") or type(error).__name__) from None
+        until = datetime.datetime.fromtimestamp(ssl.cert_time_to_seconds(str(certificate["notAfter"])), datetime.UTC)
+        return (until - datetime.datetime.now(datetime.UTC)).total_seconds() / 86_400
+
+    def ask(self, method: str, path: str, headers: dict[str, str]) -> requests.Response:
+        """Any request without a body. Raises `Unreachable`."""
+        try:
+            return requests.request(method, self.url + path, headers=headers, timeout=TIMEOUT, allow_redirects=False)
+        except requests.RequestException as error:
+            raise Unreachable(type(error).__name__) from None
+
+    def arrivals(self, token: str) -> list[float]:
+        """When each read of a stream came, in seconds after the first. One call of the user's. Raises `Unreachable`."""
+        body = {"messages": QUESTION, "model": "gpt-4o-mini"}
+        headers = {"Authorization": f"Bearer {token}"}
+        try:
+            with requests.post(
+                self.url + "/stream", json=body, headers=headers, timeout=TIMEOUT, stream=True
+            ) as answer:
+                if answer.status_code != 200:
+                    raise Unreachable(f"status {answer.status_code}")
+                came = [time.monotonic() for _ in answer.iter_content(None)]
+        except requests.RequestException as error:
+            raise Unreachable(type(error).__name__) from None
+        return [at - came[0] for at in came]
+
+
+def sign_in(supabase_url: str, anon_key: str, email: str, password: str) -> str:
+    """An access token, as the apps get it. Raises `Unreachable`."""
+    url = supabase_url + "/auth/v1/token?grant_type=password"
+    body = {"email": email, "password": password}
+    try:
+        answer = requests.post(url, headers={"apikey": anon_key}, json=body, timeout=TIMEOUT)
+        return str(answer.json()["access_token"])
+    except (requests.RequestException, ValueError, KeyError) as error:
+        raise Unreachable(f"Supabase does not sign the user in ({type(error).__name__})") from None

@@ -1,0 +1,83 @@
+"""The live suite itself, on both local tenants with the stand-ins: content where all is well, and only there."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.local.broker_process import BrokerProcess, free_port
+from deploy.local.openai_api import OpenAIStandIn
+from deploy.local.supabase_auth import SupabaseStandIn
+from tests.integration.conftest import StartBroker
+from tests.integration.live_targets import live, write_target
+
+Tenants = dict[str, BrokerProcess]
+
+
+@pytest.fixture
+def others(openai: OpenAIStandIn) -> Iterator[SupabaseStandIn]:
+    """The second tenant's Supabase, which still signs with HS256."""
+    stand_in = SupabaseStandIn(alg="HS256")
+    stand_in.start_in_thread()
+    yield stand_in
+    stand_in.stop()
+
+
+@pytest.fixture
+def tenants(
+    start_broker: StartBroker, openai: OpenAIStandIn, supabase: SupabaseStandIn, others: SupabaseStandIn, tmp_path: Path
+) -> Tenants:
+    """Both, each with its target's env file in `tmp_path`."""
+    openai.token_delay = 0.02
+    brokers = {
+        "sksndev": start_broker(ready="/ready"),
+        "techsksn": start_broker(
+            ready="/ready", SUPABASE_URL=others.url, SUPABASE_SERVICE_KEY=others.service_key, ID_WHITE_LIST="[]"
+        ),
+    }
+    write_target(tmp_path, "sksndev", brokers["sksndev"].url, supabase, "linus@example.com")
+    write_target(tmp_path, "techsksn", brokers["techsksn"].url, others)
+    return brokers
+
+
+def test_it_is_content_with_both_and_names_what_it_did_not_check(
+    tenants: Tenants, openai: OpenAIStandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A table for each target; as many calls as it said; the two without a file are named."""
+    before = len(openai.completions())
+    status = live(["--folder", str(tmp_path)])
+    said = capsys.readouterr().out
+    assert status == 0, said
+    promised = [int(line.partition("(")[2].split()[0]) for line in said.splitlines() if "calls to OpenAI" in line]
+    assert len(promised) == len(tenants)
+    assert len(openai.completions()) - before == sum(promised)
+    for name in ("sksndev_prod", "techsksn_prod"):
+        assert f"{name}: not checked: .env.{name} is missing" in said
+
+
+def test_it_finds_what_is_wrong(
+    tenants: Tenants, openai: OpenAIStandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A stream that comes in one piece, and an OpenAI that refuses the key."""
+    openai.token_delay = 0
+    openai.next("401_masked_key", times=-1)
+    assert live(["--folder", str(tmp_path), "sksndev"]) == 1
+    assert "WRONG" in capsys.readouterr().out
+    openai.reset()
+    assert live(["--folder", str(tmp_path), "techsksn"]) == 1
+    said = capsys.readouterr().out
+    assert "something buffers" in said
+    assert "1 wrong" in said
+
+
+def test_it_says_what_it_cannot_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A named target without its file, with half of it, an unknown one, and one where nobody listens."""
+    assert live(["--folder", str(tmp_path), "techsksn_prod"]) == 2
+    (tmp_path / ".env.techsksn_prod").write_text("BASE_URL=https://gpt.example\n")
+    assert live(["--folder", str(tmp_path), "techsksn_prod"]) == 2
+    assert live(["--folder", str(tmp_path), "another"]) == 2
+    said = capsys.readouterr().out
+    assert "does not set SUPABASE_URL, SUPABASE_ANON_KEY, SUPABASE_EMAIL, SUPABASE_PASSWORD" in said
+    assert "the targets are sksndev, sksndev_prod, techsksn, techsksn_prod" in said
+    assert live(["--folder", str(tmp_path), "--quick", "--url", f"http://127.0.0.1:{free_port()}", "sksndev"]) == 1
+    assert "no usable answer: ConnectionError" in capsys.readouterr().out
