@@ -40,7 +40,9 @@ class Pool:
         Raises `ReadTimeoutError`, `ProtocolError`, another `HTTPError` or OSError; or what is thrown into its waits.
         """
         lines = [f"{method} {url} HTTP/1.1", f"Host: {self._host}"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
+        lines += [f"{name}: {value}" for name, value in headers.items() if name.lower() != "content-length"]
+        if body is not None:
+            lines.append(f"Content-Length: {len(body)}")
         message = "\r\n".join([*lines, "", ""]).encode("latin-1") + (body or b"")
         channel = self._take(timeout.connect_timeout)
         try:

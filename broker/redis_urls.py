@@ -15,6 +15,8 @@ from redis.cluster import ClusterNode, RedisCluster
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
+from broker.redis_client import RedisClient
+
 Client = Any  # redis.Redis, RedisCluster or the embedded store: the same commands
 
 
@@ -34,7 +36,7 @@ def connect(url: str | None, connect_timeout: float, timeout: float) -> Client:
         return _cluster(url, options)
     if scheme in ("redis+sentinel", "rediss+sentinel"):
         return _sentinel(url, options)
-    return redis.Redis.from_url(url, **options)
+    return RedisClient.from_url(url, **options)
 
 
 def _embedded() -> Client:

@@ -4,6 +4,7 @@ One `requests` session a worker would merge environment proxies, cookies and `.n
 call; here a prepared template goes straight to the pooled adapter.
 """
 
+import copy
 import json
 import logging
 import time
@@ -92,9 +93,8 @@ class Upstream:
 
     def _attempt(self, body: Body, call: OpenCall) -> requests.Response:
         """One request, and its response if that has status 200."""
-        request = self._completions.copy()
+        request = copy.copy(self._completions)  # not its own `copy`, which makes a cookie jar each time
         request.body = _encode(body)
-        request.headers["Content-Length"] = str(len(request.body))
         with call:
             response = self._send(request, self._settings.openai_first_byte_timeout)
             if response.status_code != 200:

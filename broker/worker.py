@@ -14,10 +14,10 @@ from typing import Any
 
 import gevent
 from gunicorn.http.errors import NoMoreData
-from gunicorn.workers.ggevent import GeventWorker
 
 from broker import security_headers, unreadable, wire
 from broker.client_bodies import ClientBody
+from broker.exchanges import ExchangeWorker
 from broker.memory_watch import MemoryWatch
 from broker.request_faults import BodyBroken
 from broker.services import EXTENSION, Services
@@ -31,7 +31,7 @@ LINGER = 2.0  # seconds in which a client that still sends may read its refusal
 LINGER_BYTES = 64 * 1024 * 1024
 
 
-class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
+class Worker(ExchangeWorker):
     """One process that serves calls."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:

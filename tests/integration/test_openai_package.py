@@ -62,7 +62,7 @@ def test_it_gets_an_answer(client: OpenAI, broker: BrokerProcess, ada: User) -> 
     assert (answer.model, answer.choices[0].finish_reason) == ("gpt-4o-mini", "stop")
     assert answer.usage
     assert answer.usage.prompt_tokens == 12
-    assert answer._request_id in {line["request_id"] for line in broker.journal() if line["user"] == ada.id}
+    within(1, lambda: answer._request_id in {line["request_id"] for line in broker.journal() if line["user"] == ada.id})
 
 
 def test_it_streams(client: OpenAI) -> None:

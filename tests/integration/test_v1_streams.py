@@ -221,6 +221,7 @@ def test_the_log_line_knows_the_tokens(ada: User, broker: BrokerProcess, openai:
     """Though the client did not ask for them."""
     assert ask(ada).content
     ask(ada, stream=False)
+    within(1, lambda: len([line for line in broker.journal() if line["user"] == ada.id]) >= 2)
     lines = [line for line in broker.journal() if line["user"] == ada.id]
     assert [line["prompt_tokens"] for line in lines] == [12, 12]
     assert all(line["completion_tokens"] > 10 for line in lines)
