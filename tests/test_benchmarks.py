@@ -1,4 +1,4 @@
-"""The benchmarks' own arithmetic, and that what is written of their results is what they say."""
+"""The benchmarks' own arithmetic."""
 
 import json
 import re
@@ -16,19 +16,12 @@ from tests.benchmarks.process_tree import ProcessTree
 from tests.benchmarks.rounds import Rounds
 from tests.benchmarks.sizes import FULL, bearable
 
-ROOT = Path(__file__).parents[1]
 TWO_ROUNDS = Rounds(
     rounds=[
         {"2": {"direct": {"p50_ms": 0.1, "p99_ms": 5.0}, "broker": {"p50_ms": 0.8, "p99_ms": 2.1}}},
         {"2": {"direct": {"p50_ms": 0.3, "p99_ms": 9.0}, "broker": {"p50_ms": 1.2, "p99_ms": 3.3}}},
     ]
 )
-
-
-@pytest.fixture
-def results() -> Rounds:
-    """Those that are committed."""
-    return Rounds.load()
 
 
 def test_a_plan_comes_through_a_broker_that_writes_json_anew() -> None:

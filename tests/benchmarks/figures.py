@@ -77,6 +77,8 @@ def open_streams(around: Surroundings, contestant: Contestant, sizes: Sizes, pla
         values["stream_kb"] = (contestant.tree.pss_bytes() - at_rest) / count / 1024
 
     report = around.make_streams(_stream_job(contestant, plan, count, sizes.open_starts), watch)
+    if report.failed:
+        print(f"  {contestant.name}: {report.failed} streams failed, the first: {report.failure}", flush=True)
     return {**values, **_quantiles("first_", report.first_token), "failed": report.failed}
 
 

@@ -73,11 +73,14 @@ class StreamLoad:
             now = time.monotonic()
             last_byte = now if ready or not self._readers else last_byte
             if now - last_byte > PATIENCE:
-                self._report.failed += len(self._readers)
-                break
+                self._give_up()
             while self._begun < self._job.streams and now >= start + self._begun / self._job.starts_a_second:
                 self._begin()
         return self._report
+
+    def _give_up(self) -> None:
+        for reader in list(self._readers.values()):
+            self._end(reader, f"silent for {PATIENCE:.0f} s")
 
     def _until_next(self, start: float) -> float:
         if self._begun == self._job.streams:

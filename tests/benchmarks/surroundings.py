@@ -70,15 +70,19 @@ class Surroundings:
     def make_calls(self, job: call_load.Job) -> call_load.Report:
         """Run a job of whole calls to its end."""
         with self._load("calls", asdict(job)) as process:
-            return call_load.Report(**json.loads(_rest(process)[-1]))
+            assert process.stdout
+            return call_load.Report(**json.loads(process.stdout.readline()))
 
     def make_streams(self, job: stream_load.Job, while_open: Callable[[], None] | None = None) -> stream_load.Report:
         """Run a job of streams to its end; `while_open` is called once all are open."""
         with self._load("streams", asdict(job)) as process:
             assert process.stdout
-            if process.stdout.readline() == "open\n" and while_open:
-                while_open()
-            return stream_load.Report(**json.loads(_rest(process)[-1]))
+            line = process.stdout.readline()
+            if line == "open\n":
+                if while_open:
+                    while_open()
+                line = process.stdout.readline()
+            return stream_load.Report(**json.loads(line))
 
     def _make(self, name: str) -> Contestant:
         if name == Nginx.name:
@@ -119,8 +123,3 @@ class Surroundings:
     def _run(self, module: str, *arguments: str, stdin: int = subprocess.DEVNULL) -> Process:
         command = (sys.executable, "-m", f"tests.benchmarks.{module}", *arguments)
         return subprocess.Popen(command, cwd=ROOT, stdin=stdin, stdout=subprocess.PIPE, text=True)
-
-
-def _rest(process: Process) -> list[str]:
-    assert process.stdout
-    return process.stdout.read().splitlines()
