@@ -71,9 +71,13 @@ class OpenAIStandIn(Server):
             raise ValueError(f"'{name}' is none of {', '.join([*BEHAVIOURS, *self._replies])}")
         self._wanted.append(Wanted(name, options, times))
 
+    def clear(self) -> None:
+        """Answer well again."""
+        self._wanted.clear()
+
     def reset(self) -> None:
         """Answer well again, and forget what was seen."""
-        self._wanted.clear()
+        self.clear()
         self.seen.clear()
 
     def completions(self) -> list[Seen]:

@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import requests
@@ -28,18 +29,18 @@ class Books:
     leased: int  # still open, in Redis
     answered: int
 
-    @property
-    def balance(self) -> bool:
+    def balance(self, *, killed: bool) -> bool:
         """Admitted = settled + given back + lapsed + in flight; nothing is open; and all three sides agree.
 
-        What a worker was about to write down when it was killed may be on one side only.
+        What a worker was about to write down when it was killed may be on one side only, and what it was
+        reserving is a lease that lapses.
         """
         ends = self.settled + self.given_back + self.lapsed + self.in_flight
         sides = (self.in_redis - self.settled, self.answered - self.settled)
         return (
             self.admitted == ends
             and self.in_flight == 0
-            and self.leased <= self.lapsed
+            and (killed or self.leased == self.lapsed == 0)
             and all(0 <= more <= self.lapsed for more in sides)
         )
 
@@ -63,10 +64,10 @@ COUNTERS = {
 }
 
 
-def settle_up(broker: BrokerProcess, redis: Redis, openai: OpenAIStandIn, within: float = SOON) -> Books:
-    """The books once they balance; fails, and shows them, if they do not `within` so many seconds."""
-    end = time.monotonic() + within
-    while not (books := read(broker, redis, openai)).balance:
+def settle_up(read_them: Callable[[], Books], *, killed: bool) -> Books:
+    """The books once they balance; fails, and shows them, if they do not within 5 s. `killed`: a worker was."""
+    end = time.monotonic() + SOON
+    while not (books := read_them()).balance(killed=killed):
         assert time.monotonic() < end, books
         time.sleep(0.05)
     return books

@@ -47,7 +47,7 @@ def test_a_killed_worker_loses_only_its_own_calls_and_the_books_balance(stack: S
     assert load.tally()[GOOD] > 20
     assert set(load.tally()) <= {GOOD, (0, "no answer")}
     assert load.tally()[0, "no answer"] <= 8
-    books = stack.settle_up()
+    books = stack.settle_up(killed=True)
     assert lost <= books.lapsed <= lost + 4
     assert [line["event"] for line in stack.broker.journal(f"a worker died with {books.lapsed} calls in flight")]
 
@@ -68,7 +68,7 @@ def test_a_call_whose_worker_died_is_the_users_again_within_a_minute(stack: Stac
     assert all(0 < lapses_at - time.time() * 1000 <= 60_000 for _, lapses_at in leases)
     stack.redis.client.zadd(key, {call: 1 for call, _ in leases})  # as if the minute were over
     assert grace.post("/gpt-4o", {}).headers["RateLimit"].startswith('"daily";r=100000;')
-    stack.settle_up()
+    stack.settle_up(killed=True)
 
 
 def test_a_master_told_to_stop_ends_200_streams_well(stack: Stack) -> None:

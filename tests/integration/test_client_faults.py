@@ -1,0 +1,197 @@
+"""Clients that leave in whatever phase, that read one byte a second, that never finish their request."""
+
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from deploy.local.broker_process import BrokerProcess
+from deploy.local.http_server import Connection
+from tests.integration.conftest import StartBroker, User
+from tests.integration.load import Load
+from tests.integration.stack import CLIENT_TIMEOUT, Stack
+from tests.integration.waiting import within
+
+GOOD = (200, "")
+SLACK = 1.0  # seconds, on a busy machine
+PATHS = ("/gpt-4o", "/stream", "/v1/chat/completions")
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    made = Stack(by_slow_path=True, OPENAI_FIRST_BYTE_TIMEOUT="20", OPENAI_SILENCE_TIMEOUT="20")
+    yield made
+    made.stop()
+
+
+def request_of(user: User, path: str, content: str = "x") -> bytes:
+    messages = [{"role": "user", "content": content}]
+    body = json.dumps({"messages": messages, "model": "gpt-4o"} | ({"stream": True} if path.startswith("/v1") else {}))
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {user.token}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return (head + body).encode()
+
+
+def connect(stack: Stack, said: bytes) -> socket.socket:
+    client = socket.create_connection(("127.0.0.1", stack.broker.port))
+    client.sendall(said)
+    return client
+
+
+def ending(broker: BrokerProcess, user: User) -> list[str]:
+    return [line["outcome"] for line in broker.journal() if line["user"] == user.id]
+
+
+def open_upstream(stack: Stack) -> int:
+    return sum(seen.end == "under way" for seen in stack.openai.completions())
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("reply", ["silent", "silent_after_headers"])
+def test_leaving_before_the_first_text_costs_nothing(stack: Stack, path: str, reply: str) -> None:
+    """Noticed within a second, though OpenAI is silent; OpenAI is hung up on."""
+    ada = stack.user()
+    with connect(stack, request_of(ada, path, f"stand-in: {reply}")):
+        within(3, lambda: open_upstream(stack) == 1)
+    within(1, lambda: open_upstream(stack) == 0)
+    within(1, lambda: ending(stack.broker, ada) == ["client_left"])
+    assert ada.post("/gpt-4o", {}).headers["RateLimit"].startswith('"daily";r=100000;')
+    stack.settle_up()
+
+
+@pytest.mark.parametrize("path", ["/stream", "/v1/chat/completions"])
+def test_leaving_midway_counts(stack: Stack, path: str) -> None:
+    """OpenAI had begun to answer; it is hung up on within a second all the same."""
+    ada = stack.user()
+    with connect(stack, request_of(ada, path, "stand-in: silent_mid_stream")) as client:
+        while b"Tides" not in client.recv(65_536):
+            pass
+    within(1, lambda: open_upstream(stack) == 0)
+    within(1, lambda: ending(stack.broker, ada) == ["client_left"])
+    assert ada.post("/gpt-4o", {}).headers["RateLimit"].startswith('"daily";r=99999;')
+    stack.settle_up()
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_leaving_between_two_tries_costs_nothing(stack: Stack, path: str) -> None:
+    """While the broker waits as long as OpenAI asked it to: there is no second try."""
+    ada, before = stack.user(), len(stack.openai.completions())
+    stack.openai.next("rate_limited", **{"retry-after": 3})
+    with connect(stack, request_of(ada, path)):
+        within(3, lambda: len(stack.openai.completions()) == before + 1)
+        time.sleep(0.2)
+    within(1, lambda: ending(stack.broker, ada) == ["client_left"])
+    assert len(stack.openai.completions()) == before + 1
+    stack.settle_up()
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_leaving_while_redis_is_asked_asks_openai_nothing(stack: Stack, path: str) -> None:
+    """And takes the reservation back."""
+    ada, before = stack.user(), len(stack.openai.completions())
+    stack.way_to_redis.delay = 0.15
+    try:
+        with connect(stack, request_of(ada, path)):
+            time.sleep(0.1)
+        within(1.5, lambda: ending(stack.broker, ada) == ["client_left"])
+    finally:
+        stack.way_to_redis.delay = 0.0
+    assert len(stack.openai.completions()) == before
+    assert stack.settle_up().leased == 0
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_leaving_with_half_a_request_sent_costs_nothing(stack: Stack, path: str) -> None:
+    """A reservation is taken back that was made for a body which never came."""
+    ada = stack.user()
+    with connect(stack, request_of(ada, path)[:-5]):
+        within(2, lambda: stack.metric("calls_in_flight") == 1)
+    within(1, lambda: stack.metric("calls_in_flight") == 0)
+    within(1, lambda: len(ending(stack.broker, ada)) == 1)
+    assert ada.post("/gpt-4o", {}).headers["RateLimit"].startswith('"daily";r=100000;')
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_leaving_before_openai_is_connected_to_is_noticed(
+    start_broker: StartBroker, new_user: Callable[[BrokerProcess], User], path: str
+) -> None:
+    """The network swallows the broker's attempts: the call ends with its client, not with the time-out."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as hole:
+        address = hole.getsockname()
+        plugs = [socket.socket() for _ in range(4)]
+        for plug in plugs:  # the queue is full: nobody is answered any more
+            plug.setblocking(False)
+            plug.connect_ex(address)
+        broker = start_broker(OPENAI_BASE_URL=f"http://127.0.0.1:{address[1]}/v1", OPENAI_CONNECT_TIMEOUT="20")
+        ada = new_user(broker)
+        with socket.create_connection(("127.0.0.1", broker.port)) as client:
+            client.sendall(request_of(ada, path))
+            time.sleep(0.5)
+            assert ending(broker, ada) == []
+        within(1, lambda: ending(broker, ada) == ["client_left"])
+        assert ada.post("/gpt-4o", {}).headers["RateLimit"].startswith('"daily";r=50;')
+        for plug in plugs:
+            plug.close()
+
+
+def test_a_client_that_takes_nothing_holds_nobody_and_is_hung_up_on(stack: Stack) -> None:
+    """Its answer does not fit into the network: after CLIENT_TIMEOUT the call to OpenAI ends. It counts."""
+    slow, kept = stack.users(3), stack.openai.answer
+    with Load(stack.users(2)) as load:
+        stack.openai.answer = ("x" * 8_000 + " ") * 2_000
+        stack.openai.token_delay = 0.0
+        clients = [connect(stack, request_of(user, "/stream")) for user in slow]
+        try:
+            assert all(client.recv(1) for client in clients)
+            within(5, lambda: len(_stuck(stack)) == 3)
+            stuck = _stuck(stack)
+        finally:
+            stack.openai.answer, stack.openai.token_delay = kept, 0.002
+        ends_at = time.monotonic() + 1.0
+        while time.monotonic() < ends_at:
+            for client in clients:
+                client.recv(1)
+            time.sleep(0.2)
+        within(CLIENT_TIMEOUT + 2, lambda: all(ending(stack.broker, user) for user in slow))
+        for client in clients:
+            client.close()
+    assert [ending(stack.broker, user) for user in slow] == [["client_left"]] * 3
+    assert {status for status, _ in load.tally()} == {200}
+    assert load.slowest() < SLACK
+    within(1, lambda: not stuck & stack.openai.open_connections)
+    assert stack.metric("streams_in_flight") == 0
+    stack.settle_up()
+
+
+@pytest.mark.parametrize("cut", [20, -5])
+def test_a_request_that_never_ends_is_given_up_and_costs_nothing(stack: Stack, cut: int) -> None:
+    """Byte by byte, in its head or in its body: after CLIENT_TIMEOUT the connection ends; a body gets a 408."""
+    ada = stack.user()
+    request = request_of(ada, "/gpt-4o")
+    with Load(stack.users(2)) as load:
+        started = time.monotonic()
+        clients = [connect(stack, request[:cut]) for _ in range(20)]
+        heard = b""
+        for number in range(3):  # it goes on, but slowly
+            time.sleep(0.3)
+            for client in clients:
+                client.sendall(request[cut:][number : number + 1])
+        for client in clients:
+            client.settimeout(CLIENT_TIMEOUT + 3)
+            while data := client.recv(65_536):
+                heard += data
+            client.close()
+        assert time.monotonic() - started < CLIENT_TIMEOUT + 2 * SLACK
+    assert set(load.tally()) == {GOOD}
+    assert heard.count(b" 408 ") == (20 if cut < 0 else 0)
+    assert heard.count(b'"code": "request_too_slow"') == heard.count(b" 408 ")
+    within(2, lambda: stack.metric("calls_in_flight") == 0)
+    assert ada.post("/gpt-4o", {}).headers["RateLimit"].startswith('"daily";r=100000;')
+
+
+def _stuck(stack: Stack) -> set[Connection]:
+    """The connections on which OpenAI has more to say than the broker takes."""
+    return {one for one in stack.openai.open_connections.copy() if one.transport.get_write_buffer_size() > 0}
