@@ -71,9 +71,25 @@ def profile(chromium: Browser) -> Iterator[BrowserContext]:
         yield context
 
 
+@pytest.fixture(scope="package")
+def app_for_all(profile: BrowserContext) -> Iterator[Page]:
+    """One page for all tests that leave nothing behind in it: to import a package anew takes a second."""
+    page = profile.new_page()
+    yield page
+    page.close()
+
+
 @pytest.fixture
-def app(profile: BrowserContext, site: Site) -> Iterator[Page]:
-    """The web app's page, with the packages ready to be imported, and nobody signed in."""
+def app(app_for_all: Page, site: Site) -> Page:
+    """The web app's page, with the packages ready to be imported."""
+    if app_for_all.url != f"{site.url}/":
+        app_for_all.goto(site.url)
+    return app_for_all
+
+
+@pytest.fixture
+def new_app(profile: BrowserContext, site: Site) -> Iterator[Page]:
+    """The web app just opened, with nobody signed in to Supabase."""
     page = profile.new_page()
     page.goto(site.url)
     page.evaluate("localStorage.clear()")

@@ -48,27 +48,27 @@ def test_the_readme_has_three_snippets_and_is_short() -> None:
 
 
 def test_the_readmes_sign_in_gives_a_token_that_the_broker_takes(
-    app: Page, site: Site, page_broker: BrokerProcess, supabase: SupabaseStandIn
+    new_app: Page, site: Site, page_broker: BrokerProcess, supabase: SupabaseStandIn
 ) -> None:
     """The first snippet by itself."""
-    token = run(app, site, at_home(SNIPPETS[0], page_broker, supabase) + "show(await accessToken());")
+    token = run(new_app, site, at_home(SNIPPETS[0], page_broker, supabase) + "show(await accessToken());")
     usage = requests.get(page_broker.url + "/v1/usage", headers={"Authorization": f"Bearer {token}"}, timeout=5)
     assert usage.status_code == 200
 
 
 @pytest.mark.parametrize("number", [1, 2], ids=["OpenAI SDK", "fetch"])
 def test_the_readmes_other_snippets_stream_an_answer(
-    app: Page, site: Site, page_broker: BrokerProcess, supabase: SupabaseStandIn, openai: OpenAIStandIn, number: int
+    new_app: Page, site: Site, page_broker: BrokerProcess, supabase: SupabaseStandIn, openai: OpenAIStandIn, number: int
 ) -> None:
     """Each after the first one."""
     script = SNIPPETS[0] + SNIPPETS[number]
-    assert run(app, site, at_home(script, page_broker, supabase)) == ANSWER
+    assert run(new_app, site, at_home(script, page_broker, supabase)) == ANSWER
     assert openai.completions()[0].body["messages"] == [{"role": "user", "content": "Why is the sea salty?"}]
 
 
 @pytest.mark.parametrize("name", ["OpenAI SDK", "fetch"])
 def test_the_pages_code_does_the_same_as_the_page(
-    visit: Visit, app: Page, site: Site, supabase: SupabaseStandIn, openai: OpenAIStandIn, name: str
+    visit: Visit, new_app: Page, site: Site, supabase: SupabaseStandIn, openai: OpenAIStandIn, name: str
 ) -> None:
     """The same request, but for what was said before."""
     page = visit(permissions=["clipboard-read", "clipboard-write"])
@@ -81,6 +81,6 @@ def test_the_pages_code_does_the_same_as_the_page(
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     code = page.evaluate("navigator.clipboard.readText()")
     session = f'const session = {{ access_token: "{supabase.token("grace@example.com")}" }};\n'
-    assert run(app, site, session + code) == ANSWER
+    assert run(new_app, site, session + code) == ANSWER
     ours, theirs = (seen.body for seen in openai.completions())
     assert ours == theirs
