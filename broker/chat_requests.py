@@ -7,7 +7,7 @@ value of one that is passed on, OpenAI says itself, in words that its SDKs know.
 
 import json
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from broker import strict_json
@@ -37,7 +37,7 @@ class ChatRequest:
     """The model by the name that clients use, the body for OpenAI, and how the answer is to come."""
 
     model: str
-    body: dict[str, Any]
+    body: dict[str, Any] = field(repr=False)
     is_stream: bool
     wants_usage: bool
 

@@ -3,7 +3,7 @@
 The rules, their order and their sentences are the wire contract's; each is written once, here.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from broker import strict_json
@@ -26,7 +26,7 @@ class Prompt:
     """A model by the name that clients use, the messages for it, and a temperature from 0 to 1."""
 
     model: str
-    messages: list[dict[str, Any]]
+    messages: list[dict[str, Any]] = field(repr=False)
     temperature: float = DEFAULT_TEMPERATURE
 
     def request(self) -> dict[str, Any]:

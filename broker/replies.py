@@ -11,7 +11,7 @@ import math
 import random
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from broker.faults import Fault
@@ -55,9 +55,9 @@ FIRST_WAIT, LONGEST_WAIT, JITTER = 0.5, 8.0, 0.25  # seconds, seconds, share
 class Answer:
     """A whole completion: its text, its token counts as OpenAI names them, and the bytes that it came in."""
 
-    text: str
+    text: str = field(repr=False)
     usage: dict[str, Any]
-    body: bytes
+    body: bytes = field(repr=False)
 
 
 def read_reply(status: int, body: bytes) -> dict[str, Any]:

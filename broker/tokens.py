@@ -8,7 +8,7 @@ and the `anon` key is public: they have no `sub` and no `aud`, and are refused f
 import base64
 import binascii
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
 from jwt import PyJWK
@@ -41,7 +41,7 @@ class Key:
 
     alg: str
     algorithm: Algorithm
-    material: Any
+    material: Any = field(repr=False)
 
     def verifies(self, signed: bytes, signature: bytes) -> bool:
         """Whether this key made `signature` for `signed`."""
@@ -63,9 +63,9 @@ class Token:
 
     alg: str
     kid: str | None
-    claims: dict[str, Any]
-    signed: bytes
-    signature: bytes
+    claims: dict[str, Any] = field(repr=False)
+    signed: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
 
 
 def secret_key(secret: str) -> Key:

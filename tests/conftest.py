@@ -9,6 +9,7 @@ import pytest
 
 from broker.settings import Settings
 from tests.apps import REQUIRED
+from tests.secrecy import Secrecy, overhear
 
 # what a property says holds on a busy machine too: none of them is about time
 hypothesis.settings.register_profile("project", deadline=None)
@@ -21,6 +22,16 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     skipped = reporter.stats.get("skipped", []) if reporter else []
     if os.environ.get("CI") and skipped and session.exitstatus == 0:
         session.exitstatus = 1
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_secret_is_said() -> Iterator[Secrecy]:
+    """At the end of the whole run: no broker of it has said a key, a token, a prompt or an answer anywhere."""
+    secrecy, patch = Secrecy(), pytest.MonkeyPatch()
+    overhear(secrecy, patch)
+    yield secrecy
+    patch.undo()
+    assert secrecy.leaks() == []
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from deploy.local.broker_process import BrokerProcess, DidNotStart
 from deploy.local.openai_api import OpenAIStandIn
 from tests.integration.conftest import StartBroker, User
 from tests.integration.waiting import within
+from tests.secrecy import Secrecy
 
 NewUser = Callable[[BrokerProcess], User]
 
@@ -211,3 +212,15 @@ def _send_nonsense(broker: BrokerProcess, planted: str) -> None:
 def _command_lines(broker: BrokerProcess) -> str:
     pids = [broker.process.pid, *broker.workers()]
     return "".join(Path(f"/proc/{pid}/cmdline").read_text() for pid in pids)
+
+
+def test_the_whole_run_is_overheard(
+    nothing_secret_is_said: Secrecy, start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
+) -> None:
+    """What every broker says is kept until the run's end, when no secret may be in it: it is being kept."""
+    broker = start_broker()
+    user = new_user(broker)
+    assert user.post("/gpt-4o", {}).status_code == 400
+    broker.stop()
+    assert nothing_secret_is_said.heard() >= {"command line", "error", "metrics", "log"}
+    assert nothing_secret_is_said.said("log", user.id)
