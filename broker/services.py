@@ -38,6 +38,7 @@ class Services:
         """Begin what runs in the background. Called in each worker, after the fork."""
         self.metrics.worker_started()
         self.keys.start()
+        self.usage.start()
         self.catalogue.start()
 
     def close(self) -> None:

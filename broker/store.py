@@ -39,6 +39,11 @@ class Store:
         self._is_up: bool | None = None
         self._turns = 0  # how often it has gone or come
 
+    @property
+    def is_up(self) -> bool:
+        """Whether it did what it was last asked for."""
+        return bool(self._is_up)
+
     def run(self, script: str, arguments: tuple[Any, ...], keys: int = 2) -> Any:
         """The answer of `script` for the first `keys` of `arguments` and the values behind them.
 

@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from deploy.local.broker_process import BrokerProcess, DidNotStart
 from deploy.local.openai_api import OpenAIStandIn
 from tests.integration.conftest import StartBroker, User
+from tests.integration.redis_process import RedisProcess
 from tests.integration.waiting import within
 from tests.secrecy import Secrecy
 
@@ -114,6 +115,20 @@ def test_the_metrics_tell_of_streams_tokens_and_failures(
     assert seen[name_of("gpt_broker_calls_given_back_total")] == 1
     assert seen[name_of("gpt_broker_redis_up")] == 1
     assert seen[name_of("gpt_broker_signing_keys_up")] == 1
+
+
+def test_the_state_of_redis_is_known_where_nobody_calls(start_broker: StartBroker, own_redis: RedisProcess) -> None:
+    """By every worker, from its start on, when Redis goes, and when it is back: no alert of an idle broker's."""
+    broker = start_broker(REDIS_URL=own_redis.url, WEB_CONCURRENCY="4")
+
+    def state() -> float:
+        return scrape(broker)[name_of("gpt_broker_redis_up")]
+
+    within(3, lambda: state() == 1)
+    own_redis.stop()
+    within(8, lambda: state() == 0)
+    own_redis.start()
+    within(4, lambda: state() == 1)
 
 
 def test_a_scrape_under_load_is_quick(start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn) -> None:
