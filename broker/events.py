@@ -32,13 +32,13 @@ class EventReader:
         *blocks, rest = b"".join((*self._rest, data)).split(b"\n\n")
         self._rest, self._size = [], 0
         self._keep(rest)
-        return [event for block in blocks if (event := _data_of(block))]
+        return [event for block in blocks if (event := data_of(block))]
 
     def finish(self) -> list[bytes]:
         """The data of a last event whose blank line never came."""
         rest = b"".join(self._rest)
         self._rest, self._size = [], 0
-        return [event] if (event := _data_of(rest)) else []
+        return [event] if (event := data_of(rest)) else []
 
     def _keep(self, data: bytes) -> None:
         """Put aside what is of an event yet to be completed; every byte is looked at once, however it is cut."""
@@ -57,7 +57,8 @@ class EventReader:
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
-def _data_of(block: bytes) -> bytes:
+def data_of(block: bytes) -> bytes:
+    """The data of one event, whose lines end in line feeds; b"" where it has none."""
     if block.startswith(b"data: ") and b"\n" not in block:
         return block[6:]
     lines = [line[5:].removeprefix(b" ") for line in block.split(b"\n") if line.startswith(b"data:")]

@@ -4,19 +4,20 @@ Whole events are passed on, as many as a read has completed, in one piece that i
 kinds stay here: the usage that the client did not ask for, and an error, which may name the operator's account. Pure.
 """
 
+import itertools
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
-from broker.events import MAX_EVENT_BYTES, EventReader, Interrupted, Transcript
+from broker.events import MAX_EVENT_BYTES, Interrupted, Transcript, data_of
 from broker.faults import Fault
 from broker.openai_faults import OpenAINonsense, StreamBroken
 from broker.replies import without_account
 
 PING = b": ping\n\n"  # a comment: https://html.spec.whatwg.org/multipage/server-sent-events.html#authoring-notes
-_END = re.compile(rb"\n\n")
 _ANY_END = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")  # the standard allows three kinds of line end
+_PLAIN_END = re.compile(rb"\r\n?")
+_LONGEST_END = len(b"\r\n\r\n")
 _CALL = re.compile(rb'"(?:tool_calls|function_call)"')  # an answer, though it has no text
 _OPEN_ABOUT = ("server_error", "model_error")  # types of errors whose message speaks of no account
 _WORD = re.compile(r"[a-z_]{1,64}")
@@ -28,35 +29,34 @@ class Relay:
     def __init__(self, *, with_usage: bool) -> None:
         """`with_usage`: the client asked for the usage."""
         self._with_usage = with_usage
-        self._reader = EventReader()
-        self._rest = bytearray()  # grows in place: an event that comes in many pieces is not copied with each
+        self._pieces: list[bytes] = []  # of an event whose end has not come, of this size
+        self._size = 0
+        self._last = b""  # its last bytes, in which an end may have begun
         self.transcript = Transcript()
         self.begun = False  # whether something of the answer itself has come
         self.fault: Fault | None = None
 
     def feed(self, data: bytes) -> bytes:
-        """The whole events that `data` completes, as they came."""
-        searched = max(0, len(self._rest) - 2)  # the most of an end that may have come already
-        self._rest += data
-        pattern = _ANY_END if b"\r" in data or b"\r" in self._rest[searched:] else _END
-        ends = [match.end() for match in pattern.finditer(self._rest, searched)]
-        if not ends:
-            if len(self._rest) > MAX_EVENT_BYTES:
-                self.fault = OpenAINonsense()
-            return b""
-        text, self._rest = bytes(self._rest), self._rest[ends[-1] :]
-        return b"".join(self._kept(text, ends))
+        """The whole events that `data` completes, as they came, in one piece unless something is cut out."""
+        whole = self._take_whole(data)
+        events, kept = _events(whole), []
+        for event in events:
+            if self._is_for_client(event):
+                kept.append(event)
+            if self.fault:
+                break
+        return whole if len(kept) == len(events) else b"".join(kept)
 
     def finish(self) -> bytes:
         """What is left at the body's end: a last event whose blank line never came, or a fault if it came too early."""
-        last = self.feed(b"\n\n") if self._rest.strip() else b""
+        last = self.feed(b"\n\n") if self._pieces or self._last.strip() else b""
         if not self.transcript.finished:
             self.fault = self.fault or StreamBroken()
         return last
 
     def silence(self) -> bytes:
         """What to send while OpenAI is silent: a comment, which is no part of an event."""
-        return b"" if self._rest else PING
+        return b"" if self._last else PING
 
     @property
     def is_complete(self) -> bool:
@@ -64,24 +64,25 @@ class Relay:
         seen = self.transcript
         return seen.finished and bool(seen.done or seen.usage or not self._with_usage)
 
-    def _kept(self, text: bytes, ends: list[int]) -> Iterator[bytes]:
-        """The events of `text` that are for the client: one piece, unless something is cut out of it."""
-        first = start = 0
-        for end in ends:
-            is_kept = self._read(text[start:end])
-            if not is_kept:
-                yield text[first:start]
-                first = end
-            if self.fault:
-                return
-            start = end
-        yield text[first:start]
+    def _take_whole(self, data: bytes) -> bytes:
+        """All up to the last end of an event. The rest is put aside, and not looked at again, however it is cut."""
+        text, whole = self._last + data, b""
+        if end := _last_end(text):
+            whole, text = b"".join((*self._pieces, text[:end])), text[end:]
+            self._pieces, self._size = [], 0
+        first, self._last = text[: 1 - _LONGEST_END], text[1 - _LONGEST_END :]
+        if first:
+            self._pieces.append(first)
+            self._size += len(first)
+        if self._size > MAX_EVENT_BYTES:
+            self.fault = OpenAINonsense()
+        return whole
 
-    def _read(self, event: bytes) -> bool:
-        """Learn what an event says; whether it is for the client."""
-        return all(self._read_data(data) for data in self._reader.feed(event) or self._reader.finish())
-
-    def _read_data(self, data: bytes) -> bool:
+    def _is_for_client(self, event: bytes) -> bool:
+        """Learn what an event says; whether the client is to have it."""
+        data = data_of(event.rstrip(b"\n") if b"\r" not in event else _PLAIN_END.sub(b"\n", event))
+        if not data:
+            return True  # a comment, or a blank line more
         usage = self.transcript.usage
         try:
             text = self.transcript.read([data])
@@ -90,6 +91,21 @@ class Relay:
             return False
         self.begun = self.begun or bool(text) or self.transcript.finished or bool(_CALL.search(data))
         return self._with_usage or self.transcript.usage is usage or bool(json.loads(data).get("choices"))
+
+
+def _last_end(text: bytes) -> int:
+    """Where the last whole event of `text` ends; 0 where none does."""
+    if b"\r" not in text:
+        return text.rfind(b"\n\n") + 2 if b"\n\n" in text else 0
+    return max((match.end() for match in _ANY_END.finditer(text)), default=0)
+
+
+def _events(whole: bytes) -> list[bytes]:
+    """Each with the blank line that ends it."""
+    if b"\r" not in whole:
+        return [block + b"\n\n" for block in whole[:-2].split(b"\n\n")] if whole else []
+    ends = [0, *(match.end() for match in _ANY_END.finditer(whole))]
+    return [whole[start:end] for start, end in itertools.pairwise(ends)]
 
 
 def _told(data: bytes) -> Fault:

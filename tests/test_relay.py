@@ -1,6 +1,7 @@
 """What of OpenAI's stream the client gets, however the network cut it: OpenAI's bytes, but for two kinds of event."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -194,6 +195,15 @@ def test_an_event_without_end_is_not_collected_forever() -> None:
     relay.feed(b"data: " + b"x" * MAX_EVENT_BYTES)
     assert relay.fault
     assert relay.fault.code == "openai_answer_invalid"
+
+
+def test_a_long_event_in_small_pieces_costs_no_more() -> None:
+    """Each byte is looked at once: not all that came so far with every piece of it."""
+    relay, body = Relay(with_usage=False), event(content="x" * 2_000_000)
+    started = time.process_time()
+    got = b"".join(relay.feed(body[at : at + 100]) for at in range(0, len(body), 100))
+    assert got == body
+    assert time.process_time() - started < 2
 
 
 @given(st.binary(max_size=300))
