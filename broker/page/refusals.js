@@ -8,6 +8,11 @@ const ADVICE = {
   invalid_model: "Choose another model.",
   model_not_found: "Choose another model.",
   body_too_large: "Shorten the question, or start anew.",
+  prompt_too_long: "Shorten the question, or start anew.",
+  too_many_messages: "The conversation is too long. Start anew.",
+  blocked: "Only the broker’s operator can change that.",
+  anonymous_not_allowed: "Sign out, and sign in with an account of your own.",
+  too_many_calls_in_flight: "Wait until an answer has ended, perhaps in another window, then try again.",
   context_length_exceeded: "The conversation is too long for this model. Start anew.",
   refused_by_openai: "Change the question, or start anew.",
   openai_refused: "Trying again will not help: the broker’s operator finds the cause in its log and in /ready.",
@@ -27,12 +32,15 @@ export class Refusal extends Error {
   }
 
   get mayPass() {
-    return this.status >= 500 && !OPERATORS.has(this.code);
+    const isBusy = this.status === 429 && this.code !== "daily_limit_exceeded";
+    return isBusy || (this.status >= 500 && !OPERATORS.has(this.code));
   }
 
-  // What the broker's error answer says: {"error": {"message": "<sentence>", "code": "<word>", …}}
+  // What the error answer says: {"error": {"message": "<sentence>", "code": "<word>", …}}, or, where a proxy before the
+  // broker answers, {"error": "<sentence>", "code": "<word>"}.
   static async from(response) {
-    const { error = {} } = await response.json().catch(() => ({}));
+    const body = await response.json().catch(() => ({}));
+    const error = typeof body.error === "string" ? { message: body.error, code: body.code } : body.error ?? {};
     const sentence = error.message ?? `The broker answered with status ${response.status}`;
     const code = error.code ?? "";
     const advice = code === "daily_limit_exceeded" ? overTheLimit(error.resets_at) : ADVICE[code] ?? later(response);
@@ -52,7 +60,7 @@ export class Refusal extends Error {
 }
 
 function later(response) {
-  if (response.status < 500) return "Change the question, then try again.";
+  if (response.status < 500 && response.status !== 429) return "Change the question, then try again.";
   const seconds = Number(response.headers.get("Retry-After"));
   return seconds > 0 ? `Try again in ${duration(seconds)}.` : "Try again in a moment.";
 }

@@ -184,6 +184,27 @@ def test_each_error_is_told_in_words(
         expect(page.locator(".turn")).to_have_count(1)
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (429, '{"error": "Too many requests from this address; slow down", "code": "too_many_requests"}', "slow down"),
+        (503, "<html>a proxy's own words", "The broker answered with status 503"),
+    ],
+)
+def test_a_proxy_that_answers_is_told_too(visit: Visit, status: int, body: str, said: str) -> None:
+    """In whatever form: a sentence, and a button to try again."""
+    page = visit()
+    sign_in(page)
+    page.route("**/v1/chat/completions", lambda route: route.fulfill(status=status, body=body))
+    ask(page, "Hello?")
+    alert = page.locator(".turn").get_by_role("alert")
+    expect(alert).to_contain_text(said)
+    expect(alert).to_contain_text("Try again in a moment.")
+    page.unroute("**/v1/chat/completions")
+    alert.get_by_role("button", name="Try again").click()
+    expect(page.locator(".answer")).to_have_text(ANSWER)
+
+
 def test_a_broker_that_is_gone_is_told(visit: Visit, start_broker: StartBroker, supabase: SupabaseStandIn) -> None:
     """Not as a riddle of the browser's."""
     broker = start_broker(PLAYGROUND="on", SUPABASE_ANON_KEY=supabase.anon_key, WEB_CONCURRENCY="1")

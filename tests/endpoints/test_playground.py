@@ -8,6 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from broker.endpoints.playground import PAGE
+from broker.faults import Fault
 from tests.apps import REQUIRED, make_client
 
 FILES = sorted(path for path in PAGE.iterdir() if path.is_file())
@@ -89,6 +90,18 @@ def test_the_page_keeps_its_policy() -> None:
     for path in FILES:
         code = re.sub(r"^\s*//.*$|<svg xmlns=\S+", "", path.read_text(), flags=re.MULTILINE)
         assert not re.search(r"https?://|innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b", code), path
+
+
+def test_the_page_gives_advice_on_faults_that_there_are() -> None:
+    """A code that is renamed would leave its advice behind."""
+
+    def codes(kind: type[Fault]) -> set[str]:
+        return {kind.code}.union(*(codes(one) for one in kind.__subclasses__()))
+
+    advice = (PAGE / "refusals.js").read_text().partition("ADVICE = {")[2].partition("};")[0]
+    named = set(re.findall(r"^  ([a-z_]+): \"", advice, re.MULTILINE))
+    assert len(named) > 10
+    assert named - codes(Fault) == {"context_length_exceeded"}  # OpenAI's own word
 
 
 def test_the_page_learns_where_supabase_is_and_nothing_secret() -> None:
