@@ -250,7 +250,6 @@ def test_both_down_keeps_the_counts(stack: Stack) -> None:
     assert "gpt-broker" not in run("docker", "ps", "--all", "--format", "{{.Names}}")
     stack.run("./both_up")
     assert left(call(stack, "sksndev")) == before - 1
-    stack.run("./both_down")
 
 
 def is_ready(stack: Stack, tenant: str) -> bool:

@@ -133,7 +133,7 @@ def test_streams_are_neither_held_back_nor_compressed(
     with nginx.stream(ada.headers | {"Accept-Encoding": "gzip, br"}) as response:
         reads = [(time.monotonic() - started, data) for data in iter(lambda: response.read1(65_536), b"")]
     assert response.headers["Content-Encoding"] is None
-    assert reads[0][0] < 0.3
+    assert reads[0][0] < reads[-1][0] / 2
     assert reads[-1][0] - reads[0][0] > 0.5
     assert len(reads) > 20
     assert response.headers["X-Accel-Buffering"] is None  # nginx's own business
@@ -142,24 +142,24 @@ def test_streams_are_neither_held_back_nor_compressed(
 def test_the_first_text_comes_as_soon_as_without_nginx(
     start_nginx: StartNginx, start_broker: StartBroker, new_user: NewUser
 ) -> None:
-    """At most 20 ms later, TLS handshake aside: the medians of calls in turns."""
+    """At most 20 ms later, TLS handshake aside: the median over calls in turns."""
     broker = start_broker(WEB_CONCURRENCY="1", DAILY_LIMIT="1000")
     nginx, user = start_nginx(at(broker), RATE="1000", BURST="1000"), new_user(broker)
-    took: dict[str, list[float]] = {"direct": [], "nginx": []}
+    later = []
     connection = nginx.connect()
-    for _ in range(25):
+    for _ in range(16):
         started = time.monotonic()
         with user.stream() as direct:
             direct.raw.read1(10)
-            took["direct"].append(time.monotonic() - started)
+            without = time.monotonic() - started
         started = time.monotonic()
         connection.request("POST", "/stream", json.dumps({"messages": "hello", "model": "gpt-4o"}), user.headers)
         response = connection.getresponse()
         response.read1(10)
-        took["nginx"].append(time.monotonic() - started)
+        later.append(time.monotonic() - started - without)
         response.read()
     connection.close()
-    assert statistics.median(took["nginx"][1:]) - statistics.median(took["direct"][1:]) < 0.020
+    assert statistics.median(later[1:]) < 0.020  # the first one shakes hands
 
 
 def test_tls_is_modern_and_http_leads_to_it(start_nginx: StartNginx, broker: BrokerProcess) -> None:
@@ -254,7 +254,7 @@ def test_the_live_suite_is_content_with_what_the_public_sees(
     status = live(["--folder", str(tmp_path), "sksndev_prod", "techsksn_prod"])
     said = capsys.readouterr().out
     assert status == 0, said
-    assert said.count("14 fine, 0 wrong") == 2
+    assert said.count("16 fine, 0 wrong") == 2
 
 
 def test_gixy_finds_nothing_in_the_configuration(start_nginx: StartNginx, openai: OpenAIStandIn) -> None:

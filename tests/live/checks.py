@@ -214,6 +214,28 @@ def expect_text_in_json(response: requests.Response) -> None:
         raise Wrong("the message is empty")
 
 
+@check("/v1: the user's day and the models, which cost nothing", user=True)
+def _v1_free(target: Target) -> None:
+    day = json_of(target.signed_in("GET", "/v1/usage"))
+    if not day.get("exempt"):
+        expect("limit", day.get("limit"), day.get("used", 0) + day.get("remaining", 0))
+    listed = {str(model.get("id")) for model in json_of(target.signed_in("GET", "/v1/models")).get("data", [])}
+    expect("models", set(), {"gpt-4o", "gpt-4o-mini"} - listed)
+    expect("calls used", day.get("used"), json_of(target.signed_in("GET", "/v1/usage")).get("used"))
+
+
+@check("/v1: OpenAI's own stream", calls=1)
+def _v1_stream(target: Target) -> None:
+    body = {"model": "gpt-4o-mini", "messages": SHORT, "stream": True, "max_completion_tokens": 16}
+    response = target.signed_in("POST", "/v1/chat/completions", json=body)
+    events = [line for line in response.text.split("\n\n") if line.startswith("data: ")]
+    expect("status and last event", (200, "data: [DONE]"), (response.status_code, events[-1] if events else None))
+    chunks = [json.loads(event.removeprefix("data: ")) for event in events[:-1]]
+    text = "".join(choice["delta"].get("content") or "" for chunk in chunks for choice in chunk["choices"])
+    if not text.strip():
+        raise Wrong("the stream has no text")
+
+
 @check("wrong requests are named, and cost nothing", user=True)
 def _wrong_requests(target: Target) -> None:
     before = left(target.signed_in("POST", "/gpt-4o", json={}))
