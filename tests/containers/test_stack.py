@@ -28,8 +28,18 @@ def left(response: requests.Response) -> int:
     return int(response.headers["RateLimit"].partition(";r=")[2].partition(";")[0])
 
 
+def counted_users(stack: Stack, tenant: str) -> set[bytes]:
+    # the one that it leaves out is /ready's own, for a moment
+    return {key for key in stack.redis(tenant).scan_iter() if b"{ready}" not in key}
+
+
 def revision(tenant: str) -> str:
     return inspect(f"{tenant}-gpt-broker", '{{index .Config.Labels "org.opencontainers.image.revision"}}')
+
+
+def test_compose_takes_the_file_with_every_profile(stack: Stack) -> None:
+    """Also the one that watches, whose images are not everywhere to be had."""
+    stack.run("docker", "compose", "-f", "deploy/compose.yaml", "--profile", "*", "config", "--quiet")
 
 
 def test_both_up_names_what_is_missing_before_anything_starts(stack: Stack) -> None:
@@ -86,10 +96,10 @@ def test_a_broker_can_do_little(stack: Stack, tenant: str) -> None:
 
 def test_each_tenant_has_a_redis_of_its_own(stack: Stack) -> None:
     """`redis-stack` is its own; the other's has no name there; nothing is evicted, all is written down."""
-    before = {tenant: set(stack.redis(tenant).keys()) for tenant in TENANTS}
+    before = {tenant: counted_users(stack, tenant) for tenant in TENANTS}
     assert call(stack, "sksndev", "linus@example.com").status_code == 200
-    assert set(stack.redis("sksndev").keys()) > before["sksndev"]
-    assert set(stack.redis("techsksn").keys()) == before["techsksn"]
+    assert counted_users(stack, "sksndev") > before["sksndev"]
+    assert counted_users(stack, "techsksn") == before["techsksn"]
     look = "import socket,sys; print(socket.gethostbyname(sys.argv[1]))"
     for tenant, other in (TENANTS, TENANTS[::-1]):
         own = inspect(f"{tenant}-redis-stack", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}")

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import requests
 
 from deploy.local.broker_process import ROOT, BrokerProcess, free_port
 from deploy.local.openai_api import ANSWER, OpenAIStandIn
@@ -173,15 +174,9 @@ def test_tls_is_modern_and_http_leads_to_it(start_nginx: StartNginx, broker: Bro
         negotiated(nginx, ssl.TLSVersion.TLSv1_3, "another.test")
     answer = nginx.get("/health")
     assert answer.headers["Strict-Transport-Security"] == "max-age=63072000"
-    command = ("curl", "-si", "--resolve", f"{HOSTS['techsksn']}:{nginx.http_port}:127.0.0.1")
-    plain = subprocess.run(
-        (*command, f"http://{HOSTS['techsksn']}:{nginx.http_port}/gpt-4o?a=b"),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "301 Moved Permanently" in plain.stdout
-    assert f"Location: https://{HOSTS['techsksn']}/gpt-4o?a=b" in plain.stdout
+    plain_url = f"http://127.0.0.1:{nginx.http_port}/gpt-4o?a=b"
+    plain = requests.get(plain_url, headers={"Host": HOSTS["techsksn"]}, allow_redirects=False, timeout=5)
+    assert (plain.status_code, plain.headers["Location"]) == (301, f"https://{HOSTS['techsksn']}/gpt-4o?a=b")
 
 
 def negotiated(nginx: NginxProcess, version: ssl.TLSVersion, host: str = HOSTS["sksndev"]) -> str | None:
@@ -196,6 +191,15 @@ def negotiated(nginx: NginxProcess, version: ssl.TLSVersion, host: str = HOSTS["
     ):
         assert secured.selected_alpn_protocol() == "h2"
         return secured.version()
+
+
+def test_a_request_line_that_is_too_long_is_the_broker_s_to_refuse(
+    start_nginx: StartNginx, broker: BrokerProcess
+) -> None:
+    """In the contract's form: nginx takes more than gunicorn does."""
+    response = start_nginx(at(broker)).get("/simple-gpt-4o-mini-complete?prompt=" + "x" * 12_000)
+    assert response.status in (400, 414)
+    assert json.loads(response.body)["code"]
 
 
 def test_nginx_s_own_refusals_can_be_read_by_a_page(start_nginx: StartNginx, broker: BrokerProcess, ada: User) -> None:
