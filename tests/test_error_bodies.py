@@ -86,6 +86,15 @@ def test_whoever_may_not_pass_is_told_so_in_it() -> None:
     assert 0 < int(refused.headers["Retry-After"]) <= 86_400
 
 
+@pytest.mark.parametrize("path", ["/v1/usage", "/v1/models", V1])
+def test_whoever_is_blocked_is_told_so_in_it(path: str) -> None:
+    """403: the SDKs' PermissionDeniedError."""
+    blocked = "22222222-2222-4222-8222-222222222222"
+    client = make_client(BLOCKED_IDS=f'["{blocked}"]')
+    refused = client.open(path, method="POST" if path == V1 else "GET", headers=bearer(blocked))
+    assert (refused.status_code, refused.get_json()["error"]["code"]) == (403, "blocked")
+
+
 @responses.activate
 @pytest.mark.parametrize(
     ("status", "code", "headers", "once"),
