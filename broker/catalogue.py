@@ -16,6 +16,7 @@ from broker.openai_faults import OpenAIRefusedKey
 log = logging.getLogger(__name__)
 
 REFRESH = 86_400.0  # seconds between looks while OpenAI answers
+SOON = 3.0  # seconds between looks while calls are refused for the key
 RETRY = 60.0  # seconds between looks while it does not
 
 
@@ -28,6 +29,7 @@ class Catalogue:
         self._fetch = fetch
         self.shutdown_dates: dict[str, str] = {}
         self.key_refused = False
+        self._is_looking_again = False
 
     def start(self) -> None:
         """Look now, and then daily, in the background."""
@@ -38,15 +40,30 @@ class Catalogue:
         try:
             listed = self._fetch()
         except OpenAIRefusedKey:
-            if not self.key_refused:
-                log.error("OpenAI refuses the OPENAI_API_KEY")
-            self.key_refused = True
+            self._note_refused_key()
             return False
         except Fault:
             return False
         self.key_refused = False
         self._note_dates(listed)
         return True
+
+    def look_again(self) -> None:
+        """A call was refused for the key: look, in the background, until OpenAI takes it."""
+        self._note_refused_key()
+        if not self._is_looking_again:
+            self._is_looking_again = True
+            threading.Thread(target=self._look_until_taken, name="catalogue", daemon=True).start()
+
+    def _look_until_taken(self) -> None:
+        while not self.look():
+            time.sleep(SOON)
+        self._is_looking_again = False
+
+    def _note_refused_key(self) -> None:
+        if not self.key_refused:
+            log.error("OpenAI refuses the OPENAI_API_KEY")
+        self.key_refused = True
 
     def _keep_looking(self) -> None:
         while True:

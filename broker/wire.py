@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, Reque
 
 from broker import error_bodies, visit
 from broker.faults import BodyTooLarge, ClientLeft, EndpointUnknown, Fault, MethodWrong
-from broker.openai_faults import UpstreamFault
+from broker.openai_faults import OpenAIRefusedKey, UpstreamFault
 from broker.request_faults import RequestMalformed
 from broker.services import Services, services
 
@@ -92,6 +92,8 @@ def _note(present: visit.Visit, parts: Services, fault: Fault | None) -> None:
     present.outcome = fault.code if fault else "answered"
     if isinstance(fault, UpstreamFault):
         parts.metrics.upstream_failed(fault.code)
+    if isinstance(fault, OpenAIRefusedKey):
+        parts.catalogue.look_again()
 
 
 def _http_refusal(error: HTTPException) -> Response:

@@ -70,3 +70,29 @@ def test_it_keeps_looking(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(StopIteration):
         catalogue(OpenAIUnreachable(), LISTED)._keep_looking()
     assert naps == [60.0, 86_400.0]
+
+
+def test_a_key_that_a_call_was_refused_for_is_looked_at_until_it_is_taken(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However many calls are refused meanwhile, once every few seconds."""
+    naps: list[float] = []
+    looked_at = catalogue(OpenAIRefusedKey(), OpenAIUnreachable(), LISTED)
+
+    def nap(seconds: float) -> None:
+        naps.append(seconds)
+        looked_at.look_again()
+
+    monkeypatch.setattr("broker.catalogue.time.sleep", nap)
+    monkeypatch.setattr("broker.catalogue.threading.Thread", Foreground)
+    looked_at.look_again()
+    assert naps == [3.0, 3.0]
+    assert not looked_at.key_refused
+    assert [record.levelno for record in caplog.records if "KEY" in record.message] == [logging.ERROR]
+
+
+class Foreground:
+    """A thread that is done when it has been started."""
+
+    def __init__(self, target: Any, **_: Any) -> None:
+        self.start = target

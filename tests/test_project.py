@@ -111,6 +111,23 @@ def test_the_files_that_the_readmes_name_exist() -> None:
     assert [name for name in local if not (ROOT / "deploy" / "local" / name).is_file()] == []
 
 
+def test_every_promise_of_the_readme_names_a_test_that_exists() -> None:
+    """What happens when something breaks is not only said."""
+    section = README.partition("## What happens when…")[2].partition("\n## ")[0]
+    rows = [row.split("|")[1:-1] for row in section.splitlines() if row.startswith("| **")]
+    shown = [re.findall(r"`(\w+)::(\w+)`", row[2]) for row in rows]
+    missing = [
+        f"{file}::{name}"
+        for row in shown
+        for file, name in row
+        if name not in {one.name for one in functions(ROOT / "tests" / "integration" / f"{file}.py")}
+    ]
+
+    assert len(rows) > 10
+    assert all(shown)
+    assert missing == []
+
+
 def test_make_help_tells_of_every_target() -> None:
     """`make` alone prints what there is."""
     shown = subprocess.run(["make", "help"], cwd=ROOT, check=True, capture_output=True, text=True).stdout

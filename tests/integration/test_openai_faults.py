@@ -9,6 +9,7 @@ import requests
 
 from tests.integration.load import Load
 from tests.integration.stack import OPENAI_TIMEOUT, Stack
+from tests.integration.waiting import within
 
 GOOD = (200, "")
 BROKEN = b'{"error": "Error while streaming"}\n'
@@ -89,6 +90,25 @@ def test_500s_that_pass_are_not_seen(stack: Stack) -> None:
             time.sleep(0.8)  # so that no call meets two of them
     assert set(load.tally()) == {GOOD}
     assert stack.metric("upstream_retries_total", kind="openai_failed") >= 1
+    stack.settle_up()
+
+
+def test_a_key_that_is_refused_in_the_midst_of_the_day_is_named(stack: Stack) -> None:
+    """502 without a second try; `/ready` and one line a worker say so, and soon that it is taken again."""
+    ada, key = stack.user(), stack.openai.key
+
+    def parts() -> set[str]:
+        return {requests.get(stack.broker.url + "/ready", timeout=5).json()["parts"]["openai"] for _ in range(8)}
+
+    stack.openai.key = "sk-another"
+    responses = [ada.post("/gpt-4o", {"messages": "x"}) for _ in range(12)]
+    assert {(response.status_code, response.json()["code"]) for response in responses} == {(502, "openai_refused")}
+    assert "key refused" in parts()
+    stack.openai.key = key
+    assert ada.post("/gpt-4o", {"messages": "x"}).status_code == 200
+    within(5, lambda: parts() == {"ok"})
+    assert 1 <= stack.said("OpenAI refuses the OPENAI_API_KEY") <= 2
+    assert remaining(ada.post("/gpt-4o", {})) == 99_999
     stack.settle_up()
 
 
