@@ -4,6 +4,9 @@ Names: https://prometheus.io/docs/practices/naming/. With several workers the va
 (`PROMETHEUS_MULTIPROC_DIR`), so that any worker answers for all, also for those that have died.
 """
 
+import contextlib
+import struct
+import time
 from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -13,6 +16,9 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 SHORT = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)  # seconds
 MOST_TOKENS = 10**9  # of one answer; more is nonsense
 LONG = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320)  # seconds
+
+TRIES = 10  # of a scrape
+STARTING = 0.01  # seconds between them
 
 
 class Metrics:
@@ -91,7 +97,17 @@ class Metrics:
         self._upstream_retries.labels(kind).inc()
 
     def exposition(self, accept: str | None) -> tuple[str | bytes, str]:
-        """The text for Prometheus, over all workers, and its content type."""
+        """The text for Prometheus, over all workers, and its content type.
+
+        A worker that is just starting has files that are still empty, at which prometheus_client raises `struct.error`.
+        """
+        for _ in range(TRIES - 1):
+            with contextlib.suppress(struct.error):
+                return self._generate(accept)
+            time.sleep(STARTING)
+        return self._generate(accept)
+
+    def _generate(self, accept: str | None) -> tuple[str | bytes, str]:
         content, content_type = self._exporter.generate_metrics(accept)
         return content, content_type
 
