@@ -7,6 +7,7 @@ from playwright.sync_api import Page
 from deploy.local.broker_process import BrokerProcess
 from deploy.local.openai_api import ANSWER
 from deploy.local.supabase_auth import CAST, PASSWORD, SupabaseStandIn
+from tests.integration.waiting import within
 
 SIGN_IN = """async ({supabaseUrl, key, url, password, what = "access_token"}) => {
   const { createClient } = await import("@supabase/supabase-js");
@@ -36,7 +37,7 @@ def test_its_session_is_what_the_broker_takes(new_app: Page, broker: BrokerProce
     """Sign in with email and password; the access token makes a call."""
     seen = sign_in(new_app, broker, supabase)
     assert (seen["status"], seen["body"]) == (200, {"message": ANSWER})
-    assert CAST["ada@example.com"] in {line["user"] for line in broker.journal()}
+    within(1, lambda: CAST["ada@example.com"] in {line["user"] for line in broker.journal()})
 
 
 def test_a_refreshed_session_goes_on(new_app: Page, broker: BrokerProcess, supabase: SupabaseStandIn) -> None:
