@@ -20,6 +20,10 @@ class AnswerWriter(Response):  # type: ignore[misc]  # gunicorn has no types
         self.headers_sent = False
         self._head = b""
 
+    def should_close(self) -> bool:
+        """Whether the connection ends with this answer, also because too much of the request is unread."""
+        return bool(self.req.body.is_pending or super().should_close())
+
     def send_headers(self) -> None:
         """The head is complete; it waits for the first bytes, or for `close`."""
         if self.headers_sent:

@@ -81,8 +81,6 @@ class Worker(ExchangeWorker):
             timer.close()
         unreadable.check(req)
         req.body = body = ClientBody(req.body.reader)
-        ends_by_itself = req.should_close
-        req.should_close = lambda: body.is_pending or ends_by_itself()
         sock.settimeout(self.services().settings.client_timeout)
         try:
             super().handle_request(listener_name, req, sock, addr)
@@ -91,6 +89,7 @@ class Worker(ExchangeWorker):
         finally:
             sock.settimeout(None)
             if body.is_pending:
+                req.force_close()
                 _linger(sock)
         if not self.alive:
             raise StopIteration  # gunicorn's way to say: no further request on this connection

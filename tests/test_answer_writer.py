@@ -23,9 +23,13 @@ class Socket:
         self.sent.append(data)
 
 
+def request(method: str = "GET", *, is_pending: bool = False) -> Any:
+    body = types.SimpleNamespace(is_pending=is_pending)
+    return types.SimpleNamespace(version=(1, 1), method=method, should_close=lambda: False, body=body)
+
+
 def writer(socket: Any, headers: list[tuple[str, str]], method: str = "GET", status: str = "200 OK") -> AnswerWriter:
-    request = types.SimpleNamespace(version=(1, 1), method=method, should_close=lambda: False)
-    made = AnswerWriter(request, socket, types.SimpleNamespace())
+    made = AnswerWriter(request(method), socket, types.SimpleNamespace())
     made.start_response(status, headers)
     return made
 
@@ -75,3 +79,13 @@ def test_what_the_kernel_does_not_take_at_once_follows() -> None:
     answer.write(b"x" * 1000)
     assert len(socket.sent) == 2
     assert b"".join(socket.sent).endswith(b"\r\n\r\n" + b"x" * 1000)
+
+
+def test_a_request_that_is_not_read_to_its_end_costs_the_connection() -> None:
+    """And the client is told."""
+    socket: Any = Socket()
+    answer = AnswerWriter(request(is_pending=True), socket, types.SimpleNamespace())
+    answer.start_response("413 Too Large", [("Content-Length", "0")])
+    answer.close()
+    assert b"\r\nConnection: close\r\n" in socket.sent[0]
+    assert answer.should_close()
