@@ -31,6 +31,7 @@ def main() -> int:
 
 def _run_round(rounds: Rounds, among: list[str]) -> None:
     rounds.rounds.append({})
+    rounds.machine_load.append(os.getloadavg()[0])
     print(f"round {len(rounds.rounds)}", flush=True)
 
     def note(figure: str, name: str, values: Values) -> None:

@@ -50,7 +50,7 @@ TABLES = (
         Column("p50_ms", "median added, ms", 2, is_added=True),
         Column("p99_ms", "p99 added, ms", 2, is_added=True),
     )),
-    Table("3", "3 · 200 streams of 400 tokens, 50 a second each (LiteLLM: 10 streams)", _STREAM),
+    Table("3", "3 · 200 streams of 400 tokens, 50 a second each (LiteLLM: 10 streams of 200)", _STREAM),
     Table("4", "4 · The same, tokens in clumps of 1 to 10", _STREAM),
     Table("5 at 100", "5 · 100 open streams, one token a second each, 10 begun a second", _OPEN),
     Table("5 at 1000", "5 · 1,000 open streams, one token a second each, 250 begun a second", _OPEN),

@@ -54,6 +54,8 @@ class Course:
             "3": lambda: figures.streams(self._around, contestant, one_by_one),
             "4": lambda: figures.streams(self._around, contestant, sizes),
         }
+        if not contestant.tree:
+            del measures["4"]  # see rounds.STRAIGHT
         return [(figure, measure()) for figure, measure in measures.items() if figure in self._only]
 
     def _hold_open(self, figure: str, name: str, sizes: Sizes, load: tuple[int, float]) -> None:

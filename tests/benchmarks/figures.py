@@ -67,12 +67,15 @@ def open_streams(around: Surroundings, contestant: Contestant, sizes: Sizes, pla
     """Figures 5 and 7: many streams open at once; what a token costs then, and what a call besides them."""
     assert contestant.tree
     at_rest = contestant.tree.pss_bytes()
-    lasting = count / sizes.open_starts + 2 * sizes.open_seconds + sizes.open_margin
+    windows = 2 if contestant.counts else 1
+    lasting = count / sizes.open_starts + windows * sizes.open_seconds + sizes.open_margin
     plan = replace(plan, tokens=int(lasting * plan.a_second) + 1)
     values: Values = {}
 
     def watch() -> None:
-        values.update(_while_open(around, contestant, sizes, count * plan.a_second))
+        values["processor_us"] = a_token = _token_us(around, contestant, sizes, count * plan.a_second)
+        if contestant.counts:
+            values["call_ms"] = _call_ms(around, contestant, sizes, count * plan.a_second * a_token)
         assert contestant.tree
         values["stream_kb"] = (contestant.tree.pss_bytes() - at_rest) / count / 1024
 
@@ -82,14 +85,17 @@ def open_streams(around: Surroundings, contestant: Contestant, sizes: Sizes, pla
     return {**values, **_quantiles("first_", report.first_token), "failed": report.failed}
 
 
-def _while_open(around: Surroundings, contestant: Contestant, sizes: Sizes, tokens_a_second: float) -> Values:
-    with Meter(around, contestant) as alone:
+def _token_us(around: Surroundings, contestant: Contestant, sizes: Sizes, tokens_a_second: float) -> float:
+    with Meter(around, contestant) as meter:
         time.sleep(sizes.open_seconds)
-    a_token = alone.spent["contestant"] / (alone.seconds * tokens_a_second)
-    with Meter(around, contestant) as besides:
+    return meter.spent["contestant"] / (meter.seconds * tokens_a_second) * 1e6
+
+
+def _call_ms(around: Surroundings, contestant: Contestant, sizes: Sizes, streams_us: float) -> float:
+    """What a call takes besides streams, which take `streams_us` of each second."""
+    with Meter(around, contestant) as meter:
         report = make_calls(around, contestant, seconds=sizes.open_seconds)
-    for_calls = besides.spent["contestant"] - a_token * besides.seconds * tokens_a_second
-    return {"processor_us": a_token * 1e6, "call_ms": for_calls / report.calls * 1e3}
+    return (meter.spent["contestant"] - meter.seconds * streams_us / 1e6) / report.calls * 1e3
 
 
 def at_rest(contestant: Contestant) -> Values:

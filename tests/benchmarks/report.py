@@ -19,6 +19,7 @@ def text(rounds: Rounds) -> str:
 def _lines(rounds: Rounds) -> Iterator[str]:
     yield "# Results\n"
     yield f"Written by `make bench`: median (lowest–highest) over {len(rounds.rounds)} rounds. [Method](../README.md)."
+    yield f"The machine's load before each round: {', '.join(f'{load:.1f}' for load in rounds.machine_load)}."
     for note in rounds.notes:
         yield f"\n{note}."
     yield "\n![The main figures](plot.png)"

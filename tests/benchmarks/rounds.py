@@ -10,6 +10,7 @@ Values = dict[str, float]
 Round = dict[str, dict[str, Values]]  # figure → contestant → quantity → value
 
 FILE = Path(__file__).parent / "results" / "results.json"
+STRAIGHT = {"4": "3"}  # a clumped stream begins as any other: the straight way is measured once
 
 
 @dataclass
@@ -18,6 +19,7 @@ class Rounds:
 
     versions: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    machine_load: list[float] = field(default_factory=list)  # of the machine before each round: what else it had to do
     rounds: list[Round] = field(default_factory=list)
 
     @classmethod
@@ -42,8 +44,8 @@ class Rounds:
 
     def added(self, figure: str, contestant: str, quantity: str) -> list[float]:
         """The same less the median of the way straight to the stand-in, in the same round."""
-        median = quantity.replace("p99", "p50")
-        pairs = [(self._value(one, figure, contestant, quantity), self._value(one, figure, "direct", median))
+        median, straight_figure = quantity.replace("p99", "p50"), STRAIGHT.get(figure, figure)
+        pairs = [(self._value(one, figure, contestant, quantity), self._value(one, straight_figure, "direct", median))
                  for one in self.rounds]  # fmt: skip
         return [value - straight for value, straight in pairs if value is not None and straight is not None]
 

@@ -18,8 +18,8 @@ class Sizes:
     clump: int = 10  # most tokens in one write
     open_streams: tuple[int, ...] = (1_000, 5_000)  # at one token a second each
     open_starts: float = 250.0  # a second
-    open_seconds: float = 4.0  # watched once all are open, and again with calls besides
-    open_margin: float = 4.0  # seconds that they stay open beyond: a load generator has to start meanwhile
+    open_seconds: float = 3.0  # watched once all are open, and again with calls besides
+    open_margin: float = 3.0  # seconds that they stay open beyond: a load generator has to start meanwhile
     growing_streams: tuple[int, ...] = (10, 100, 1_000)
     growing_tokens: float = 5_000.0  # a second, over all streams
     growing_users: tuple[int, ...] = (10, 1_000_000)  # whose calls of the day are in Redis
@@ -45,6 +45,6 @@ def bearable(name: str, sizes: Sizes) -> Sizes:
         return sizes
     return replace(
         sizes, warm_up=min(32, sizes.warm_up), single_calls=min(100, sizes.single_calls),
-        streams=min(10, sizes.streams), stream_starts=10.0,
+        streams=min(10, sizes.streams), stream_starts=10.0, stream_tokens=min(200, sizes.stream_tokens),
         open_streams=(min(100, *sizes.open_streams),), open_starts=10.0,
     )  # fmt: skip
