@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playwright
 
 from deploy.local.broker_process import BrokerProcess
 from deploy.local.openai_api import OpenAIStandIn
@@ -68,6 +68,8 @@ def site() -> Iterator[Site]:
 def profile(chromium: Browser) -> Iterator[BrowserContext]:
     """A profile that keeps the packages' files in its cache."""
     with chromium.new_context() as context:
+        # a test that fails tells whether the machine's network had changed: Chromium then breaks off what is under way
+        context.on("requestfailed", lambda asked: print(asked.url, asked.failure))
         yield context
 
 
@@ -83,7 +85,7 @@ def app_for_all(profile: BrowserContext) -> Iterator[Page]:
 def app(app_for_all: Page, site: Site) -> Page:
     """The web app's page, with the packages ready to be imported."""
     if app_for_all.url != f"{site.url}/":
-        app_for_all.goto(site.url)
+        _open(app_for_all, site, "openai", "axios")
     return app_for_all
 
 
@@ -91,10 +93,22 @@ def app(app_for_all: Page, site: Site) -> Page:
 def new_app(profile: BrowserContext, site: Site) -> Iterator[Page]:
     """The web app just opened, with nobody signed in to Supabase."""
     page = profile.new_page()
-    page.goto(site.url)
+    _open(page, site, "@supabase/supabase-js")
     page.evaluate("localStorage.clear()")
     yield page
     page.close()
+
+
+def _open(page: Page, site: Site, *packages: str) -> None:
+    """The app with these packages loaded: hundreds of files, of which one may fail to come; no test is about that."""
+    for tries_left in (2, 1, 0):
+        try:
+            page.goto(site.url)
+            page.evaluate("(names) => Promise.all(names.map((name) => import(name))).then(() => {})", packages)
+            return
+        except Error:
+            if not tries_left:
+                raise
 
 
 @pytest.fixture(scope="package")
