@@ -25,18 +25,21 @@ class RedisState:
 def look_at(client: Client) -> RedisState:
     """Ask it; nothing is changed. Raises `RedisAway`."""
     try:
-        client.ping()
-        info = client.info()
+        facts = _facts(client.info())
     except (RedisError, RedisClusterException, OSError) as error:
         raise RedisAway(type(error).__name__) from None
-    limit = info.get("maxmemory") or 0
+    limit = int(facts.get("maxmemory", 0))
     return RedisState(
-        is_writable=info.get("role", "master") == "master",
-        keeps=_keeps(info),
-        policy=info.get("maxmemory_policy"),
-        used_share=info["used_memory"] / limit if limit and "used_memory" in info else None,
+        is_writable=facts.get("role", "master") == "master",
+        keeps=facts["aof_enabled"] != "0" if "aof_enabled" in facts else None,
+        policy=facts.get("maxmemory_policy"),
+        used_share=int(facts.get("used_memory", 0)) / limit if limit else None,
     )
 
 
-def _keeps(info: dict[str, Any]) -> bool | None:
-    return bool(info["aof_enabled"]) if "aof_enabled" in info else None
+def _facts(info: Any) -> dict[str, str]:
+    """The answer to https://redis.io/docs/latest/commands/info/: as text, as an object, or as one for each node."""
+    if isinstance(info, bytes):
+        return dict(line.split(":", 1) for line in info.decode(errors="replace").splitlines() if ":" in line)
+    first = next(iter(info.values()), None)
+    return {name: str(value) for name, value in (first if isinstance(first, dict) else info).items()}

@@ -4,14 +4,16 @@ import json
 import os
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import requests
 
 from deploy.local.supabase_auth import SupabaseStandIn
 from tests.containers.conftest import TENANTS, Stack, inspect, run
+from tests.integration.live_targets import live, resolve_here
+from tests.integration.nginx_process import HOSTS, NginxProcess
 from tests.integration.waiting import within
-from tests.live.__main__ import main as live
 
 
 def call(
@@ -127,6 +129,25 @@ def test_the_live_suite_is_content_with_both(stack: Stack, capsys: pytest.Captur
     said = capsys.readouterr().out
     assert status == 0, said
     assert "WRONG" not in said
+
+
+def test_the_live_suite_is_content_through_nginx(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the public reaches both: by name, over TLS, with /metrics and /ready closed."""
+    upstreams = {tenant: f"127.0.0.1:{port}" for tenant, port in stack.ports.items()}
+    nginx = NginxProcess(tmp_path, upstreams, METRICS_ALLOW="10.0.0.1")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(nginx.certificate))
+    resolve_here(monkeypatch)
+    for tenant, host in HOSTS.items():
+        stack.write_target(f"{tenant}_prod", f"https://{host}:{nginx.port}")
+    targets = [f"{tenant}_prod" for tenant in TENANTS]
+    status = live(["--folder", str(stack.folder / "tests" / "live"), *targets])
+    nginx.stop()
+    said = capsys.readouterr().out
+    assert status == 0, said
+    for target in targets:  # what follows looks at the containers alone
+        (stack.folder / "tests" / "live" / f".env.{target}").unlink()
 
 
 def test_a_killed_broker_comes_back_and_forgets_nothing(stack: Stack) -> None:
