@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo run test test-quick test-containers bench fuzz lint format lock clean live doctor status deploy-sksndev deploy-techsksn rollback-sksndev rollback-techsksn logs-sksndev logs-techsksn down-sksndev down-techsksn
+.PHONY: help setup demo run test test-quick test-containers bench fuzz soak lint format lock clean live doctor status deploy-sksndev deploy-techsksn rollback-sksndev rollback-techsksn logs-sksndev logs-techsksn down-sksndev down-techsksn
 
 PYTHON ?= python3
 FUZZ_SECONDS ?= 60
@@ -41,6 +41,10 @@ test-containers: .venv/development ## build the image and run the whole containe
 fuzz: .venv/development ## search for inputs that break a parser, FUZZ_SECONDS=60 for each; .fuzz/ keeps what was learned
 	@for parser in $$($(BIN)/python -m tests.fuzz); do \
 	  echo "$$parser"; $(BIN)/python -m tests.fuzz $$parser $(FUZZ_SECONDS) .fuzz/$$parser 2>&1 | tail -n 12 || exit 1; done
+
+soak: .venv/development ## mixed load with faults, and whether anything grows: MINUTES=10; plot and table in .soak/
+	@tests/install-parts
+	@MINUTES="$(MINUTES)" $(BIN)/python -m tests.soak .soak
 
 lint: .venv/development ## style, types, layers
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

@@ -1,0 +1,106 @@
+"""The course of a long run: warm-up, rest, load with faults, rest."""
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from unittest import mock
+
+from deploy.local import broker_process
+from tests.integration.stack import Stack
+from tests.soak.load import Load
+from tests.soak.meter import Meter, Sample
+
+USERS, CLIENTS = 30, 16
+REST = 6.0  # seconds without load before a state counts as one of rest: more than any time-out here
+PROGRAM = tuple(word.replace("config/", "tests/soak/") for word in broker_process.GUNICORN)
+
+
+@dataclass
+class Run:
+    """What a long run has shown."""
+
+    before: Sample
+    after: Sample
+    samples: list[Sample]
+    outcomes: dict[str, int]
+    balances: bool
+    marks: list[tuple[float, str]] = field(default_factory=list)
+
+
+def run(seconds: float, warm_up: float, rest: float = REST) -> Run:
+    """A broker under load for `seconds`, of which the first `warm_up` are there to fill its pools and caches."""
+    with tempfile.TemporaryDirectory() as vitals, mock.patch.object(broker_process, "GUNICORN", PROGRAM):
+        stack = Stack(SOAK_VITALS=vitals, OPENAI_MAX_RETRIES="0")
+        try:
+            return _run(stack, Path(vitals), (warm_up, seconds - warm_up), rest)
+        finally:
+            stack.stop()
+
+
+def _run(stack: Stack, vitals: Path, seconds: tuple[float, float], rest: float) -> Run:
+    load = Load(stack, stack.users(USERS), CLIENTS)
+    meter, marks = Meter(stack, vitals, load.outcomes), [(0.0, "warm-up")]
+
+    def mark(word: str) -> None:
+        marks.append((meter.look().at, word))
+
+    try:
+        _bear(load, stack, seconds[0], mark)
+        mark("rest")
+        time.sleep(rest)
+        before = meter.look()
+        mark("load")
+        _bear(load, stack, seconds[1], mark)
+        mark("rest")
+        time.sleep(rest)
+        after = meter.look()
+        balances = stack.settle_up() is not None
+    finally:
+        meter.stop()
+    return Run(before, after, meter.samples, dict(load.outcomes), balances, marks)
+
+
+def _bear(load: Load, stack: Stack, seconds: float, mark: Callable[[str], None]) -> None:
+    """Load for so long; in it, at even distances, each fault once a minute, or all once where there is less time."""
+    faults = (_redis_freezes, _supabase_fails, _keys_rotate, _redis_restarts, _openai_slows)
+    rounds = max(1, round(seconds / 60))
+    load.start()
+    try:
+        for number in range(rounds * len(faults)):
+            time.sleep(seconds / (rounds * len(faults)) * 0.9)
+            fault = faults[number % len(faults)]
+            mark(fault.__name__.strip("_").replace("_", " "))
+            fault(stack)
+    finally:
+        load.stop()
+
+
+def _redis_freezes(stack: Stack) -> None:
+    stack.redis.freeze()
+    time.sleep(0.5)
+    stack.redis.thaw()
+
+
+def _redis_restarts(stack: Stack) -> None:
+    stack.redis.stop()
+    stack.redis.start()
+
+
+def _supabase_fails(stack: Stack) -> None:
+    stack.supabase.mood = "failing"
+    time.sleep(0.5)
+    stack.supabase.mood = "well"
+
+
+def _keys_rotate(stack: Stack) -> None:
+    if len(stack.supabase.keys.published) > 4:
+        del stack.supabase.keys.published[1:-1]  # the first one signed the tokens in use
+    stack.supabase.keys.rotate()
+
+
+def _openai_slows(stack: Stack) -> None:
+    pace, stack.openai.token_delay = stack.openai.token_delay, 0.03
+    time.sleep(0.5)
+    stack.openai.token_delay = pace

@@ -1,0 +1,81 @@
+"""What a broker holds: memory, open files, greenlets, connections to OpenAI, keys in Redis; once a second."""
+
+import json
+import re
+import threading
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tests.integration.stack import Stack
+
+MB = 1024.0  # kB
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One look, so many seconds after the first. Memory, in MB, is the largest worker's; the rest are sums."""
+
+    at: float
+    memory: float
+    resident: float
+    files: int
+    greenlets: int
+    threads: int
+    upstream: int
+    keys: int
+    redis: float
+    answered: int
+
+    def row(self) -> dict[str, float]:
+        """Its figures by name."""
+        return asdict(self)
+
+
+class Meter:
+    """Looks once a second until it is stopped."""
+
+    def __init__(self, stack: Stack, vitals: Path, answered: "dict[str, int]") -> None:
+        """`vitals`: where the workers write; `answered`: what the clients have counted."""
+        self.samples: list[Sample] = []
+        self._stack, self._vitals, self._answered = stack, vitals, answered
+        self._began = time.monotonic()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._keep_looking)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """No more samples."""
+        self._over.set()
+        self._thread.join()
+
+    def look(self) -> Sample:
+        """The present state."""
+        pids = self._stack.broker.workers()
+        info = self._stack.redis.client.info("memory")
+        return Sample(
+            at=time.monotonic() - self._began,
+            memory=max(_kilobytes(pid, "Pss") for pid in pids) / MB,
+            resident=max(_kilobytes(pid, "Rss") for pid in pids) / MB,
+            files=sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in pids),
+            greenlets=sum(self._greenlets(pid) for pid in pids),
+            threads=sum(len(list(Path(f"/proc/{pid}/task").iterdir())) for pid in pids),
+            upstream=len(self._stack.openai.open_connections),
+            keys=int(self._stack.redis.client.dbsize()),
+            redis=info["used_memory"] / MB / MB,
+            answered=sum(self._answered.values()),
+        )
+
+    def _greenlets(self, pid: int) -> int:
+        path = self._vitals / f"{pid}.json"
+        return int(json.loads(path.read_text())["greenlets"]) if path.exists() else 0
+
+    def _keep_looking(self) -> None:
+        while not self._over.wait(1.0):
+            self.samples.append(self.look())
+
+
+def _kilobytes(pid: int, name: str) -> float:
+    found = re.search(rf"^{name}:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+    assert found
+    return float(found[1])
