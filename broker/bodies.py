@@ -18,6 +18,10 @@ LAST_WAIT = 1.0  # seconds for the end of a stream that has said all
 MAX_REPLY_BYTES = 16 * 1024 * 1024
 
 
+class _Silence(OpenAITimeout):
+    """Nothing came for as long as a read may wait. The connection is as good as before."""
+
+
 class Stream:
     """An open answer. Iterate over `reads`; `close` it whatever happens."""
 
@@ -26,7 +30,6 @@ class Stream:
         self._response = response
         self._call = call
         self._silence = silence
-        _set_timeout(response, silence)
 
     def reads(self, patience: float | None = None) -> Iterator[bytes]:
         """The body's bytes, all that one receive brought at a time, to its end.
@@ -34,26 +37,24 @@ class Stream:
         With `patience`: also b"" each time that nothing has come for so many seconds. Raises `OpenAITimeout`
         after too long a silence, `StreamBroken` where it is cut, or what broke into the call.
         """
-        raw = self._response.raw
+        wait = min(patience or self._silence, self._silence)
+        _set_timeout(self._response, wait)
+        silent = 0.0
         while True:
-            if patience:
-                yield from self._silences(patience)
-            with self._call:
-                data = _read1(raw)
-            if not data:
-                return
-            yield data
-
-    def _silences(self, patience: float) -> Iterator[bytes]:
-        left = self._silence
-        while True:
-            with self._call:
-                if _comes_within(self._response, min(patience, left)):
+            try:
+                with self._call:
+                    data = _read1(self._response.raw)
+            except _Silence:
+                silent += wait
+                if silent >= self._silence:
+                    raise
+                _set_timeout(self._response, wait)  # the one that is over is over
+                data = b""
+            else:
+                silent = 0.0
+                if not data:
                     return
-            left -= patience
-            if left <= 0:
-                raise OpenAITimeout
-            yield b""
+            yield data
 
     def expect_end(self) -> None:
         """Nothing more is to come but the end: wait for it no longer than a moment."""
@@ -69,7 +70,7 @@ def _read1(raw: Any) -> bytes:
     try:
         data: bytes = raw.read1()
     except (ReadTimeoutError, TimeoutError):
-        raise OpenAITimeout from None
+        raise _Silence from None
     except (HTTPError, HTTPException, OSError):
         raise StreamBroken from None
     return data
@@ -95,11 +96,6 @@ def _set_timeout(response: requests.Response, seconds: float) -> None:
     """How long a read may wait from now on; until now it was the time for the first byte."""
     if isinstance(response.raw, Response):
         response.raw.set_timeout(seconds)
-
-
-def _comes_within(response: requests.Response, seconds: float) -> bool:
-    """Whether the next read will find something, be it the end, in so many seconds."""
-    return not isinstance(response.raw, Response) or response.raw.comes_within(seconds)
 
 
 def request_id(response: requests.Response) -> str | None:

@@ -55,15 +55,6 @@ class Channel:
             self._is_drained = len(data) < READ_SIZE and not self._is_tls
             return data
 
-    def comes_within(self, seconds: float) -> bool:
-        """Whether the next `receive` finds something, be it the end, in so many seconds."""
-        if self._is_tls and self._sock.pending():  # type: ignore[attr-defined]
-            return True
-        with gevent.Timeout(seconds, exception=False):  # type: ignore[arg-type]  # False: it ends the block in silence
-            gevent.get_hub().wait(self._watcher(_READ))
-            return True
-        return False
-
     def send(self, data: bytes) -> None:
         """All of `data`. Raises TimeoutError, or another OSError."""
         rest = memoryview(data)

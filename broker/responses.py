@@ -56,10 +56,6 @@ class Response:
         if self._channel is not None:
             self._channel.set_timeout(seconds)
 
-    def comes_within(self, seconds: float) -> bool:
-        """Whether the next read finds something, be it the end, in so many seconds."""
-        return self._channel is None or bool(self._rest) or self._channel.comes_within(seconds)
-
     def close(self) -> None:
         """Hang up, unless the body was read to its end."""
         if self._channel is not None:

@@ -124,16 +124,6 @@ def test_silence_is_a_time_out(clients: list[Client]) -> None:
     assert 0.4 <= time.monotonic() - began < 2
 
 
-def test_one_looks_whether_something_comes(clients: list[Client]) -> None:
-    """Without reading it."""
-    client = Client(clients, CHUNKED + b"1\r\na\r\n")
-    response = client.ask()
-    assert response.raw.read1() == b"a"
-    assert not response.raw.comes_within(0.05)
-    response.close()
-    assert response.raw.comes_within(0.05)
-
-
 @pytest.mark.parametrize("saying", [None, b"SSH-2.0-OpenSSH\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"])
 def test_no_response_is_a_lost_connection(clients: list[Client], saying: bytes | None) -> None:
     """As requests has it."""
@@ -209,5 +199,27 @@ def test_over_tls_it_is_the_same(clients: list[Client], authority: Path, monkeyp
     large = CHUNKED + b"f4240\r\n" + b"x" * 1_000_000 + b"\r\n0\r\n\r\n"
     client = Client(clients, large, SHORT, tls=serving(authority))
     assert whole(client.ask()) == b"x" * 1_000_000
+    assert whole(client.ask()) == b"hi"
+    assert client.server.connections == 1
+
+
+@pytest.mark.parametrize("is_tls", [True, False])
+def test_a_wait_in_vain_leaves_the_connection_as_it_was(
+    clients: list[Client], authority: Path, monkeypatch: pytest.MonkeyPatch, *, is_tls: bool
+) -> None:
+    """A stream's silence is noticed by it, again and again; what comes at last is whole, and the connection is kept."""
+    trusting = ssl.create_default_context(cafile=str(authority))
+    monkeypatch.setattr(connections, "_tls_context", lambda: trusting)
+    sayings = (CHUNKED + b"5\r\nhel", b"lo\r\n0\r\n\r\n", SHORT)
+    client = Client(clients, *sayings, tls=serving(authority) if is_tls else None)
+    response = client.ask()
+    assert response.raw.read1() == b"hel"
+    for _ in range(3):
+        response.raw.set_timeout(0.05)
+        with pytest.raises(TimeoutError):
+            response.raw.read1()
+    response._channel.send(b"go on")
+    response.raw.set_timeout(5)
+    assert whole(response) == b"lo"
     assert whole(client.ask()) == b"hi"
     assert client.server.connections == 1

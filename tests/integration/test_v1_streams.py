@@ -99,15 +99,15 @@ def test_silence_is_filled_with_comments_between_events(
     start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
 ) -> None:
     """After the headers, and midway; each after the interval; and nothing else is changed."""
-    user = new_user(start_broker(STREAM_PING_INTERVAL="0.2"))
+    user = new_user(start_broker(STREAM_PING_INTERVAL="0.3"))
     for events in (0, 1, 4):
-        openai.next("pause", events=events, seconds=0.9)
+        openai.next("pause", events=events, seconds=1.1)
         started = time.monotonic()
-        response = ask(user)
-        assert response.status_code == 200
-        assert time.monotonic() - started < 0.6
-        body = response.content
-        assert body.count(PING) == 4
+        with ask(user) as response:
+            assert response.status_code == 200
+            assert time.monotonic() - started < 0.9
+            body = response.content
+        assert body.count(PING) in {2, 3}
         assert body.replace(PING, b"").endswith(b"data: [DONE]\n\n")
         assert body.split(b"\n\n").index(b": ping") == events
 
@@ -131,7 +131,7 @@ def test_silence_has_an_end_all_the_same(start_broker: StartBroker, new_user: Ne
         started = time.monotonic()
         body = ask(user).content
         assert 0.6 < time.monotonic() - started < 1.5
-        assert body.count(PING) == 3
+        assert body.count(PING) in {2, 3}
         assert error_at_the_end(body)["code"] == "openai_timeout"
         assert b"[DONE]" not in body
         assert used(user) == before + cost
