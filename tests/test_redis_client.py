@@ -2,11 +2,13 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import redis
 
 from broker.redis_client import RedisClient
+from tests.integration.waiting import within
 from tests.servers import SayingServer
 
 
@@ -45,3 +47,21 @@ def test_a_silent_redis_is_not_asked_twice() -> None:
             client.evalsha("a", 0)
         assert client.evalsha("b", 0) == 2
     assert server.connections == 2
+
+
+def test_a_reply_that_came_while_nobody_looked_is_no_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that was busy for long says nothing of Redis."""
+    with asking(b":1\r\n", b":2\r\n") as (client, server):
+        assert client.evalsha("a", 0) == 1
+        read = redis.Connection.read_response
+        late = iter([True])
+
+        def busy(connection: redis.Connection, *arguments: Any, **options: Any) -> Any:
+            if next(late, False):
+                within(1, connection.can_read)
+                raise redis.TimeoutError
+            return read(connection, *arguments, **options)
+
+        monkeypatch.setattr(redis.Connection, "read_response", busy)
+        assert client.evalsha("b", 0) == 2
+    assert server.connections == 1
