@@ -90,7 +90,7 @@ down-techsksn: ## stop techsksn; its counts are kept
 	@deploy/stack stop techsksn
 
 clean: ## take away what make has made
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz .soak
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache tests/browser/node_modules .fuzz .soak
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # what browser apps use, for the tests in Chromium
