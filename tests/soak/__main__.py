@@ -23,8 +23,13 @@ def main() -> int:
     (folder / "soak.md").write_text(figures)
     print(figures)
     grown = growth(done.before, done.after)
-    print(*grown or ["nothing has grown"], f"the plot: {folder / 'soak.png'}", sep="\n")
-    return 1 if grown or not done.balances else 0
+    print(
+        *grown or ["nothing has grown"],
+        done.imbalance or "the books add up",
+        f"the plot: {folder / 'soak.png'}",
+        sep="\n",
+    )
+    return 1 if grown or done.imbalance else 0
 
 
 if __name__ == "__main__":
