@@ -30,7 +30,7 @@ class Prompt:
     temperature: float = DEFAULT_TEMPERATURE
 
     def request(self) -> dict[str, Any]:
-        """The same in OpenAI's format, for `Terms.request`."""
+        """The same in OpenAI's format, for `Terms.patched`."""
         return {"model": self.model, "messages": self.messages, "temperature": self.temperature}
 
 

@@ -1,7 +1,9 @@
-"""The operator's terms, laid on every request to OpenAI. Pure.
+"""The operator's terms, laid on a request to OpenAI. Pure.
 
-An answer has an upper bound, because somebody pays for it; OpenAI hears of each user under a name that
-says nothing to anyone else; and the model's patch comes last, so that an operator can undo either.
+Every request gets the model's patch. One in OpenAI's own format, in which callers choose much themselves, also gets
+an upper bound for its answer, because somebody pays for it, and a name of the user's that says nothing to anyone else;
+the patch comes last, so that an operator can undo either. The older endpoints send what they always sent: a bound of
+the answer would take room from the longest prompts, which some app relies on.
 """
 
 import hashlib
@@ -22,11 +24,15 @@ class Terms:
     most_tokens: int
     secret: str
 
-    def request(self, asked: Body, user_id: str) -> Body:
-        """The body of the request to OpenAI for what a user asks. `asked` names its model as clients do."""
-        bounded = {"max_completion_tokens": self.most_tokens, **asked, "safety_identifier": self.pseudonym(user_id)}
-        patched: Body = merge_patch(bounded, self.patches[asked["model"]])
+    def patched(self, asked: Body) -> Body:
+        """The body of the request to OpenAI for `asked`, which names its model as clients do."""
+        patched: Body = merge_patch(asked, self.patches[asked["model"]])
         return patched
+
+    def request(self, asked: Body, user_id: str) -> Body:
+        """The same for what a user asks in OpenAI's own format."""
+        bounded = {"max_completion_tokens": self.most_tokens, **asked, "safety_identifier": self.pseudonym(user_id)}
+        return self.patched(bounded)
 
     def pseudonym(self, user_id: str) -> str:
         """What OpenAI knows a user by: the same for every call, and not to be guessed from the id.

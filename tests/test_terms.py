@@ -24,6 +24,12 @@ def test_an_answer_has_an_upper_bound() -> None:
     assert terms().request(asked(max_completion_tokens=5), "ada")["max_completion_tokens"] == 5
 
 
+def test_the_older_endpoints_send_what_they_always_sent() -> None:
+    """The patch alone is laid over it."""
+    assert terms().patched(asked(temperature=0.7)) == asked(temperature=0.7)
+    assert terms(temperature=None, seed=1).patched(asked(temperature=0.7)) == asked(seed=1)
+
+
 def test_openai_knows_a_user_by_another_name() -> None:
     """The same for each call, another for each user and broker, no longer than OpenAI takes, the id not in it."""
     name = terms().request(asked(), "ada")["safety_identifier"]

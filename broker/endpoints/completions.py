@@ -40,7 +40,7 @@ def _complete(prompt: prompts.Prompt) -> str:
     """OpenAI's whole answer; the call counts once it is here. Raises as `Upstream.ask`."""
     present, parts = visit.current(), services()
     present.model = prompt.model
-    asked = parts.terms.request(prompt.request(), visit.caller().id)
+    asked = parts.terms.patched(prompt.request())
     answer, present.openai_id = parts.upstream.ask(asked, visit.open_call())
     present.usage = answer.usage
     present.settle()

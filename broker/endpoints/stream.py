@@ -25,7 +25,7 @@ def stream() -> Response:
     present, parts = visit.current(), services()
     prompt = prompts.read_stream(request.get_data())
     present.model = prompt.model
-    asked = parts.terms.request(prompt.request(), visit.caller().id)
+    asked = parts.terms.patched(prompt.request())
     upstream = parts.upstream.open_stream(asked, visit.open_call())
     present.at_end(upstream.close)
     present.openai_id = upstream.request_id
