@@ -56,9 +56,9 @@ class Catalogue:
             threading.Thread(target=self._look_until_taken, name="catalogue", daemon=True).start()
 
     def _look_until_taken(self) -> None:
-        while not self.look():
+        while self._is_looking_again:
             time.sleep(SOON)
-        self._is_looking_again = False
+            self._is_looking_again = not self.look()
 
     def _note_refused_key(self) -> None:
         if not self.key_refused:

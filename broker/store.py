@@ -21,6 +21,7 @@ from broker.redis_urls import Client
 log = logging.getLogger(__name__)
 
 PAUSE = 1.0  # seconds for which a Redis that failed is not asked again
+PATIENCE = 4  # time-outs that a script waits for its turn; a Redis that is gone makes nobody wait for it
 AT_ONCE = 64  # scripts under way at once per worker; more wait their turn
 
 
@@ -28,7 +29,7 @@ class Store:
     """One Redis. Built before the fork; connects with the first script."""
 
     def __init__(self, client: Client, metrics: Metrics, timeout: float = 0.5, *, is_required: bool = True) -> None:
-        """`timeout`: seconds to wait for a place; `is_required`: calls are refused while Redis is away."""
+        """`timeout`: seconds in which Redis answers; `is_required`: calls are refused while Redis is away."""
         self._client = client
         self._metrics = metrics
         self._timeout = timeout
@@ -51,7 +52,7 @@ class Store:
         where it was asked: it may have done what it was asked for.
         """
         self._refuse_if_asleep()
-        if not self._places.acquire(timeout=self._timeout):
+        if not self._places.acquire(timeout=PATIENCE * self._timeout):
             raise UsageUnavailable(retry_after=PAUSE)
         try:
             self._try_if_asleep()

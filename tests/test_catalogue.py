@@ -86,7 +86,7 @@ def test_a_key_that_a_call_was_refused_for_is_looked_at_until_it_is_taken(
     monkeypatch.setattr("broker.catalogue.time.sleep", nap)
     monkeypatch.setattr("broker.catalogue.threading.Thread", Foreground)
     looked_at.look_again()
-    assert naps == [3.0, 3.0]
+    assert naps == [3.0, 3.0, 3.0]
     assert not looked_at.key_refused
     assert [record.levelno for record in caplog.records if "KEY" in record.message] == [logging.ERROR]
 
