@@ -46,7 +46,7 @@ class Stack:
 
     def run(self, *command: str, check: bool = True) -> str:
         """A command as the operator types it, in the project's folder."""
-        env = {"COMPOSE_PROJECT_NAME": "gpt-broker-test", "READY_WITHIN": "20"}
+        env = {"COMPOSE_PROJECT_NAME": "gpt-broker-test"}
         for name in TENANTS:
             env[f"{name.upper()}_PORT"] = str(self.ports[name])
             env[f"{name.upper()}_REDIS_PORT"] = str(self.redis_ports[name])

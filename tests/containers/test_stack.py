@@ -157,9 +157,9 @@ def test_a_killed_broker_comes_back_and_forgets_nothing(stack: Stack) -> None:
     kill = f"import os; os.kill({pid}, 9)"
     run("docker", "run", "--rm", "--pid=host", "--user=0", "gpt-broker:sksndev", "python", "-c", kill)
     within(
-        20, lambda: inspect("sksndev-gpt-broker", "{{.State.Pid}} {{.State.Running}}") not in (f"{pid} true", "0 false")
+        60, lambda: inspect("sksndev-gpt-broker", "{{.State.Pid}} {{.State.Running}}") not in (f"{pid} true", "0 false")
     )
-    within(20, lambda: is_ready(stack, "sksndev"))
+    within(60, lambda: is_ready(stack, "sksndev"))
     assert left(call(stack, "sksndev")) == before - 1
     assert int(inspect("sksndev-gpt-broker", "{{.RestartCount}}")) == 1
 
@@ -168,9 +168,10 @@ def test_a_restarted_redis_forgets_nothing(stack: Stack) -> None:
     """And the other tenant does not notice."""
     before = left(call(stack, "sksndev"))
     run("docker", "restart", "--time", "10", "sksndev-redis-stack")
-    refused = within(20, lambda: is_ready(stack, "sksndev"))
-    while (response := call(stack, "sksndev")).status_code == 503 and refused < 5:  # costs nothing
-        refused += float(response.headers["Retry-After"])
+    within(60, lambda: is_ready(stack, "sksndev"))
+    for _ in range(10):  # the other worker may not have heard of it yet: 503, which costs nothing
+        if (response := call(stack, "sksndev")).status_code != 503:
+            break
         time.sleep(float(response.headers["Retry-After"]))
     assert left(response) == before - 1
     assert inspect("techsksn-gpt-broker", "{{.RestartCount}}") == "0"
@@ -224,11 +225,12 @@ def test_a_deployment_that_does_not_start_is_taken_back(stack: Stack) -> None:
     good = operations.read_text()
     operations.write_text(good.replace('"/ready"', '"/readi"'))
     stack.commit("a change that never gets ready")
-    said = stack.run("env", "READY_WITHIN=4", "make", "deploy-sksndev", check=False)
+    said = stack.run("env", "READY_WITHIN=6", "make", "deploy-sksndev", check=False)
     operations.write_text(good)
     stack.commit("mended again")
-    assert "sksndev is not ready after 4 s" in said
+    assert "sksndev is not ready after 6 s" in said
     assert revision("sksndev") == before
+    within(60, lambda: is_ready(stack, "sksndev"))
     assert call(stack, "sksndev").status_code == 200
 
 
@@ -243,7 +245,7 @@ def test_rollback_puts_the_image_before_back(stack: Stack) -> None:
 
 def test_status_and_logs_tell_of_it(stack: Stack) -> None:
     """What runs, from which commit, whether it is ready."""
-    within(10, lambda: inspect("sksndev-gpt-broker", "{{.State.Health.Status}}") == "healthy")
+    within(60, lambda: inspect("sksndev-gpt-broker", "{{.State.Health.Status}}") == "healthy")
     said = stack.run("make", "status")
     assert f"sksndev: running, healthy, commit {revision('sksndev')}" in said
     assert '"ready": true' in said

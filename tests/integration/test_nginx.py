@@ -218,7 +218,7 @@ def test_nginx_writes_no_prompt_and_no_token_down(start_nginx: StartNginx, broke
     nginx = start_nginx(at(broker), other=f"127.0.0.1:{free_port()}")
     for tenant in HOSTS:
         nginx.get("/simple-gpt-4o-mini-complete?prompt=planted-prompt", tenant=tenant, **ada.headers)
-    within(2, lambda: nginx.logs().count("/simple-gpt-4o-mini-complete") == 2)
+    within(5, lambda: nginx.logs().count("/simple-gpt-4o-mini-complete") == 2)
     assert "planted" not in nginx.logs()
     assert ada.token not in nginx.logs()
 
@@ -232,7 +232,7 @@ def test_a_broker_drains_behind_nginx(
     openai.token_delay = 0.03
     with ThreadPoolExecutor(30) as pool:
         streams = [pool.submit(whole_stream, nginx, user) for _ in range(30)]
-        within(5, lambda: len(openai.completions()) == 30)
+        within(15, lambda: len(openai.completions()) == 30)
         time.sleep(0.2)
         broker.process.terminate()
         time.sleep(0.3)
