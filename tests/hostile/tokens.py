@@ -205,7 +205,7 @@ def _claims(project: Project) -> dict[str, str]:
     wrong: dict[str, list[Any]] = {
         "exp": [..., None, True, "never", str(now + 60), [], {}, [now + 60], -1, 0, now - 11, float("nan"),
                 float("-inf"), float("inf"), 10**400, -(10**400)],
-        "nbf": [None, True, "soon", now + 60, [], 10**400, float("nan")],
+        "nbf": [None, True, "soon", now + 86_400, [], 10**400, float("nan")],
         "sub": [..., None, True, 0, "", " ", "\t", [], [ADA], {"id": ADA}, "a" * 129, ADA + "\x00", ADA + "\n"],
         "aud": [..., None, True, 0, "", "anon", "authenticatedx", "xauthenticated", "AUTHENTICATED", [], [[]], {},
                 ["anon"], [["authenticated"]], {"authenticated": 1}, "authenticated "],
