@@ -5,6 +5,7 @@ The scripts may be sent twice and in any order, so several are under way at once
 when a worker is killed is lost with it: the leases of those calls lapse.
 """
 
+import contextlib
 import queue
 import threading
 import time
@@ -76,6 +77,9 @@ class Outbox:
     def _renew(self, closing: threading.Event) -> None:
         renewed_at = time.monotonic()
         while not closing.wait(PAUSE):
+            if not self._store.is_up:  # nobody may call for long, and yet it has to be known when it is back
+                with contextlib.suppress(UsageUnavailable):
+                    self._store.probe()
             if time.monotonic() - renewed_at >= RENEW_EVERY and self._renew_all():
                 renewed_at = time.monotonic()
 

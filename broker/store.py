@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 PAUSE = 1.0  # seconds for which a Redis that failed is not asked again
 PATIENCE = 4  # time-outs that a script waits for its turn; a Redis that is gone makes nobody wait for it
 AT_ONCE = 64  # scripts under way at once per worker; more wait their turn
+_PROBE: tuple[str, int, tuple[Any, ...]] = (ledger.PROBE, 1, ("gpt-broker:{ready}",))
 
 
 class Store:
@@ -58,14 +59,28 @@ class Store:
             self._try_if_asleep()
             since = self._turns
             answer = self._evaluate(script, keys, arguments)
+            # a full Redis, or one on a full disk, still lets things be read and taken away: that is no return
+            proves = script in ledger.ADDING or (self._is_up is False and self._takes_what_is_new())
         except (RedisError, RedisClusterException, OSError) as error:
             self._note(since, is_up=False, why=type(error).__name__)
             raise UsageUncertain(retry_after=PAUSE) from None
         finally:
             self._places.release()
-        if script in ledger.ADDING:  # a full Redis, or one on a full disk, does the rest all the same
+        if proves:
             self._note(since, is_up=True)
         return answer
+
+    def probe(self) -> None:
+        """Have Redis count nothing. Raises as `run`, also where it takes nothing new."""
+        script, keys, arguments = _PROBE
+        self.run(script, arguments, keys)
+
+    def _takes_what_is_new(self) -> bool:
+        try:
+            self._evaluate(*_PROBE)
+        except (RedisError, RedisClusterException, OSError):
+            return False
+        return True
 
     def _refuse_if_asleep(self) -> None:
         if time.monotonic() < self._asleep_until:

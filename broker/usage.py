@@ -136,7 +136,7 @@ class Usage:
 
     def check(self) -> None:
         """Raises `UsageUnavailable` where Redis does not answer, or takes nothing."""
-        self._store.run(ledger.PROBE, ("gpt-broker:{ready}",), keys=1)
+        self._store.probe()
 
     def close(self, within: float = 2.0) -> None:
         """Tell Redis what it does not know yet, in at most `within` seconds."""

@@ -313,3 +313,18 @@ def test_a_full_redis_is_away_though_things_can_be_taken_from_it(
         assert store.run(ledger.GIVE_BACK, ("key", "places", -1, 1, "id")) == 0
         store._asleep_until = 0.0
     assert [record.message.partition(":")[0] for record in caplog.records] == ["Redis is away"]
+
+
+def test_a_worker_without_new_calls_learns_that_redis_is_back(
+    away: Away, redis: fakeredis.FakeRedis, clock: Clock
+) -> None:
+    """And tells it all that it has to give back, which by itself proves nothing, within 5 s."""
+    away.is_away = False
+    usage, metrics = usage_of(away, clock, DAILY_LIMIT="50")
+    calls = [reserve(usage) for _ in range(30)]
+    away.is_away = True
+    for call in calls:
+        call.give_back()
+    away.is_away = False
+    eventually(lambda: books(metrics) == [30, 0, 30, 0])
+    eventually(lambda: "gpt_broker_redis_up 1.0" in str(metrics.exposition(None)[0]))
