@@ -6,7 +6,7 @@ import sys
 from tests.benchmarks import pages, peer, report
 from tests.benchmarks.course import CONTESTANTS, FIGURES, Course
 from tests.benchmarks.figures import Values
-from tests.benchmarks.rounds import Rounds
+from tests.benchmarks.rounds import FILE, Rounds
 from tests.benchmarks.sizes import FULL, QUICK, TINY
 from tests.benchmarks.surroundings import Surroundings
 from tests.benchmarks.upstream import allow_many_files
@@ -18,7 +18,7 @@ SIZES = {"full": FULL, "quick": QUICK, "tiny": TINY}
 def main() -> int:
     """Run the chosen figures among the chosen contestants; the exit status."""
     among, notes = _contestants()
-    rounds = Rounds.load() if _chosen("ADD") else Rounds(versions())
+    rounds = Rounds.load() if _chosen("ADD") and FILE.exists() else Rounds(versions())
     rounds.notes = notes
     allow_many_files()
     for _ in range(int(_chosen("ROUNDS", "5"))):

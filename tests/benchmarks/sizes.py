@@ -9,7 +9,7 @@ class Sizes:
 
     warm_up: int = 300  # calls before anything is measured
     call_connections: int = 32
-    call_seconds: float = 3.0
+    call_seconds: float = 2.0
     single_calls: int = 500
     streams: int = 200
     stream_tokens: int = 400
@@ -18,8 +18,8 @@ class Sizes:
     clump: int = 10  # most tokens in one write
     open_streams: tuple[int, ...] = (1_000, 5_000)  # at one token a second each
     open_starts: float = 250.0  # a second
-    open_seconds: float = 3.0  # watched once all are open, and again with calls besides
-    open_margin: float = 3.0  # seconds that they stay open beyond: a load generator has to start meanwhile
+    open_seconds: float = 2.5  # watched once all are open, and again with calls besides
+    open_margin: float = 2.0  # seconds that they stay open beyond: a load generator has to start meanwhile
     growing_streams: tuple[int, ...] = (10, 100, 1_000)
     growing_tokens: float = 5_000.0  # a second, over all streams
     growing_users: tuple[int, ...] = (10, 1_000_000)  # whose calls of the day are in Redis

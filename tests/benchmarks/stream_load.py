@@ -119,6 +119,9 @@ class StreamLoad:
     def _take(self, reader: _Reader, data: bytes, now: float) -> None:
         if not reader.head:
             reader.head = data[:500]
+            if data and not data.startswith(b"HTTP/1.1 200 "):
+                self._end(reader, "refused")
+                return
         found = data.count(TOKEN_MARK)
         if found:
             if not reader.tokens:

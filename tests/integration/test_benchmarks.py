@@ -77,12 +77,14 @@ def test_a_stream_that_does_not_bring_every_token_has_failed(around: Surrounding
     assert (report.streams, report.failed, report.tokens) == (0, 2, 10)
 
 
-def test_calls_that_are_refused_are_no_calls(around: Surroundings, broker: Contestant) -> None:
+def test_what_is_refused_is_not_measured(around: Surroundings, broker: Contestant) -> None:
     """A contestant that refuses quickly must not look fast."""
     keys, broker.keys = broker.keys, ("no token",)
     try:
         with pytest.raises(figures.Failed, match="401"):
             figures.calls(around, broker, TINY)
+        with pytest.raises(figures.Failed, match=r"refused after 0 tokens: HTTP/1\.1 401"):
+            figures.streams(around, broker, TINY)
     finally:
         broker.keys = keys
 
