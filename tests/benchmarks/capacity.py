@@ -51,12 +51,12 @@ def lines(rounds: Rounds) -> Iterator[str]:
     costs = Costs.of(rounds)
     calls = LOADED * 1e3 / costs.answer_ms
     a_day = calls * 3600 / BUSIEST_HOUR
-    yield f"- An answer of {TOKENS} tokens: {costs.call_ms:.3f} ms for the call + {TOKENS} × {costs.token_us:.1f} µs = "
-    yield f"  **{costs.answer_ms:.1f} ms** of a core."
-    yield f"- One core, loaded to {LOADED:.0%}: {LOADED * 1e3:.0f} ms a second ÷ {costs.answer_ms:.1f} ms = "
-    yield f"  **{calls:.0f} answers a second**, {calls:.0f} × {TOKENS} = **{calls * TOKENS:,.0f} tokens a second**."
-    yield f"- With {BUSIEST_HOUR:.0%} of a day's calls in its busiest hour: {calls:.0f} × 3,600 ÷ {BUSIEST_HOUR:.2f} = "
-    yield f"  **{a_day:,.0f} calls a day**, at {CALLS_A_DAY} calls each **{a_day / CALLS_A_DAY:,.0f} users a day**."
+    yield f"- An answer of {TOKENS} tokens: {costs.call_ms:.3f} ms for the call + {TOKENS} × {costs.token_us:.1f} µs"
+    yield f"  = **{costs.answer_ms:.1f} ms** of a core."
+    yield f"- One core, loaded to {LOADED:.0%}: {LOADED * 1e3:.0f} ms a second ÷ {costs.answer_ms:.1f} ms"
+    yield f"  = **{calls:.0f} answers a second**, {calls:.0f} × {TOKENS} = **{calls * TOKENS:,.0f} tokens a second**."
+    yield f"- With {BUSIEST_HOUR:.0%} of a day's calls in its busiest hour: {calls:.0f} × 3,600 ÷ {BUSIEST_HOUR:.2f}"
+    yield f"  = **{a_day:,.0f} calls a day**, at {CALLS_A_DAY} calls each **{a_day / CALLS_A_DAY:,.0f} users a day**."
     yield ""
     yield "| " + " | ".join(HEADINGS) + " |"
     yield "|---" * len(HEADINGS) + "|"
