@@ -100,6 +100,19 @@ def test_time_added_is_over_the_median_straight_to_the_upstream() -> None:
     assert TWO_ROUNDS.added("2", "broker", "p99_ms") == pytest.approx([2.0, 3.0])
 
 
+def test_a_round_in_which_streams_failed_tells_only_that() -> None:
+    """Fewer open streams would make each look cheap."""
+    rounds = Rounds(
+        rounds=[
+            {"5 at 1000": {"broker": {"failed": 0, "stream_kb": 38.0}}},
+            {"5 at 1000": {"broker": {"failed": 9, "stream_kb": 30.0}}},
+        ]
+    )
+
+    assert rounds.values("5 at 1000", "broker", "stream_kb") == [38.0]
+    assert rounds.values("5 at 1000", "broker", "failed") == [0, 9]
+
+
 def test_a_cell_tells_the_median_and_the_range() -> None:
     """Or that there is nothing to tell."""
     assert report.cell([1000.04, 2000.0, 4000.0], 1) == "2,000.0 (1,000.0–4,000.0)"

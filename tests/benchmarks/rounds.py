@@ -39,7 +39,7 @@ class Rounds:
 
     def values(self, figure: str, contestant: str, quantity: str) -> list[float]:
         """One value a round, from those rounds that have it."""
-        found = (one.get(figure, {}).get(contestant, {}).get(quantity) for one in self.rounds)
+        found = (self._value(one, figure, contestant, quantity) for one in self.rounds)
         return [value for value in found if value is not None]
 
     def added(self, figure: str, contestant: str, quantity: str) -> list[float]:
@@ -55,4 +55,7 @@ class Rounds:
 
     @staticmethod
     def _value(one: Round, figure: str, contestant: str, quantity: str) -> float | None:
-        return one.get(figure, {}).get(contestant, {}).get(quantity)
+        values = one.get(figure, {}).get(contestant, {})
+        if values.get("failed") and quantity != "failed":
+            return None  # fewer streams than were counted on: what one takes would be told too low
+        return values.get(quantity)
