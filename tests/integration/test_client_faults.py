@@ -140,16 +140,16 @@ def test_leaving_before_openai_is_connected_to_is_noticed(
 def test_a_client_that_takes_nothing_holds_nobody_and_is_hung_up_on(stack: Stack) -> None:
     """Its answer does not fit into the network: after CLIENT_TIMEOUT the call to OpenAI ends. It counts."""
     slow, kept = stack.users(3), stack.openai.answer
-    with Load(stack.users(2)) as load:
-        stack.openai.answer = ("x" * 8_000 + " ") * 2_000
-        stack.openai.token_delay = 0.0
+    stack.openai.answer = ("x" * 8_000 + " ") * 2_000
+    stack.openai.token_delay = 0.0
+    try:
         clients = [connect(stack, request_of(user, "/stream")) for user in slow]
-        try:
-            assert all(client.recv(1) for client in clients)
-            within(5, lambda: len(_stuck(stack)) == 3)
-            stuck = _stuck(stack)
-        finally:
-            stack.openai.answer, stack.openai.token_delay = kept, 0.002
+        assert all(client.recv(1) for client in clients)
+        within(5, lambda: len(_stuck(stack)) == 3)
+        stuck = _stuck(stack)
+    finally:
+        stack.openai.answer, stack.openai.token_delay = kept, 0.002
+    with Load(stack.users(2)) as load:
         ends_at = time.monotonic() + 1.0
         while time.monotonic() < ends_at:
             for client in clients:
