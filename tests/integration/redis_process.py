@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from deploy.local.broker_process import free_port
 
@@ -24,7 +26,8 @@ class RedisProcess:
         self.url = f"redis://:@127.0.0.1:{self.port}"
         self._folder = folder
         self.prepare(folder)
-        self.client = redis.Redis(host="127.0.0.1", port=self.port, **self.connection)
+        at_once = Retry(NoBackoff(), 1)
+        self.client = redis.Redis(host="127.0.0.1", port=self.port, retry=at_once, **self.connection)
         self.start()
 
     def prepare(self, folder: Path) -> None:
@@ -88,7 +91,9 @@ class TLSRedis(RedisProcess):
 class RedisCluster(RedisProcess):
     """A cluster of one node, which holds every slot."""
 
-    more = ("--cluster-enabled", "yes")
+    def prepare(self, folder: Path) -> None:
+        """Choose the port of its bus: by itself it takes one 10,000 higher, which may be none."""
+        self.more = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
 
     def start(self) -> None:
         """Start it, and give it the slots."""
