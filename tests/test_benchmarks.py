@@ -113,6 +113,18 @@ def test_a_round_in_which_streams_failed_tells_only_that() -> None:
     assert rounds.values("5 at 1000", "broker", "failed") == [0, 9]
 
 
+def test_a_ratio_is_of_one_and_the_same_round() -> None:
+    """Also where another round has lost the one or the other."""
+    rounds = Rounds(
+        rounds=[
+            {"5 at 1000": {"nginx": {"stream_kb": 10.0}, "broker": {"failed": 9, "stream_kb": 1.0}}},
+            {"5 at 1000": {"nginx": {"stream_kb": 20.0}, "broker": {"failed": 0, "stream_kb": 40.0}}},
+        ]
+    )
+
+    assert "| 40.0 (40.0–40.0) | – | 2.0 (2.0–2.0) |" in report.text(rounds)
+
+
 def test_a_cell_tells_the_median_and_the_range() -> None:
     """Or that there is nothing to tell."""
     assert report.cell([1000.04, 2000.0, 4000.0], 1) == "2,000.0 (1,000.0–4,000.0)"

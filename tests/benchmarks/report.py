@@ -41,16 +41,21 @@ def _goals(rounds: Rounds) -> Iterator[str]:
 
 def _goal(rounds: Rounds, goal: Goal) -> str:
     column = goal.column
-    of = {name: take(rounds, goal.figure, name, column) for name in ("nginx", "broker")}
-    of["litellm"] = take(rounds, goal.figure_of_peer, "litellm", column)
-    cells = [cell(of[name], column.digits) for name in ("nginx", "broker", "litellm")]
+    figures = {"nginx": goal.figure, "broker": goal.figure, "litellm": goal.figure_of_peer}
+    of = {name: _series(rounds, figure, name, column) for name, figure in figures.items()}
+    cells = [cell([value for value in values if value is not None], column.digits) for values in of.values()]
     ratios = [cell(_ratios(of["broker"], of["nginx"]), 1), cell(_ratios(of["litellm"], of["broker"]), 1)]
     return f"| {column.heading} | " + " | ".join([*cells, *ratios, f"≤ {goal.must:g}", f"≤ {goal.aim:g}"]) + " |"
 
 
-def _ratios(above: list[float], below: list[float]) -> list[float]:
+def _series(rounds: Rounds, figure: str, name: str, column: Column) -> list[float | None]:
+    series = rounds.added_series if column.is_added else rounds.series
+    return series(figure, name, column.quantity)
+
+
+def _ratios(above: list[float | None], below: list[float | None]) -> list[float]:
     """Within each round: what disturbed one disturbed the other."""
-    return [one / other for one, other in zip(above, below, strict=False) if other > 0]
+    return [one / other for one, other in zip(above, below, strict=True) if one is not None and other]
 
 
 def _table(rounds: Rounds, table: Table) -> Iterator[str]:

@@ -39,15 +39,21 @@ class Rounds:
 
     def values(self, figure: str, contestant: str, quantity: str) -> list[float]:
         """One value a round, from those rounds that have it."""
-        found = (self._value(one, figure, contestant, quantity) for one in self.rounds)
-        return [value for value in found if value is not None]
+        return [value for value in self.series(figure, contestant, quantity) if value is not None]
 
     def added(self, figure: str, contestant: str, quantity: str) -> list[float]:
         """The same less the median of the way straight to the stand-in, in the same round."""
-        median, straight_figure = quantity.replace("p99", "p50"), STRAIGHT.get(figure, figure)
-        pairs = [(self._value(one, figure, contestant, quantity), self._value(one, straight_figure, "direct", median))
-                 for one in self.rounds]  # fmt: skip
-        return [value - straight for value, straight in pairs if value is not None and straight is not None]
+        return [value for value in self.added_series(figure, contestant, quantity) if value is not None]
+
+    def series(self, figure: str, contestant: str, quantity: str) -> list[float | None]:
+        """Round by round, None where a round does not have it."""
+        return [self._value(one, figure, contestant, quantity) for one in self.rounds]
+
+    def added_series(self, figure: str, contestant: str, quantity: str) -> list[float | None]:
+        """`added`, likewise."""
+        straight = self.series(STRAIGHT.get(figure, figure), "direct", quantity.replace("p99", "p50"))
+        values = self.series(figure, contestant, quantity)
+        return [None if one is None or at is None else one - at for one, at in zip(values, straight, strict=True)]
 
     def median(self, figure: str, contestant: str, quantity: str) -> float:
         """The median over the rounds."""
