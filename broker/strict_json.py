@@ -5,6 +5,7 @@ Bounded before anything is built: a few megabytes of `[[],[],…` are seconds of
 the count of values and their depth; a long text, such as a picture, is one value.
 """
 
+import codecs
 import json
 import math
 import re
@@ -17,27 +18,44 @@ MAX_VALUES = 50_000  # in one body; a long talk has hundreds
 MAX_SIGNS = 1_000_000  # that may begin a value, texts included: more than any model's context holds
 MAX_DEPTH = 64
 MAX_DIGITS = 500  # of a whole number; a longer one takes long to read, and is infinite to JavaScript
+_SPACE = b" \t\n\r"
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def read(body: bytes) -> Any:
     """The value. NaN and Infinity, which JSON has not, are read. Raises `BodyNotJson`, or `JsonRefused`."""
-    signs = _count(body, b',[{"')
-    if signs > MAX_SIGNS or body.count(b"\\") > 2 * MAX_SIGNS or (signs > MAX_VALUES and _values(body) > MAX_VALUES):
+    body = _trimmed(body.removeprefix(codecs.BOM_UTF8))
+    signs = _count(body, b',[{"\\')
+    if signs > MAX_VALUES and _has_too_many_values(body):
         raise JsonRefused(f"The JSON in the body may have {MAX_VALUES} values at most")
     try:
-        value = _DECODER.decode(body.decode("utf-8-sig"))
+        value = _DECODER.decode(body.decode())
     except (ValueError, RecursionError):
         raise BodyNotJson from None
     if signs > MAX_DEPTH:
         _check_depth(value)
-    if b"\\u" in body and _SURROGATE.search(body):
+    if b"\\" in body and _SURROGATE.search(body):
         _check_pairs(value)
+    return value
+
+
+def _trimmed(body: bytes) -> bytes:
+    """Less the white space around it, of which the decoder would take megabytes one by one."""
+    start = len(body) - len(body.lstrip())
+    value = body.strip()
+    if (body[:start] + body[start + len(value) :]).translate(None, _SPACE):
+        raise BodyNotJson  # other than JSON's
     return value
 
 
 def _count(text: bytes, signs: bytes) -> int:
     return len(text) - len(text.translate(None, signs))
+
+
+def _has_too_many_values(body: bytes) -> bool:
+    if body.count(b"\\") > 2 * MAX_SIGNS or _count(body, b',[{"') > MAX_SIGNS:
+        return True  # unlooked at: to tell how many would take too long
+    return _values(body) > MAX_VALUES
 
 
 def _values(body: bytes) -> int:

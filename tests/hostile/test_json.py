@@ -54,6 +54,13 @@ def test_good_json_is_read_as_it_is(body: bytes, value: object) -> None:
     assert strict_json.read(body) == (value if value is not None else json.loads(body))
 
 
+@pytest.mark.parametrize("body", [b"\x0b{}", b"{}\x0c ", b" \x0b ", b"\xef\xbb\xbf\xef\xbb\xbf{}", b"\0{}"])
+def test_space_that_is_none_of_jsons_is_refused(body: bytes) -> None:
+    """RFC 8259, 2, knows four kinds of it."""
+    with pytest.raises(CallerFault):
+        strict_json.read(body)
+
+
 def test_a_long_text_is_one_value() -> None:
     """A picture, or a table with more commas than a body may have values."""
     for text in ("data:image/png;base64," + "iVBORw0K" * 500_000, "1,2,[3],{4}\n" * 50_000, '"quoted", ' * 50_000):
