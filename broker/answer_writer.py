@@ -52,9 +52,18 @@ class AnswerWriter(Response):  # type: ignore[misc]  # gunicorn has no types
         elif self._head:
             self._send(b"")
 
+    def write(self, data: bytes) -> None:
+        """Send a piece of the body."""
+        if not self.headers_sent:
+            self.send_headers()
+        if not self.chunked:
+            super().write(data)
+        elif data:
+            self._send(b"%x\r\n%b\r\n" % (len(data), data))
+
     def _emit_body(self, data: bytes) -> None:
-        """Called by gunicorn with each piece of the body."""
-        self._send(b"%x\r\n%b\r\n" % (len(data), data) if self.chunked else data)
+        """Called by gunicorn with each piece of a body whose length is known."""
+        self._send(data)
 
     def _send(self, data: bytes) -> None:
         if self._head:

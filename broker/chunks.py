@@ -10,7 +10,7 @@ _SIZE_LINE = re.compile(rb"[ \t]*([0-9a-fA-F]{1,16})[ \t]*(?:;[^\r\n]*)?\r\n")
 class ChunkReader:
     """Takes the framing off a chunked body, fed in whatever pieces."""
 
-    __slots__ = ("_in_trailers", "_is_closing", "_left", "_rest", "complete")
+    __slots__ = ("_in_trailers", "_is_amid", "_is_closing", "_left", "_rest", "complete")
 
     ends_with_connection = False
 
@@ -19,18 +19,23 @@ class ChunkReader:
         self._left = 0  # bytes of the present chunk's payload that are still to come
         self._is_closing = False  # the CRLF behind that payload is still to come
         self._in_trailers = False
+        self._is_amid = False  # whether the next byte is not a chunk's first
         self.complete = False
 
     def feed(self, data: bytes) -> bytes:
         """The payload in `data`. Raises `http.client.HTTPException` where the framing is broken."""
+        if not self._is_amid and (match := _SIZE_LINE.match(data)):
+            payload = data[match.end() : -2]
+            if payload and len(payload) == int(match[1], 16) and data.endswith(b"\r\n"):
+                return payload  # one whole chunk, as nearly every receive of a stream
         data = self._rest + data
-        payload: list[bytes] = []
+        pieces: list[bytes] = []
         at, end = 0, len(data)
         while at < end and not self.complete:
             if self._left:
-                payload.append(data[at : at + self._left])
-                at += len(payload[-1])
-                self._left -= len(payload[-1])
+                pieces.append(data[at : at + self._left])
+                at += len(pieces[-1])
+                self._left -= len(pieces[-1])
             elif next_at := self._read_line(data, at):
                 at = next_at
             else:
@@ -38,7 +43,8 @@ class ChunkReader:
         self._rest = data[at:]
         if self.complete and self._rest:
             raise http.client.HTTPException("a body goes on behind its end")
-        return payload[0] if len(payload) == 1 else b"".join(payload)
+        self._is_amid = bool(self._rest or self._left or self._is_closing or self._in_trailers)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _read_line(self, data: bytes, at: int) -> int:
         """Read the line of framing that begins at `at`; where the next one does, 0 where it has not come as a whole."""

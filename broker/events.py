@@ -5,14 +5,19 @@ Event streams: https://html.spec.whatwg.org/multipage/server-sent-events.html#ev
 Chunks: https://platform.openai.com/docs/api-reference/chat-streaming.
 """
 
+import contextlib
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from broker.openai_faults import OpenAINonsense, StreamBroken
+from broker.patterns import ChunkPattern, pattern_of
 
 # `json.loads` guesses the encoding of bytes and matches white space before it scans: half of its time for a token
 _scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # there, and not in the types
+_ONE_EVENT = re.compile(rb"data: ([^\r\n]+)\n\n")
+_PROBE = "no text of any chunk"
 MAX_EVENT_BYTES = 4 * 1024 * 1024  # an event that goes on for longer is no event of a chat
 
 
@@ -26,6 +31,8 @@ class EventReader:
 
     def feed(self, data: bytes) -> list[bytes]:
         """The data of every event that `data` completes. Raises `OpenAINonsense` if one never ends."""
+        if not (self._rest or self._half) and (whole := _ONE_EVENT.fullmatch(data)):
+            return [whole[1]]  # as nearly every read
         if self._half or b"\r" in data:
             data = self._with_plain_line_ends(data)
         if b"\n\n" not in data and not (data[:1] == b"\n" and self._rest and self._rest[-1][-1:] == b"\n"):
@@ -74,6 +81,7 @@ class Transcript:
     finished: bool = False
     done: bool = False
     usage: dict[str, Any] = field(default_factory=dict)
+    _pattern: ChunkPattern | None = None  # of the first chunk with text, and most likely of those that follow
 
     def read(self, events: list[bytes]) -> str:
         """The text that these events add to the answer, '' where they add none.
@@ -92,15 +100,28 @@ class Transcript:
         return text
 
     def _read(self, event: bytes) -> str:
+        text = _decoded(event)
+        if self._pattern and (said := self._pattern.text_of(text)) is not None:
+            return said
         if event.strip() == b"[DONE]":
             self.done = True
             return ""
-        chunk = _read_object(event)
+        chunk = _read_object(text)
         if chunk.get("error"):
             raise StreamBroken
         if isinstance(usage := chunk.get("usage"), dict):
             self.usage = usage
-        return "".join(self._read_choice(choice) for choice in chunk.get("choices") or ())
+        said = "".join(self._read_choice(choice) for choice in chunk.get("choices") or ())
+        if said and self._pattern is None and _says_only(said, chunk):
+            self._learn(text, said)
+        return said
+
+    def _learn(self, text: str, said: str) -> None:
+        """Take a chunk's pattern for the next ones, where it can be shown that they are read as if parsed."""
+        pattern = pattern_of(text, said)
+        with contextlib.suppress(OpenAINonsense):
+            if pattern and _says_only(_PROBE, _read_object(pattern.filled(_PROBE))):
+                self._pattern = pattern
 
     def _read_choice(self, choice: dict[str, Any]) -> str:
         if choice.get("index", 0) != 0:
@@ -124,9 +145,24 @@ class Interrupted(Exception):
         self.fault = fault
 
 
-def _read_object(event: bytes) -> dict[str, Any]:
+def _says_only(text: str, chunk: dict[str, Any]) -> bool:
+    """Whether a chunk has this text as its one choice's content, and nothing else to be learnt from it."""
+    match chunk:
+        case {"choices": [{"delta": {"content": content, **others}, **rest}]}:
+            is_alone = content == text and not others.get("refusal")
+            return is_alone and not (rest.get("index") or rest.get("finish_reason") or chunk.get("usage"))
+    return False
+
+
+def _decoded(event: bytes) -> str:
     try:
-        text = event.decode("utf-8", "surrogatepass")
+        return event.decode("utf-8", "surrogatepass")
+    except ValueError:
+        raise OpenAINonsense from None
+
+
+def _read_object(text: str) -> dict[str, Any]:
+    try:
         chunk, end = _scan(text, 0)
     except (StopIteration, ValueError, RecursionError):
         raise OpenAINonsense from None

@@ -1,7 +1,7 @@
 """`/stream`: the answer as it arrives, one JSON object a line."""
 
-import json
 from collections.abc import Iterator
+from json.encoder import encode_basestring_ascii
 
 from flask import Blueprint, Response, request
 
@@ -72,7 +72,7 @@ def _lines(first: str, texts: Iterator[str]) -> Iterator[bytes]:
 
 
 def _line(text: str) -> bytes:
-    return b'{"data": %s}\n' % json.dumps(text).encode()
+    return b'{"data": %s}\n' % encode_basestring_ascii(text).encode()
 
 
 def _last_line(_: Fault) -> bytes:

@@ -79,9 +79,9 @@ def _framed(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
-def _event(delta: dict[str, Any], finish_reason: str | None = None) -> bytes:
+def _event(delta: dict[str, Any], finish_reason: str | None = None, padding: str = "bFd3AyW") -> bytes:
     choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-    content = {**_FIXED, "choices": [choice], "usage": None, "obfuscation": "bFd3AyW"}
+    content = {**_FIXED, "choices": [choice], "usage": None, "obfuscation": padding}
     return _framed(b"data: " + _json(content) + b"\n\n")
 
 
@@ -102,7 +102,8 @@ WHOLE_ANSWER = _whole()
 STREAM_BEGIN = _head(b"text/event-stream; charset=utf-8", b"transfer-encoding: chunked") + _event(
     {"role": "assistant", "content": "", "refusal": None}
 )
-TOKENS = tuple(_event({"content": TOKEN_MARK.decode() + word}) for word in WORDS)
+# the longer the word, the shorter its padding
+TOKENS = tuple(_event({"content": TOKEN_MARK.decode() + word}, padding="bFd3AyWkq"[len(word) :]) for word in WORDS)
 STREAM_END = (
     _event({}, "stop")
     + _framed(b"data: " + _json({**_FIXED, "choices": [], "usage": USAGE, "obfuscation": "parVcHlnsA"}) + b"\n\n")
