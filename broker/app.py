@@ -30,7 +30,6 @@ def create_app(settings: Settings, redis: Client | None = None, clock: Callable[
     Connects to nothing, and starts nothing: `Services.start` does, in the worker.
     """
     app = Flask(__name__, static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.url_map.merge_slashes = False  # a path with two slashes is another path, not a redirect to the one with one
     app.extensions[EXTENSION] = build_services(settings, redis, clock)
 

@@ -5,9 +5,10 @@ Names: https://prometheus.io/docs/practices/naming/. With several workers the va
 """
 
 import contextlib
+import functools
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_flask_exporter import PrometheusMetrics
@@ -27,21 +28,21 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self._exporter = PrometheusMetrics(None, path=None, export_defaults=False, registry=self._registry)
-        self._requests = self._counter(
+        self._requests = self._counters(
             "requests_total", "Requests answered, but for /metrics", "method", "endpoint", "status_code"
         )
-        self._duration = self._histogram(
+        self._duration = self._histograms(
             "request_duration_seconds", "From the request to the end of its answer", LONG, "method", "endpoint"
         )
-        self._first_token = self._histogram(
+        self._first_token = self._histograms(
             "time_to_first_token_seconds", "From the request to a stream's first text", SHORT, "model"
         )
-        self._stream_duration = self._histogram(
+        self._stream_duration = self._histograms(
             "stream_duration_seconds", "From the request to the end of a stream", LONG, "model", "outcome"
         )
-        self._tokens = self._counter("tokens_total", "Tokens that OpenAI counted", "model", "kind")
-        self._upstream_failures = self._counter("upstream_failures_total", "Calls that OpenAI failed", "kind")
-        self._upstream_retries = self._counter("upstream_retries_total", "Attempts that OpenAI failed", "kind")
+        self._tokens = self._counters("tokens_total", "Tokens that OpenAI counted", "model", "kind")
+        self._upstream_failures = self._counters("upstream_failures_total", "Calls that OpenAI failed", "kind")
+        self._upstream_retries = self._counters("upstream_retries_total", "Attempts that OpenAI failed", "kind")
         # admitted = settled + given back + lapsed + in flight: see `usage`
         self.calls_admitted = self._counter("calls_admitted_total", "Calls reserved")
         self.calls_settled = self._counter("calls_settled_total", "Calls that OpenAI began to answer, as Redis knows")
@@ -70,31 +71,31 @@ class Metrics:
     def request_ended(self, method: str, endpoint: str, status: int, seconds: float) -> None:
         """A request was answered to its end; `endpoint` is a route's pattern, never a path."""
         method = method if method in METHODS else "other"
-        self._requests.labels(method, endpoint, str(status)).inc()
-        self._duration.labels(method, endpoint).observe(seconds)
+        self._requests(method, endpoint, str(status)).inc()
+        self._duration(method, endpoint).observe(seconds)
 
     def first_token_sent(self, model: str, seconds: float) -> None:
         """A stream's first text is on its way, `seconds` after its request."""
-        self._first_token.labels(model).observe(seconds)
+        self._first_token(model).observe(seconds)
 
     def stream_ended(self, model: str, outcome: str, seconds: float) -> None:
         """A stream is over, `seconds` after its request."""
-        self._stream_duration.labels(model, outcome).observe(seconds)
+        self._stream_duration(model, outcome).observe(seconds)
 
     def tokens_used(self, model: str, usage: Mapping[str, object]) -> None:
         """What OpenAI says that an answer took: its `usage` object."""
         for kind in ("prompt", "completion"):
             count = usage.get(f"{kind}_tokens")
             if isinstance(count, int) and 0 <= count < MOST_TOKENS:
-                self._tokens.labels(model, kind).inc(count)
+                self._tokens(model, kind).inc(count)
 
     def upstream_failed(self, kind: str) -> None:
         """A call ended because OpenAI failed."""
-        self._upstream_failures.labels(kind).inc()
+        self._upstream_failures(kind).inc()
 
     def upstream_retried(self, kind: str) -> None:
         """OpenAI failed, and is asked again."""
-        self._upstream_retries.labels(kind).inc()
+        self._upstream_retries(kind).inc()
 
     def exposition(self, accept: str | None) -> tuple[str | bytes, str]:
         """The text for Prometheus, over all workers, and its content type.
@@ -111,11 +112,17 @@ class Metrics:
         content, content_type = self._exporter.generate_metrics(accept)
         return content, content_type
 
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter("gpt_broker_" + name, text, labels, registry=self._registry)
+    def _counter(self, name: str, text: str) -> Counter:
+        return Counter("gpt_broker_" + name, text, registry=self._registry)
+
+    def _counters(self, name: str, text: str, *labels: str) -> Callable[..., Counter]:
+        """One counter for each combination of labels; there are few, and to look one up anew takes a lock."""
+        return functools.cache(Counter("gpt_broker_" + name, text, labels, registry=self._registry).labels)
 
     def _gauge(self, name: str, text: str, mode: str) -> Gauge:
         return Gauge("gpt_broker_" + name, text, registry=self._registry, multiprocess_mode=mode)  # type: ignore[arg-type]
 
-    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-        return Histogram("gpt_broker_" + name, text, labels, registry=self._registry, buckets=buckets)
+    def _histograms(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Callable[..., Histogram]:
+        """Likewise."""
+        histogram = Histogram("gpt_broker_" + name, text, labels, registry=self._registry, buckets=buckets)
+        return functools.cache(histogram.labels)

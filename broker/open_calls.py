@@ -37,7 +37,7 @@ class OpenCall:
         self._waiting: Any = None
         self._is_closed = False
         self._timer = gevent.get_hub().loop.timer(within)
-        self._timer.start(self.interrupt, OpenAITimeout())
+        self._timer.start(self._end_with, OpenAITimeout)
 
     def __enter__(self) -> Self:
         if self._fault:
@@ -51,10 +51,10 @@ class OpenCall:
         self._waiting = None
 
     @contextlib.contextmanager
-    def at_most(self, seconds: float, fault: Fault) -> Iterator[None]:
-        """Surrounds a wait that ends with `fault` after so many seconds."""
+    def at_most(self, seconds: float, fault: type[Fault]) -> Iterator[None]:
+        """Surrounds a wait that ends with a `fault` after so many seconds."""
         timer = gevent.get_hub().loop.timer(seconds)
-        timer.start(self.interrupt, fault)
+        timer.start(self._end_with, fault)
         try:
             with self:
                 yield
@@ -74,6 +74,9 @@ class OpenCall:
             self._timer.stop()
             self._timer = gevent.get_hub().loop.timer(LAST_WRITE)
             self._timer.start(self._hang_up)
+
+    def _end_with(self, fault: type[Fault]) -> None:
+        self.interrupt(fault())
 
     def stop_listening(self) -> None:
         """Whatever the client still sends is not a request: the connection ends with this answer."""

@@ -7,10 +7,10 @@ than its time-out and the wait for a place. The log says when it goes and when i
 
 import hashlib
 import logging
-import threading
 import time
 from typing import Any
 
+from gevent.lock import BoundedSemaphore
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
 from broker import ledger
@@ -35,7 +35,7 @@ class Store:
         self._metrics = metrics
         self._timeout = timeout
         self._is_required = is_required
-        self._places = threading.BoundedSemaphore(AT_ONCE)
+        self._places = BoundedSemaphore(AT_ONCE)  # threading's takes as long as a command to Redis
         self._digests: dict[str, str] = {}
         self._asleep_until = 0.0
         self._is_up: bool | None = None

@@ -10,6 +10,7 @@ from typing import cast
 
 from flask import g, request
 
+from broker.faults import BodyTooLarge
 from broker.limit_faults import RequestTooSlow
 from broker.open_calls import OpenCall
 from broker.services import services
@@ -31,6 +32,7 @@ class Visit:
     caller: Caller | None = None
     standing: Standing | None = None
     reservation: Reservation | None = None
+    body: bytes = field(default=b"", repr=False)
     call: OpenCall | None = None
     model: str | None = None
     openai_id: str | None = None
@@ -104,15 +106,28 @@ def open_call() -> OpenCall:
 
 
 def read_body() -> None:
-    """Have the request's body here as a whole; the views take it from the request.
+    """Have the request's body here as a whole.
 
-    Raises what broke into the call, `RequestTooSlow` where the body does not come in time, and
-    Werkzeug's refusals of one that is too large or does not come to its end.
+    Raises what broke into the call, `RequestTooSlow` where the body does not come in time, `BodyTooLarge`, and
+    `BodyBroken` where it does not come to its end.
     """
     call, patience = open_call(), services().settings.client_timeout
     try:
-        with call.at_most(patience, RequestTooSlow()):
-            request.get_data()
+        with call.at_most(patience, RequestTooSlow):
+            current().body = _whole_body(services().settings.max_body_bytes)
     except (RequestTooSlow, TimeoutError):  # the latter is the socket's own: nothing came at all
         call.stop_listening()
         raise RequestTooSlow from None
+
+
+def _whole_body(most: int) -> bytes:
+    """As Werkzeug's `get_data`, less the copies that it makes of each piece."""
+    length = request.content_length
+    if length is None and not request.environ.get("wsgi.input_terminated"):
+        return b""  # nobody knows where it would end
+    if length is not None and length > most:
+        raise BodyTooLarge
+    body: bytes = request.environ["wsgi.input"].read(most + 1 if length is None else length)
+    if len(body) > most:
+        raise BodyTooLarge
+    return body

@@ -8,10 +8,10 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 
 from flask import Flask, Response, request
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from broker import error_bodies, visit
-from broker.faults import BodyTooLarge, ClientLeft, EndpointUnknown, Fault, MethodWrong
+from broker.faults import ClientLeft, EndpointUnknown, Fault, MethodWrong
 from broker.openai_faults import OpenAIRefusedKey, UpstreamFault
 from broker.request_faults import RequestMalformed
 from broker.services import Services, services
@@ -23,7 +23,7 @@ JSON = "application/json"
 # none asks a second time where `x-should-retry` is false (openai-node, `client.ts`; openai-python, `_base_client.py`).
 LONGEST_WAIT = 60
 _NO_BUFFERING = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # the latter: nginx's ngx_http_proxy_module
-_OF_STATUS = {NotFound: EndpointUnknown, MethodNotAllowed: MethodWrong, RequestEntityTooLarge: BodyTooLarge}
+_OF_STATUS = {NotFound: EndpointUnknown, MethodNotAllowed: MethodWrong}
 
 
 def register(app: Flask) -> None:

@@ -8,6 +8,7 @@ from gevent import monkey
 monkey.patch_all(os=False, signal=False)
 
 import gc  # noqa: E402
+import logging  # noqa: E402
 import os  # noqa: E402
 import shutil  # noqa: E402
 import signal  # noqa: E402
@@ -63,7 +64,9 @@ logconfig_dict = {
     "root": {"level": "INFO", "handlers": ["stdout"]},
     "loggers": {"gunicorn.error": {"level": "INFO", "handlers": ["stdout"], "propagate": False}},
 }
-
+# half of the time of a log line goes into what no line shows: https://docs.python.org/3/howto/logging.html#optimization
+logging._srcfile = None  # noqa: SLF001 - as documented there
+logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 dead_workers: Any = None
 

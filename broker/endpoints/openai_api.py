@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
 from broker import chat_requests, gate, visit, wire
 from broker.bodies import Stream
@@ -20,7 +20,7 @@ blueprint.before_request(gate.counted)
 def create() -> Response:
     """A chat completion, in one piece or as a stream of events."""
     present, parts = visit.current(), services()
-    asked = chat_requests.read(request.get_data(), parts.settings.models, parts.settings.max_completion_tokens)
+    asked = chat_requests.read(visit.current().body, parts.settings.models, parts.settings.max_completion_tokens)
     present.model = asked.model
     body = parts.terms.request(asked.body, visit.caller().id)
     return _stream(body, Relay(with_usage=asked.wants_usage)) if asked.is_stream else _whole(body)

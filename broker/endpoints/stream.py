@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from json.encoder import encode_basestring_ascii
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
 from broker import gate, prompts, visit, wire
 from broker.bodies import Stream
@@ -23,7 +23,7 @@ def stream() -> Response:
     Answers only once the first text is here: a failure before it has a status of its own.
     """
     present, parts = visit.current(), services()
-    prompt = prompts.read_stream(request.get_data())
+    prompt = prompts.read_stream(visit.current().body)
     present.model = prompt.model
     asked = parts.terms.patched(prompt.request())
     upstream = parts.upstream.open_stream(asked, visit.open_call())
