@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from broker.faults import BodyTooLarge, WorkerStopping
+from broker.request_faults import HeadTooLarge, TargetTooLong
 from broker.settings import Settings
 from tests.apps import REQUIRED
 
@@ -80,6 +82,13 @@ def test_nginx_takes_what_the_broker_takes_and_waits_as_long() -> None:
     assert int(value["client_max_body_size"].removesuffix("m")) * 2**20 > settings.max_body_bytes
     assert int(value["proxy_read_timeout"].removesuffix("s")) > settings.openai_call_timeout
     assert int(value["keepalive_timeout"].removesuffix("s")) < 75  # gunicorn.conf.py's keepalive
+
+
+def test_nginx_refuses_in_the_broker_s_words() -> None:
+    """What both may have to refuse reads the same, whoever does it."""
+    shared = (DEPLOY / "nginx" / "shared.template").read_text()
+    for fault in (BodyTooLarge, TargetTooLong, HeadTooLarge, WorkerStopping):
+        assert f'  {fault.code} "{fault.sentence}";\n' in shared
 
 
 def test_no_env_file_gets_into_an_image() -> None:

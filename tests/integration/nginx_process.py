@@ -32,8 +32,22 @@ class Answer:
         body = json.loads(self.body)
         assert body["error"]
         assert body["message"] is None
-        assert self.headers["Access-Control-Allow-Origin"] == "*"
-        return self.status, body["code"], self.headers["Retry-After"]
+        return self.status, body["code"], self._retry_after()
+
+    def openai_error(self) -> tuple[int, str, str, str | None]:
+        """Status, type, code and Retry-After of an error in OpenAI's form that any page can read."""
+        error = json.loads(self.body)["error"]
+        assert set(error) == {"message", "type", "param", "code"}
+        assert error["message"]
+        return self.status, error["type"], error["code"], self._retry_after()
+
+    def _retry_after(self) -> str | None:
+        assert self.headers.get_all("Content-Type") == ["application/json"]
+        assert self.headers.get_all("Access-Control-Allow-Origin") == ["*"]
+        exposed = (self.headers["Access-Control-Expose-Headers"] or "").lower().split(", ")
+        for name in ("Retry-After", "X-Should-Retry"):
+            assert name not in self.headers or name.lower() in exposed
+        return self.headers["Retry-After"]
 
 
 class NginxProcess:

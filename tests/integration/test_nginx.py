@@ -202,15 +202,98 @@ def test_a_request_line_that_is_too_long_is_the_broker_s_to_refuse(
     assert json.loads(response.body)["code"]
 
 
+def test_a_head_that_is_too_large_even_for_nginx_is_refused_in_the_same_words(
+    start_nginx: StartNginx, broker: BrokerProcess
+) -> None:
+    """A page that puts a long prompt into the address reads where it belongs."""
+    nginx, path = start_nginx(at(broker)), "/simple-gpt-4o-mini-complete?prompt="
+    by_broker, by_nginx = nginx.get(path + "x" * 12_000), nginx.get(path + "planted-prompt" * 2_000)
+    assert by_nginx.error() == by_broker.error() == (414, "target_too_long", None)
+    assert by_nginx.body == by_broker.body
+    assert nginx.get("/gpt-4o", X_Long="x" * 20_000).error() == (431, "headers_too_large", None)
+    assert nginx.get("/v1/models", X_Long="x" * 20_000).openai_error()[2] == "headers_too_large"
+    assert nginx.get("/too-long").status == 404  # not to be had by its name
+    assert "planted" not in nginx.logs()
+
+
 def test_nginx_s_own_refusals_can_be_read_by_a_page(start_nginx: StartNginx, broker: BrokerProcess, ada: User) -> None:
     """Too large, too fast, broker away: the contract's form, with CORS and, where it helps, Retry-After."""
     nginx = start_nginx(at(broker), RATE="1", BURST="2", other=f"127.0.0.1:{free_port()}")
     assert nginx.ask("POST", "/gpt-4o", ada.headers, body=b"x" * 9_500_000).error() == (413, "body_too_large", None)
-    assert nginx.get("/health", tenant="techsksn").error() == (503, "restarting", "2")
+    away = nginx.get("/health", tenant="techsksn")
+    assert away.error() == (503, "restarting", "2")
+    assert away.headers["Strict-Transport-Security"]
     answers = [nginx.get("/health", source="127.0.0.7") for _ in range(6)]
     assert [answer.status for answer in answers[:3]] == [200, 200, 200]
     assert answers[-1].error() == (429, "too_many_requests", "1")
+    assert answers[-1].headers["X-Should-Retry"] is None
     assert nginx.get("/health", source="127.0.0.8").status == 200
+
+
+def test_under_v1_nginx_s_own_refusals_have_openai_s_shape(
+    start_nginx: StartNginx, broker: BrokerProcess, ada: User
+) -> None:
+    """As the broker's: `{"error": {"message", "type", "param", "code"}}`; what only begins with /v1 is not under it."""
+    nginx = start_nginx(at(broker), RATE="1", BURST="2", other=f"127.0.0.1:{free_port()}")
+    large = nginx.ask("POST", "/v1/chat/completions", ada.headers, body=b"x" * 9_500_000)
+    assert large.openai_error() == (413, "invalid_request_error", "body_too_large", None)
+    for path in ("/v1", "/v1/chat/completions", "//v1/models?limit=1"):
+        away = nginx.get(path, tenant="techsksn", source="127.0.0.6")
+        assert away.openai_error() == (503, "service_unavailable_error", "restarting", "2")
+    fast = [nginx.get("/v1/models", source="127.0.0.7") for _ in range(6)][-1]
+    assert fast.openai_error() == (429, "rate_limit_error", "too_many_requests", "1")
+    assert nginx.get("/v1x", tenant="techsksn").error() == (503, "restarting", "2")
+
+
+def test_an_answer_of_the_broker_s_own_passes_unchanged(
+    start_nginx: StartNginx, broker: BrokerProcess, ada: User
+) -> None:
+    """Refusals too: their headers stand there once, and their words are the broker's."""
+    nginx = start_nginx(at(broker))
+    for path in ("/gpt-4o", "/v1/chat/completions"):
+        direct = requests.post(f"http://{at(broker)}{path}", b"[", headers=ada.headers, timeout=5)
+        through = nginx.ask("POST", path, ada.headers, body=b"[")
+        assert (through.status, through.body) == (direct.status_code, direct.content)
+        for name in ("Access-Control-Allow-Origin", "Access-Control-Expose-Headers"):
+            assert through.headers.get_all(name) == [direct.headers[name]]
+        assert through.headers["Retry-After"] is through.headers["Access-Control-Allow-Methods"] is None
+
+
+def test_a_preflight_passes_so_that_the_page_reads_the_refusal(start_nginx: StartNginx, broker: BrokerProcess) -> None:
+    """With the broker away, or too many requests: a preflight that fails would tell the page nothing."""
+    nginx = start_nginx(at(broker), RATE="1", BURST="1", other=f"127.0.0.1:{free_port()}")
+    asked = {
+        "Origin": "https://page.example",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,content-type,x-stainless-lang",
+    }
+    away = nginx.ask("OPTIONS", "/v1/chat/completions", asked, tenant="techsksn")
+    fast = [nginx.ask("OPTIONS", "/stream", asked, source="127.0.0.7") for _ in range(4)][-1]
+    for answer in (away, fast):
+        assert (answer.status, answer.body) == (204, b"")
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+        assert answer.headers["Access-Control-Allow-Methods"] == "GET, POST, OPTIONS"
+        assert answer.headers["Access-Control-Allow-Headers"] == asked["Access-Control-Request-Headers"]
+        assert answer.headers["Access-Control-Max-Age"] is None  # the broker's own is soon there again
+
+
+def test_a_broker_that_says_nothing_is_given_up(start_nginx: StartNginx) -> None:
+    """504, not asked again: it may be at work. One that does not even take the connection is away: 503."""
+    silent, full = socket.create_server(("127.0.0.1", 0)), socket.create_server(("127.0.0.1", 0), backlog=0)
+    waiting = socket.create_connection(full.getsockname())  # all that it takes
+    nginx = start_nginx(
+        f"127.0.0.1:{silent.getsockname()[1]}",
+        ("proxy_read_timeout 310s", "proxy_read_timeout 1s"),
+        ("proxy_connect_timeout 5s", "proxy_connect_timeout 1s"),
+        other=f"127.0.0.1:{full.getsockname()[1]}",
+    )
+    with silent, full, waiting:
+        for path in ("/gpt-4o", "/v1/chat/completions"):
+            answer = nginx.ask("POST", path, {}, body=b"{}")
+            assert answer.headers["X-Should-Retry"] == "false"
+        assert answer.openai_error() == (504, "server_error", "broker_timeout", None)
+        assert nginx.ask("POST", "/gpt-4o", {}, body=b"{}").error() == (504, "broker_timeout", None)
+        assert nginx.get("/health", tenant="techsksn").error() == (503, "restarting", "2")
 
 
 def test_nginx_writes_no_prompt_and_no_token_down(start_nginx: StartNginx, broker: BrokerProcess, ada: User) -> None:
