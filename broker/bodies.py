@@ -10,6 +10,7 @@ from typing import Any
 import requests
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
+from broker.faults import Fault
 from broker.open_calls import OpenCall
 from broker.openai_faults import OpenAITimeout, OpenAIUnreachable, StreamBroken
 from broker.responses import Response
@@ -35,7 +36,8 @@ class Stream:
         """The body's bytes, all that one receive brought at a time, to its end.
 
         With `patience`: also b"" each time that nothing has come for so many seconds. Raises `OpenAITimeout`
-        after too long a silence, `StreamBroken` where it is cut, or what broke into the call.
+        after too long a silence, `StreamBroken` where it is cut, or what broke into the call. OpenAI is hung up on
+        before that: whoever hears of the fault may have to wait for Redis, and OpenAI would go on meanwhile.
         """
         wait = min(patience or self._silence, self._silence)
         _set_timeout(self._response, wait)
@@ -47,9 +49,13 @@ class Stream:
             except _Silence:
                 silent += wait
                 if silent >= self._silence:
+                    self.close()
                     raise
                 _set_timeout(self._response, wait)  # the one that is over is over
                 data = b""
+            except Fault:
+                self.close()
+                raise
             else:
                 silent = 0.0
                 if not data:

@@ -77,9 +77,7 @@ class Channel:
 
     def is_alive(self) -> bool:
         """Whether the peer has neither closed the connection nor said something unasked."""
-        poll = monkey.get_original("select", "poll")()
-        poll.register(self._sock.fileno(), select.POLLIN)
-        return not poll.poll(0)
+        return not self._is_ready(_READ)
 
     def close(self) -> None:
         """Hang up."""
@@ -101,14 +99,24 @@ class Channel:
             watcher = self._watchers[events] = gevent.get_hub().loop.io(self._sock.fileno(), events)
         return watcher
 
+    def _is_over(self) -> bool:
+        """Whether the present wait is about to end by itself, because what it waits for is here."""
+        return any(watcher.active and self._is_ready(events) for events, watcher in self._watchers.items())
+
+    def _is_ready(self, events: int) -> bool:
+        poll = monkey.get_original("select", "poll")()
+        poll.register(self._sock.fileno(), select.POLLIN if events == _READ else select.POLLOUT)
+        return bool(poll.poll(0))
+
     def _check_time(self) -> None:
         """The timer went off: time is up, or it was when the present wait had just begun."""
         left = self._timeout
         if self._waiting is not None:
             left -= time.monotonic() - self._since
-            if left <= 0:
+            if left <= 0 and not self._is_over():
                 self._waiting.throw(TimeoutError("nothing came in time"))
                 return
+            left = left if left > 0 else self._timeout  # it was this worker that was too busy to look
         self._timer.close()
         self._timer = gevent.get_hub().loop.timer(left)
         self._timer.start(self._check_time)

@@ -57,7 +57,10 @@ class Reservation:
         self.open = True
 
     def settle(self) -> None:
-        """OpenAI began to answer. Returns at once; Redis hears of it within moments, or when it is back."""
+        """OpenAI began to answer. Returns at once; Redis hears of it within moments, or when it is back.
+
+        An answer that was still on its way when the client left, so that nobody has read of it, costs nothing.
+        """
         if self.open:
             self.open = False
             self._usage.settle(self._entry)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gevent
 import pytest
 import requests
 from cryptography import x509
@@ -122,6 +123,20 @@ def test_silence_is_a_time_out(clients: list[Client]) -> None:
         response.raw.read1()
     response.close()
     assert 0.4 <= time.monotonic() - began < 2
+
+
+def test_what_came_while_the_worker_was_busy_is_no_silence(clients: list[Client]) -> None:
+    """A head or a part of a body that was here in time is read, however late the event loop comes to look."""
+    client = Client(clients, CHUNKED, b"1\r\na\r\n")
+    loop = gevent.get_hub().loop
+    loop.run_callback(time.sleep, 0.5)  # nothing else is done meanwhile
+    response = client.ask(read=0.2)
+    response._channel.send(b"go on")
+    loop.run_callback(time.sleep, 0.5)
+    assert response.raw.read1() == b"a"
+    with pytest.raises(TimeoutError):
+        response.raw.read1()
+    response.close()
 
 
 @pytest.mark.parametrize("saying", [None, b"SSH-2.0-OpenSSH\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"])

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import select
 import socket
 import struct
 import time
@@ -69,8 +70,16 @@ class Exchange:
 
     def _note_text(self, data: bytes, *, is_stream: bool) -> None:
         asked_for = bool(self.request.json().get("stream")) is is_stream
-        if self.spoke is None and asked_for and not self.left.is_set() and _TEXT.search(data):
+        if self.spoke is None and asked_for and _TEXT.search(data) and not self._is_hung_up():
             self.spoke = time.monotonic()
+
+    def _is_hung_up(self) -> bool:
+        """Whether the peer has left, also where the event loop was too busy to hear of it."""
+        if self.left.is_set() or self.transport.is_closing():
+            return True
+        poll = select.poll()
+        poll.register(self.transport.get_extra_info("socket"), select.POLLRDHUP)
+        return bool(poll.poll(0))
 
     def cut(self, *, reset: bool = False) -> None:
         """End the connection in the midst; with `reset` as if the machine had died."""

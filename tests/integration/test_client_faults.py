@@ -1,14 +1,19 @@
 """Clients that leave in whatever phase, that read one byte a second, that never finish their request."""
 
+import contextlib
+import itertools
 import json
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
 from deploy.local.broker_process import BrokerProcess
 from deploy.local.http_server import Connection
+from tests.integration import books
 from tests.integration.conftest import StartBroker, User
 from tests.integration.load import Load
 from tests.integration.stack import CLIENT_TIMEOUT, Stack
@@ -16,6 +21,7 @@ from tests.integration.waiting import within
 
 GOOD = (200, "")
 SLACK = 1.0  # seconds, on a busy machine
+LEAVERS = 80
 PATHS = ("/gpt-4o", "/stream", "/v1/chat/completions")
 
 
@@ -39,6 +45,16 @@ def connect(stack: Stack, said: bytes) -> socket.socket:
     client = socket.create_connection(("127.0.0.1", stack.broker.port))
     client.sendall(said)
     return client
+
+
+def hear(stack: Stack, user: User, path: str, stay: float) -> bool:
+    """Leave after so many seconds; whether any text of the answer has come."""
+    heard, leaves_at = b"", time.monotonic() + stay
+    with connect(stack, request_of(user, path, user.id[::-1])) as client, contextlib.suppress(TimeoutError):
+        while (left := leaves_at - time.monotonic()) > 0 and not heard.endswith(b"0\r\n\r\n"):
+            client.settimeout(left)
+            heard += client.recv(65_536)
+    return b"Tides" in heard
 
 
 def ending(broker: BrokerProcess, user: User) -> list[str]:
@@ -73,6 +89,31 @@ def test_leaving_midway_counts(stack: Stack, path: str) -> None:
     within(1, lambda: ending(stack.broker, ada) == ["client_left"])
     assert ada.post("/gpt-4o", {}).headers["RateLimit"].startswith('"daily";r=99999;')
     stack.settle_up()
+
+
+def test_leaving_as_the_answer_begins_counts_call_by_call() -> None:
+    """What a client has got of an answer counts; one that OpenAI had not begun is free; and the broker's books balance.
+
+    In between are those whose first text was on its way: nobody read it, and they are free.
+    """
+    own = Stack(OPENAI_FIRST_BYTE_TIMEOUT="20")
+    own.openai.first_token_delay = 0.03
+    try:
+        users = own.users(LEAVERS)
+        stays = [0.02 + 0.1 * number / LEAVERS for number in range(LEAVERS)]
+        with ThreadPoolExecutor(4) as pool:
+            heard = list(pool.map(partial(hear, own), users, itertools.cycle(PATHS), stays))
+        within(5, lambda: own.metric("calls_in_flight") == 0)
+        keys = [own.redis.client.keys(f"*{user.id}*:calls:*") for user in users]
+        made = [sum(own.redis.client.zcard(key) for key in of_user) for of_user in keys]
+        seen = books.read(own.broker, own.redis.client, own.openai)
+    finally:
+        own.stop()
+    begun = {one.body["messages"][-1]["content"] for one in own.openai.completions() if one.first_byte is not None}
+    assert all(count in ((1,) if got else (0, 1)) for count, got in zip(made, heard, strict=True))
+    assert {user.id[::-1] for user, count in zip(users, made, strict=True) if count} <= begun
+    assert 0 < sum(heard) <= sum(made) == seen.settled == seen.in_redis < LEAVERS
+    assert (seen.admitted, seen.leased, seen.lapsed) == (seen.settled + seen.given_back, 0, 0)
 
 
 @pytest.mark.parametrize("path", PATHS)

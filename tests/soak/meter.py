@@ -1,11 +1,14 @@
 """What a broker holds: memory, open files, greenlets, connections to OpenAI, keys in Redis; once a second."""
 
+import contextlib
 import json
 import re
 import threading
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import redis
 
 from tests.integration.stack import Stack
 
@@ -72,7 +75,8 @@ class Meter:
 
     def _keep_looking(self) -> None:
         while not self._over.wait(1.0):
-            self.samples.append(self.look())
+            with contextlib.suppress(redis.RedisError):  # it is being restarted: no sample of this second
+                self.samples.append(self.look())
 
 
 def _kilobytes(pid: int, name: str) -> float:
