@@ -15,6 +15,8 @@ from gunicorn.http.wsgi import Response
 class AnswerWriter(Response):  # type: ignore[misc]  # gunicorn has no types
     """gunicorn's response, whose head goes out with the first bytes of the body."""
 
+    headers: list[tuple[str, str]]
+
     def __init__(self, req: Any, sock: socket.socket, cfg: Any) -> None:
         super().__init__(req, sock, cfg)
         self.headers_sent = False
@@ -33,6 +35,7 @@ class AnswerWriter(Response):  # type: ignore[misc]  # gunicorn has no types
         lines.append("\r\n")
         self._head = "".join(lines).encode("latin-1")
         self.headers_sent = True
+        self.headers = []
 
     def default_headers(self) -> list[str]:
         """What an answer begins with."""

@@ -19,6 +19,9 @@ LAST_WAIT = 1.0  # seconds for the end of a stream that has said all
 MAX_REPLY_BYTES = 16 * 1024 * 1024
 
 
+_NO_FIELDS = requests.structures.CaseInsensitiveDict[str]()
+
+
 class _Silence(OpenAITimeout):
     """Nothing came for as long as a read may wait. The connection is as good as before."""
 
@@ -28,6 +31,7 @@ class Stream:
 
     def __init__(self, response: requests.Response, call: OpenCall, silence: float) -> None:
         self.request_id = request_id(response)
+        response.headers = _NO_FIELDS  # a stream is open for long
         self._response = response
         self._call = call
         self._silence = silence

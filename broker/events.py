@@ -18,6 +18,7 @@ from broker.patterns import ChunkPattern, pattern_of
 _scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # there, and not in the types
 _ONE_EVENT = re.compile(rb"data: ([^\r\n]+)\n\n")
 _PROBE = "no text of any chunk"
+BLANK_LINE = b"\n\n"  # what the last event may lack at the body's end
 MAX_EVENT_BYTES = 4 * 1024 * 1024  # an event that goes on for longer is no event of a chat
 
 
@@ -42,12 +43,6 @@ class EventReader:
         self._rest, self._size = [], 0
         self._keep(rest)
         return [event for block in blocks if (event := data_of(block))]
-
-    def finish(self) -> list[bytes]:
-        """The data of a last event whose blank line never came."""
-        rest = b"".join(self._rest)
-        self._rest, self._size = [], 0
-        return [event] if (event := data_of(rest)) else []
 
     def _keep(self, data: bytes) -> None:
         """Put aside what is of an event yet to be completed; every byte is looked at once, however it is cut."""

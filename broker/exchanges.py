@@ -23,6 +23,7 @@ class ExchangeWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
         """Raises StopIteration, gunicorn's way to say that the connection is to be closed."""
         answer, environ = wsgi.create(req, sock, addr, listener_name, self.cfg, response_class=AnswerWriter)
         environ["wsgi.multithread"] = True
+        req.headers = [field for field in req.headers if field[0] == "CONNECTION"]  # the others are in `environ`
         self.nr += 1
         if self.nr >= self.max_requests:
             self.alive = False
@@ -46,6 +47,7 @@ class ExchangeWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
 
     def _answer(self, environ: dict[str, Any], answer: AnswerWriter) -> None:
         body = self.wsgi(environ, answer.start_response)
+        environ.clear()  # the answer is under way, and may be for minutes: nothing of the request is wanted any more
         try:
             for part in body:
                 answer.write(part)

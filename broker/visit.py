@@ -1,6 +1,5 @@
 """One request from its first hook to its last byte: who, what, and what has to be undone at its end."""
 
-import contextlib
 import re
 import secrets
 import time
@@ -21,7 +20,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 UNMATCHED = "unmatched"  # the endpoint of a request that no route knows
 
 
-@dataclass
+@dataclass(slots=True)
 class Visit:
     """What is known of the present request. `end` runs exactly once, whatever becomes of it."""
 
@@ -40,7 +39,7 @@ class Visit:
     outcome: str = "answered"
     is_stream: bool = False
     is_answered: bool = False
-    _cleanup: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    _undos: list[Callable[[], object]] = field(default_factory=list)
 
     @property
     def seconds(self) -> float:
@@ -49,11 +48,15 @@ class Visit:
 
     def at_end(self, undo: Callable[[], object]) -> None:
         """Call `undo` when the request is over, last registered first."""
-        self._cleanup.callback(undo)
+        self._undos.append(undo)
 
     def end(self) -> None:
         """The request is over. A second call does nothing."""
-        self._cleanup.pop_all().close()
+        if self._undos:
+            try:
+                self._undos.pop()()
+            finally:
+                self.end()
 
     def settle(self) -> None:
         """OpenAI began to answer: the call counts."""

@@ -6,6 +6,7 @@ import json
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
+from typing import cast
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
@@ -56,13 +57,21 @@ def last_answer(fault: Fault, headers: Mapping[str, str]) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
+class _StreamResponse(Response):
+    """One whose pieces are bytes: Werkzeug would put another generator around them, which each token goes through."""
+
+    def iter_encoded(self) -> Iterator[bytes]:
+        """The pieces."""
+        return iter(cast("Iterator[bytes]", self.response))
+
+
 def stream(lines: Iterator[bytes], last_line: Callable[[Fault], bytes], mimetype: str) -> Response:
     """An answer sent as it arrives; a fault on the way becomes its last line."""
     present = visit.current()
     present.is_stream = True
     present.outcome = ClientLeft.code  # unless it comes to its end
     body = _until_fault(lines, last_line, functools.partial(_note, present, services()))
-    return Response(body, mimetype=mimetype, headers=_NO_BUFFERING)
+    return _StreamResponse(body, mimetype=mimetype, headers=_NO_BUFFERING)
 
 
 def error_event(fault: Fault) -> bytes:

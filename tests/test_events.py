@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.events import MAX_EVENT_BYTES, EventReader, Interrupted, Transcript
+from broker.events import BLANK_LINE, MAX_EVENT_BYTES, EventReader, Interrupted, Transcript
 from broker.openai_faults import OpenAINonsense, StreamBroken
 from tests.recorded import RecordedReply, streams
 
@@ -35,7 +35,7 @@ def hear(reads: list[bytes]) -> tuple[str, str, Transcript]:
     try:
         for data in reads:
             text += transcript.read(reader.feed(data))
-        text += transcript.read(reader.finish())
+        text += transcript.read(reader.feed(BLANK_LINE))
         transcript.check_complete()
     except Interrupted as interrupted:
         return text + interrupted.text, interrupted.fault.code, transcript

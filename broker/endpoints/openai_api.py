@@ -1,5 +1,6 @@
 """`POST /v1/chat/completions`: OpenAI's own wire format, for its SDKs. The bytes of the answer are OpenAI's."""
 
+import itertools
 from collections.abc import Iterator
 
 from flask import Blueprint, Response
@@ -20,7 +21,7 @@ blueprint.before_request(gate.counted)
 def create() -> Response:
     """A chat completion, in one piece or as a stream of events."""
     present, parts = visit.current(), services()
-    asked = chat_requests.read(visit.current().body, parts.settings.models, parts.settings.max_completion_tokens)
+    asked = chat_requests.read(present.body, parts.settings.models, parts.settings.max_completion_tokens)
     present.model = asked.model
     body = parts.terms.request(asked.body, visit.caller().id)
     return _stream(body, Relay(with_usage=asked.wants_usage)) if asked.is_stream else _whole(body)
@@ -44,7 +45,7 @@ def _stream(body: Body, relay: Relay) -> Response:
     opening = _opening(pieces, relay)
     parts.metrics.streams_in_flight.inc()
     present.at_end(parts.metrics.streams_in_flight.dec)
-    return wire.stream(_joined(opening, pieces), wire.error_event, "text/event-stream")
+    return wire.stream(itertools.chain((opening,), pieces), wire.error_event, "text/event-stream")
 
 
 def _pieces(upstream: Stream, relay: Relay, patience: float) -> Iterator[bytes]:
@@ -87,8 +88,3 @@ def _opening(pieces: Iterator[bytes], relay: Relay) -> bytes:
         if relay.begun or piece == PING:
             break
     return opening
-
-
-def _joined(opening: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    yield opening
-    yield from pieces

@@ -1,5 +1,6 @@
 """`/stream`: the answer as it arrives, one JSON object a line."""
 
+import itertools
 from collections.abc import Iterator
 from json.encoder import encode_basestring_ascii
 
@@ -7,7 +8,7 @@ from flask import Blueprint, Response
 
 from broker import gate, prompts, visit, wire
 from broker.bodies import Stream
-from broker.events import EventReader, Interrupted, Transcript
+from broker.events import BLANK_LINE, EventReader, Interrupted, Transcript
 from broker.faults import Fault
 from broker.openai_faults import OpenAITimeout, StreamBroken
 from broker.services import services
@@ -23,7 +24,7 @@ def stream() -> Response:
     Answers only once the first text is here: a failure before it has a status of its own.
     """
     present, parts = visit.current(), services()
-    prompt = prompts.read_stream(visit.current().body)
+    prompt = prompts.read_stream(present.body)
     present.model = prompt.model
     asked = parts.terms.patched(prompt.request())
     upstream = parts.upstream.open_stream(asked, visit.open_call())
@@ -35,14 +36,19 @@ def stream() -> Response:
     parts.metrics.first_token_sent(prompt.model, present.seconds)
     parts.metrics.streams_in_flight.inc()
     present.at_end(parts.metrics.streams_in_flight.dec)
-    return wire.stream(_lines(first, texts), _last_line, wire.JSON)
+    lines = map(_line, itertools.chain((first,) if first else (), texts))
+    return wire.stream(lines, _last_line, wire.JSON)
 
 
 def _texts(upstream: Stream, present: visit.Visit) -> Iterator[str]:
     """The text that each read brings, to the end of the body. Raises as `Stream.reads`, and `StreamBroken`."""
-    transcript = Transcript()
+    transcript, reader = Transcript(), EventReader()
     try:
-        yield from filter(None, _read(upstream, transcript))
+        for data in itertools.chain(upstream.reads(), (BLANK_LINE,)):
+            if text := transcript.read(reader.feed(data)):
+                yield text
+            if transcript.done:  # read on all the same: the connection is reused only at the body's end
+                upstream.expect_end()
     except Interrupted as interrupted:
         if interrupted.text:
             yield interrupted.text
@@ -53,22 +59,6 @@ def _texts(upstream: Stream, present: visit.Visit) -> Iterator[str]:
     finally:
         present.usage = transcript.usage
     transcript.check_complete()
-
-
-def _read(upstream: Stream, transcript: Transcript) -> Iterator[str]:
-    reader = EventReader()
-    for data in upstream.reads():
-        yield transcript.read(reader.feed(data))
-        if transcript.done:  # read on all the same: the connection is reused only at the body's end
-            upstream.expect_end()
-    yield transcript.read(reader.finish())
-
-
-def _lines(first: str, texts: Iterator[str]) -> Iterator[bytes]:
-    if first:
-        yield _line(first)
-    for text in texts:
-        yield _line(text)
 
 
 def _line(text: str) -> bytes:

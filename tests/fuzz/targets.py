@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from broker import chat_requests, prompts, strict_json, tokens
 from broker.chunks import ChunkReader
-from broker.events import EventReader, Interrupted, Transcript
+from broker.events import BLANK_LINE, EventReader, Interrupted, Transcript
 from broker.faults import CallerFault, Fault, TokenInvalid
 from broker.openai_faults import OpenAINonsense, StreamBroken
 from broker.relay import Relay
@@ -103,7 +103,7 @@ def _hear(reads: list[bytes]) -> tuple[str, str, object]:
     try:
         for data in reads:
             text += transcript.read(reader.feed(data))
-        text += transcript.read(reader.finish())
+        text += transcript.read(reader.feed(BLANK_LINE))
         transcript.check_complete()
     except Interrupted as interrupted:
         text, end = text + interrupted.text, interrupted.fault.code
