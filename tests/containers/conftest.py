@@ -1,5 +1,6 @@
 """The whole stack in containers, from a copy of the project, with stand-ins for OpenAI and Supabase on this machine."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ import redis
 from deploy.local.broker_process import free_port
 from deploy.local.openai_api import OpenAIStandIn
 from deploy.local.supabase_auth import PASSWORD, SupabaseStandIn
+from tests.containers.ssh_server import SshServer
 
 ROOT = Path(__file__).parents[2]
 TENANTS = ("sksndev", "techsksn")
@@ -44,9 +46,9 @@ class Stack:
     ports: dict[str, int] = field(default_factory=lambda: {name: free_port() for name in TENANTS})
     redis_ports: dict[str, int] = field(default_factory=lambda: {name: free_port() for name in TENANTS})
 
-    def run(self, *command: str, check: bool = True) -> str:
+    def run(self, *command: str, check: bool = True, environment: dict[str, str] | None = None) -> str:
         """A command as the operator types it, in the project's folder."""
-        env = {"COMPOSE_PROJECT_NAME": "gpt-broker-test"}
+        env = {"COMPOSE_PROJECT_NAME": "gpt-broker-test"} | (environment or {})
         for name in TENANTS:
             env[f"{name.upper()}_PORT"] = str(self.ports[name])
             env[f"{name.upper()}_REDIS_PORT"] = str(self.redis_ports[name])
@@ -113,6 +115,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     run("docker", "image", "rm", "--force", *images.split(), check=False)
     for stand_in in (openai, *supabases.values()):
         stand_in.stop()
+
+
+@pytest.fixture(scope="session")
+def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
+    """The engine of these tests, as another machine reaches it."""
+    with contextlib.closing(SshServer(tmp_path_factory.mktemp("ssh"))) as server:
+        yield server
 
 
 def copy_of_the_project(folder: Path) -> Path:

@@ -1,7 +1,6 @@
 """Both tenants in containers, from an empty host to both brought down. The tests build on each other, in this order."""
 
 import json
-import os
 import threading
 import time
 from pathlib import Path
@@ -11,6 +10,7 @@ import requests
 
 from deploy.local.supabase_auth import SupabaseStandIn
 from tests.containers.conftest import TENANTS, Stack, inspect, run
+from tests.containers.ssh_server import SshServer
 from tests.integration.live_targets import live, resolve_here
 from tests.integration.nginx_process import HOSTS, NginxProcess
 from tests.integration.waiting import within
@@ -192,15 +192,24 @@ def test_a_stopped_broker_finishes_its_streams_and_takes_no_new_calls(stack: Sta
     assert inspect("techsksn-gpt-broker", "{{.State.ExitCode}}") == "0"
 
 
-def test_a_deployment_that_is_well_stays(stack: Stack) -> None:
-    """The image of this commit, checked by the live suite's quick part, signed in."""
+def test_a_remote_host_that_does_not_answer_is_named_with_the_reason(stack: Stack, remote: SshServer) -> None:
+    """Here ssh's: it does not know the host yet."""
+    said = stack.run("make", "status", check=False, environment=remote.environment())
+    assert f"No Docker engine answers at {remote.url}" in said
+    assert "Host key verification failed" in said
+
+
+def test_a_deployment_that_is_well_stays(stack: Stack, remote: SshServer) -> None:
+    """The image of this commit, checked by the live suite's quick part, signed in; all of it over ssh."""
     (stack.folder / "broker" / "note.py").write_text('"""A change."""\n')
     commit = stack.commit("a change that does no harm")
-    said = stack.run("make", "deploy-sksndev")
+    remote.be_known()
+    said = stack.run("make", "deploy-sksndev", environment=remote.environment())
     assert "a stream streams" in said
     assert f"sksndev runs {commit}" in said
     assert revision("sksndev") == commit
     assert revision("techsksn") != commit
+    assert remote.sessions() > 10  # nothing of it went another way
 
 
 def test_a_deployment_that_is_not_well_is_taken_back(stack: Stack) -> None:
@@ -234,23 +243,24 @@ def test_a_deployment_that_does_not_start_is_taken_back(stack: Stack) -> None:
     assert call(stack, "sksndev").status_code == 200
 
 
-def test_rollback_puts_the_image_before_back(stack: Stack) -> None:
-    """And again: the one after it."""
+def test_rollback_puts_the_image_before_back(stack: Stack, remote: SshServer) -> None:
+    """And again, from another machine: the one after it."""
     now = revision("sksndev")
     stack.run("make", "rollback-sksndev")
     assert revision("sksndev") != now
-    stack.run("make", "rollback-sksndev")
+    assert f"sksndev runs {now} again" in stack.run("make", "rollback-sksndev", environment=remote.environment())
     assert revision("sksndev") == now
 
 
-def test_status_and_logs_tell_of_it(stack: Stack) -> None:
-    """What runs, from which commit, whether it is ready."""
+def test_status_and_logs_tell_of_it(stack: Stack, remote: SshServer) -> None:
+    """What runs, from which commit, whether it is ready; the same from another machine."""
     within(60, lambda: inspect("sksndev-gpt-broker", "{{.State.Health.Status}}") == "healthy")
-    said = stack.run("make", "status")
-    assert f"sksndev: running, healthy, commit {revision('sksndev')}" in said
-    assert '"ready": true' in said
-    assert "techsksn: exited" in said
-    logs = stack.run("timeout", "3", "make", "logs-sksndev", check=False)
+    for environment in (None, remote.environment()):
+        said = stack.run("make", "status", environment=environment)
+        assert f"sksndev: running, healthy, commit {revision('sksndev')}" in said
+        assert '"ready": true' in said
+        assert "techsksn: exited" in said
+    logs = stack.run("timeout", "3", "make", "logs-sksndev", check=False, environment=remote.environment())
     assert '"event": "request"' in logs
 
 
@@ -267,22 +277,25 @@ def test_the_doctor_looks_from_inside_the_tenant_s_network(stack: Stack) -> None
     assert "name a tenant" in stack.run("make", "doctor", check=False)
 
 
-def test_a_remote_host_is_named_by_host(stack: Stack) -> None:
-    """HOST takes the place of this machine's engine, in whatever way docker reaches it."""
-    engine = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
-    assert "sksndev: running" in stack.run("env", "-u", "DOCKER_HOST", f"HOST={engine}", "make", "status")
-    assert "No Docker engine answers at unix:///nowhere" in stack.run(
-        "make", "status", "HOST=unix:///nowhere", check=False
-    )
-
-
-def test_both_down_keeps_the_counts(stack: Stack) -> None:
-    """Nothing runs; brought up again, the day's count goes on."""
-    before = left(call(stack, "sksndev"))
+def test_one_goes_down_then_both_and_the_counts_are_kept(stack: Stack, remote: SshServer) -> None:
+    """The other goes on as it was; at last nothing runs; brought up again, the day's counts go on."""
+    run("docker", "start", "techsksn-gpt-broker")
+    within(60, lambda: is_ready(stack, "sksndev") and is_ready(stack, "techsksn"))
+    before, started = {tenant: left(call(stack, tenant)) for tenant in TENANTS}, "{{.State.StartedAt}}"
+    untouched = inspect("sksndev-gpt-broker", started), inspect("sksndev-redis-stack", started)
+    assert "Its counts of calls are kept" in stack.run("make", "down-techsksn", environment=remote.environment())
+    assert not {"techsksn-gpt-broker", "techsksn-redis-stack"} & containers()
+    assert (inspect("sksndev-gpt-broker", started), inspect("sksndev-redis-stack", started)) == untouched
+    assert left(call(stack, "sksndev")) == before["sksndev"] - 1
     stack.run("./both_down")
-    assert "gpt-broker" not in run("docker", "ps", "--all", "--format", "{{.Names}}")
+    assert not {f"{tenant}-{part}" for tenant in TENANTS for part in ("gpt-broker", "redis-stack")} & containers()
     stack.run("./both_up")
-    assert left(call(stack, "sksndev")) == before - 1
+    assert left(call(stack, "techsksn")) == before["techsksn"] - 1
+    assert left(call(stack, "sksndev")) == before["sksndev"] - 2
+
+
+def containers() -> set[str]:
+    return set(run("docker", "ps", "--all", "--format", "{{.Names}}").split())
 
 
 def is_ready(stack: Stack, tenant: str) -> bool:
