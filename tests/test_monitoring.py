@@ -2,9 +2,15 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models import units
+from grafana_foundation_sdk.models.dashboard import Dashboard
 from prometheus_client.parser import text_string_to_metric_families
 
 from broker.metrics import Metrics
@@ -48,6 +54,52 @@ def test_the_dashboards_are_as_they_are_made(tenant: str) -> None:
     panels = json.loads(text)["panels"]
     assert len({(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels}) == len(panels)
     assert all(f'tenant="{tenant}"' in target["expr"] for panel in panels for target in panel["targets"])
+
+
+def not_in(given: object, understood: object, where: str = "") -> Iterator[str]:
+    """Where what was given did not arrive."""
+    if isinstance(given, dict) and isinstance(understood, dict):
+        for name, value in given.items():
+            yield from not_in(value, understood.get(name), f"{where}.{name}")
+    elif isinstance(given, list) and isinstance(understood, list) and len(given) == len(understood):
+        for index, value in enumerate(given):
+            yield from not_in(value, understood[index], f"{where}[{index}]")
+    elif given != understood:
+        yield where
+
+
+def unknown_to_grafana(text: str) -> list[str]:
+    """What Grafana's own model of a dashboard, made from its schema, does not take over from this one."""
+    register_default_plugins()
+    understood = json.dumps(Dashboard.from_json(json.loads(text)), cls=JSONEncoder)
+    return list(not_in(json.loads(text), json.loads(understood)))
+
+
+@pytest.mark.parametrize("tenant", TENANTS)
+def test_grafana_knows_every_field_and_unit_of_the_dashboards(tenant: str) -> None:
+    """Grafana passes over what it does not know without a word: a panel would look otherwise, or be empty."""
+    text = (FOLDER / f"{tenant}.json").read_text()
+    assert unknown_to_grafana(text) == []
+    known = {value for name, value in vars(units).items() if not name.startswith("_")}
+    assert {panel["fieldConfig"]["defaults"]["unit"] for panel in json.loads(text)["panels"]} <= known
+    for field in ("refresh", "gridPos", "fieldConfig", "fillOpacity", "unit", "legendFormat", "expr", "uid"):
+        assert unknown_to_grafana(text.replace(f'"{field}"', f'"{field}s"', 1)), field
+
+
+def test_what_grafana_is_provisioned_with_fits_together() -> None:
+    """The data source that every panel names, at Prometheus's place in the network; the folder that compose mounts."""
+    provisioning = DEPLOY / "grafana" / "provisioning"
+    (source,) = yaml.safe_load((provisioning / "datasources" / "prometheus.yaml").read_text())["datasources"]
+    (provider,) = yaml.safe_load((provisioning / "dashboards" / "gpt-broker.yaml").read_text())["providers"]
+    services = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+    assert source["url"] == f"http://prometheus:{services['prometheus']['ports'][0].rpartition(':')[2]}"
+    assert set(services["grafana"]["networks"]) & set(services["prometheus"]["networks"])
+    assert f"./grafana/dashboards:{provider['options']['path']}:ro" in services["grafana"]["volumes"]
+    assert "./grafana/provisioning:/etc/grafana/provisioning:ro" in services["grafana"]["volumes"]
+    for tenant in TENANTS:
+        for panel in dashboard(tenant)["panels"]:
+            named = [panel["datasource"], *(target["datasource"] for target in panel["targets"])]
+            assert all(one == {"type": source["type"], "uid": source["uid"]} for one in named)
 
 
 def test_every_alert_is_tested() -> None:
