@@ -122,7 +122,7 @@ def test_a_ratio_is_of_one_and_the_same_round() -> None:
         ]
     )
 
-    assert "| 40.0 (40.0–40.0) | – | 2.0 (2.0–2.0) |" in report.text(rounds)
+    assert "| 40.0 (40.0–40.0) | – | – | 2.0 (2.0–2.0) | – | – |" in report.text(rounds)
 
 
 def test_a_cell_tells_the_median_and_the_range() -> None:

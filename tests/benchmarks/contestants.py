@@ -1,13 +1,15 @@
 """Who is compared: each carries the same questions to the same stand-in, in the form that it understands."""
 
+import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from deploy.local.broker_process import BrokerProcess, free_port
+from deploy.local.broker_process import ROOT, BrokerProcess, free_port
 from tests.benchmarks import payloads
 from tests.benchmarks.payloads import MODEL, Plan
 from tests.benchmarks.process_tree import ProcessTree
@@ -114,6 +116,28 @@ class Broker(Contestant):
     def close(self) -> None:
         """End it at once: open streams are cut."""
         self._process.stop(signal.SIGQUIT)
+
+
+class Plain(Broker):
+    """The same shape without the broker's care for speed, or for anything else: `plain_app`, on one worker."""
+
+    name = "plain"
+    counts = False  # its Redis is not what is measured
+
+    def __init__(self, settings: dict[str, str], keys: tuple[str, ...]) -> None:
+        self.keys = keys
+        port = free_port()
+        command = (sys.executable, "-m", "gunicorn", "-k", "gevent", "-b", f"127.0.0.1:{port}", "--no-control-socket",
+                   "--worker-connections", "10000", "--log-level", "critical",
+                   "tests.benchmarks.plain_app:create_app()")  # fmt: skip
+        environ = os.environ | settings
+        self._gunicorn = subprocess.Popen(command, cwd=ROOT, env=environ, stdin=subprocess.DEVNULL)
+        Contestant.__init__(self, port, self._gunicorn.pid)
+
+    def close(self) -> None:
+        """End it at once: open streams are cut."""
+        self._gunicorn.send_signal(signal.SIGQUIT)
+        self._gunicorn.wait()
 
 
 def _messages(text: str) -> list[dict[str, str]]:

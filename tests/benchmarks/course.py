@@ -13,7 +13,7 @@ from tests.benchmarks.surroundings import Surroundings
 
 Note = Callable[[str, str, Values], None]  # figure, contestant, values
 FIGURES = ("1", "2", "3", "4", "5", "6", "7")
-CONTESTANTS = ("direct", "nginx", "broker", "litellm")
+CONTESTANTS = ("direct", "nginx", "broker", "plain", "litellm")
 
 
 class Course:

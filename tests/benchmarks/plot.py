@@ -11,7 +11,7 @@ from tests.benchmarks.goals import GOALS, Goal
 from tests.benchmarks.report import take
 from tests.benchmarks.rounds import Rounds
 
-COLOURS = {"nginx": "#9aa5b1", "broker": "#1f77b4", "litellm": "#d98880"}
+COLOURS = {"nginx": "#9aa5b1", "broker": "#1f77b4", "plain": "#c9a66b", "litellm": "#d98880"}
 STREAMS = (("7 with 10 streams", 10), ("7 with 100 streams", 100), ("7 with 1000 streams", 1_000), ("5 at 5000", 5_000))
 
 
@@ -28,7 +28,7 @@ def draw(rounds: Rounds, file: Path) -> None:
 
 
 def _bars(place: Axes, rounds: Rounds, goal: Goal) -> None:
-    figures = {"nginx": goal.figure, "broker": goal.figure, "litellm": goal.figure_of_peer}
+    figures = {"nginx": goal.figure, "broker": goal.figure, "plain": goal.figure, "litellm": goal.figure_of_peer}
     values = {name: take(rounds, figure, name, goal.column) for name, figure in figures.items()}
     values = {name: found for name, found in values.items() if found}
     for at, (name, found) in enumerate(values.items()):

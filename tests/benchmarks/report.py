@@ -8,7 +8,13 @@ from tests.benchmarks.course import CONTESTANTS
 from tests.benchmarks.goals import GOALS, Goal
 from tests.benchmarks.rounds import Rounds
 
-NAMES = {"direct": "straight to the stand-in", "nginx": "nginx", "broker": "**broker**", "litellm": "LiteLLM"}
+NAMES = {
+    "direct": "straight to the stand-in",
+    "nginx": "nginx",
+    "broker": "**broker**",
+    "plain": "plain prototype",
+    "litellm": "LiteLLM",
+}
 
 
 def text(rounds: Rounds) -> str:
@@ -33,18 +39,19 @@ def _lines(rounds: Rounds) -> Iterator[str]:
 
 def _goals(rounds: Rounds) -> Iterator[str]:
     yield "\n## Against the goals\n"
-    yield "| | nginx | **broker** | LiteLLM | broker / nginx | LiteLLM / broker | must | aim |"
-    yield "|---" * 8 + "|"
+    yield "| | nginx | **broker** | plain | LiteLLM | broker / nginx | plain / broker | LiteLLM / broker | must | aim |"
+    yield "|---" * 10 + "|"
     for goal in GOALS:
         yield _goal(rounds, goal)
 
 
 def _goal(rounds: Rounds, goal: Goal) -> str:
     column = goal.column
-    figures = {"nginx": goal.figure, "broker": goal.figure, "litellm": goal.figure_of_peer}
+    figures = {"nginx": goal.figure, "broker": goal.figure, "plain": goal.figure, "litellm": goal.figure_of_peer}
     of = {name: _series(rounds, figure, name, column) for name, figure in figures.items()}
     cells = [cell([value for value in values if value is not None], column.digits) for values in of.values()]
-    ratios = [cell(_ratios(of["broker"], of["nginx"]), 1), cell(_ratios(of["litellm"], of["broker"]), 1)]
+    pairs = (("broker", "nginx"), ("plain", "broker"), ("litellm", "broker"))
+    ratios = [cell(_ratios(of[above], of[below]), 1) for above, below in pairs]
     return f"| {column.heading} | " + " | ".join([*cells, *ratios, f"≤ {goal.must:g}", f"≤ {goal.aim:g}"]) + " |"
 
 

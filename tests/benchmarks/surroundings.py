@@ -12,7 +12,7 @@ from pathlib import Path
 from deploy.local.broker_process import ROOT
 from deploy.local.supabase_auth import SupabaseStandIn
 from tests.benchmarks import call_load, processors, stream_load
-from tests.benchmarks.contestants import Broker, Contestant, Nginx
+from tests.benchmarks.contestants import Broker, Contestant, Nginx, Plain
 from tests.benchmarks.counters import Counters, user_ids
 from tests.benchmarks.peer import LiteLLM
 from tests.benchmarks.processors import running_on
@@ -87,6 +87,8 @@ class Surroundings:
     def _make(self, name: str) -> Contestant:
         if name == Nginx.name:
             return Nginx(self._folder, self.upstream_port)
+        if name == Plain.name:
+            return Plain(self._settings(), self.tokens(user_ids(USERS)))
         if name == LiteLLM.name:
             return LiteLLM(self._folder, self.upstream_port)
         return Contestant(self.upstream_port)

@@ -33,11 +33,14 @@ def broker(around: Surroundings) -> Iterator[Contestant]:
 
 
 def test_what_a_call_and_a_token_cost_is_measured(around: Surroundings, broker: Contestant) -> None:
-    """Of the broker, beside nginx, which costs less."""
+    """Of the broker, beside nginx, which costs less, and a plain prototype."""
     with around.contestant("nginx") as nginx:
         floor = figures.calls(around, nginx, TINY) | figures.streams(around, nginx, TINY)
     values = figures.calls(around, broker, TINY) | figures.streams(around, broker, TINY)
+    with around.contestant("plain") as plain:
+        prototype = figures.calls(around, plain, TINY) | figures.streams(around, plain, TINY)
 
+    assert prototype["processor_ms"] > 0 < prototype["processor_us"]
     assert 0 < floor["processor_ms"] < values["processor_ms"] < 100
     assert 0 < floor["processor_us"] < values["processor_us"] < 100_000
     assert values["redis_ms"] > 0
