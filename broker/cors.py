@@ -33,14 +33,14 @@ def allow(response: Response) -> Response:
     """Let the page's origin read the answer, if it is one that the operator listed."""
     origins = services().settings.cors_origins
     if "*" in origins:
-        response.headers["Access-Control-Allow-Origin"] = "*"
+        response.headers.add("Access-Control-Allow-Origin", "*")
     else:
         response.vary.add("Origin")
         origin = request.headers.get("Origin")
         if origin not in origins:
             return response
-        response.headers["Access-Control-Allow-Origin"] = origin
-    response.headers["Access-Control-Expose-Headers"] = EXPOSED
+        response.headers.add("Access-Control-Allow-Origin", origin)
+    response.headers.add("Access-Control-Expose-Headers", EXPOSED)
     return response
 
 

@@ -41,8 +41,7 @@ class Entries:
         places = -1 if exempt or settings.max_calls_per_user is None else settings.max_calls_per_user
         call_id = secrets.token_urlsafe(9)
         arguments = (
-            ledger.key_of(self._project, caller.id, day),
-            ledger.places_key_of(self._project, caller.id),
+            *ledger.keys_of(self._project, caller.id, day),
             -1 if exempt else limit,
             ledger.LEASE,
             call_id,

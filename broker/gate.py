@@ -61,9 +61,9 @@ def leave(response: Response) -> Response:
     if not present.is_stream:
         present.give_back()
     if present.standing:
-        response.headers["RateLimit-Policy"] = f'"daily";q={present.standing.limit};w={DAY}'
+        response.headers.add("RateLimit-Policy", f'"daily";q={present.standing.limit};w={DAY}')
         reset = _seconds_left(present.standing)
-        response.headers["RateLimit"] = f'"daily";r={present.standing.remaining};t={reset}'
+        response.headers.add("RateLimit", f'"daily";r={present.standing.remaining};t={reset}')
     return response
 
 

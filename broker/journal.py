@@ -21,7 +21,7 @@ def note(response: Response) -> Response:
     """Have the request written down once its answer is sent, or broken off."""
     present, parts = visit.current(), services()
     present.is_answered = True
-    response.headers["X-Request-Id"] = present.request_id
+    response.headers.add("X-Request-Id", present.request_id)
     status = response.status_code
 
     def close() -> None:

@@ -8,6 +8,7 @@ import logging
 import traceback
 from types import TracebackType
 
+_ENCODER = json.JSONEncoder(default=str)  # `dumps` would make one for each line
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
 
@@ -26,7 +27,7 @@ class JsonLines(logging.Formatter):
         if record.exc_info and record.exc_info[0]:
             line["exception"] = record.exc_info[0].__name__
             line["frames"] = _frames(record.exc_info[2])
-        return json.dumps(line, default=str)
+        return _ENCODER.encode(line)
 
 
 def _event(record: logging.LogRecord) -> str:

@@ -9,6 +9,7 @@ The braces keep all keys of a user in one slot of a cluster.
 """
 
 import datetime
+import functools
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -103,20 +104,16 @@ class Day:
 
 def day_at(now: float) -> Day:
     """The day of a Unix time in seconds."""
-    number = int(now // 86400)
+    return _day(int(now // 86400))
+
+
+@functools.lru_cache(maxsize=2)
+def _day(number: int) -> Day:
     name = datetime.datetime.fromtimestamp(number * 86400, datetime.UTC).date().isoformat()
     return Day(name, (number + 1) * 86400)
 
 
-def key_of(project: str, caller_id: str, day: Day) -> str:
-    """The key of a user's day."""
-    return f"{_prefix(project, caller_id)}:calls:{day.name}"
-
-
-def places_key_of(project: str, caller_id: str) -> str:
-    """The key of a user's places, which calls take for as long as they are under way."""
-    return f"{_prefix(project, caller_id)}:places"
-
-
-def _prefix(project: str, caller_id: str) -> str:
-    return f"gpt-broker:{{{quote(project, safe='')}:{quote(caller_id, safe='')}}}"
+def keys_of(project: str, caller_id: str, day: Day) -> tuple[str, str]:
+    """The key of a user's day, and that of a user's places, which calls take for as long as they are under way."""
+    user = f"gpt-broker:{{{quote(project, safe='')}:{quote(caller_id, safe='')}}}"
+    return f"{user}:calls:{day.name}", f"{user}:places"

@@ -21,19 +21,19 @@ def simple() -> Response:
 @blueprint.post("/advanced-gpt-4o-mini-complete")
 def advanced() -> Response:
     """`{"messages": […]}` or the bare array → the completion as trimmed text."""
-    return _text(_complete(prompts.read_messages(visit.current().body, "gpt-4o-mini")))
+    return _text(_complete(prompts.read_messages(visit.current().take_body(), "gpt-4o-mini")))
 
 
 @blueprint.post("/v2/advanced-gpt-4o-mini-complete")
 def advanced_v2() -> Response:
     """`{"messages": …, "temperature"?: 0..1}` → `{"message": "<completion>"}`."""
-    return _json(_complete(prompts.read_conversation(visit.current().body, "gpt-4o-mini")))
+    return _json(_complete(prompts.read_conversation(visit.current().take_body(), "gpt-4o-mini")))
 
 
 @blueprint.post("/gpt-4o")
 def gpt_4o() -> Response:
     """`{"messages": …, "temperature"?: 0..1}` → `{"message": "<completion>"}`."""
-    return _json(_complete(prompts.read_conversation(visit.current().body, "gpt-4o")))
+    return _json(_complete(prompts.read_conversation(visit.current().take_body(), "gpt-4o")))
 
 
 def _complete(prompt: prompts.Prompt) -> str:

@@ -21,7 +21,7 @@ blueprint.before_request(gate.counted)
 def create() -> Response:
     """A chat completion, in one piece or as a stream of events."""
     present, parts = visit.current(), services()
-    asked = chat_requests.read(present.body, parts.settings.models, parts.settings.max_completion_tokens)
+    asked = chat_requests.read(present.take_body(), parts.settings.models, parts.settings.max_completion_tokens)
     present.model = asked.model
     body = parts.terms.request(asked.body, visit.caller().id)
     return _stream(body, Relay(with_usage=asked.wants_usage)) if asked.is_stream else _whole(body)

@@ -24,7 +24,7 @@ def stream() -> Response:
     Answers only once the first text is here: a failure before it has a status of its own.
     """
     present, parts = visit.current(), services()
-    prompt = prompts.read_stream(present.body)
+    prompt = prompts.read_stream(present.take_body())
     present.model = prompt.model
     asked = parts.terms.patched(prompt.request())
     upstream = parts.upstream.open_stream(asked, visit.open_call())
