@@ -44,6 +44,17 @@ def test_compose_takes_the_file_with_every_profile(stack: Stack) -> None:
     stack.run("docker", "compose", "-f", "deploy/compose.yaml", "--profile", "*", "config", "--quiet")
 
 
+def test_what_deploy_s_env_file_sets_holds_for_every_command(stack: Stack) -> None:
+    """An address that one command is told and the next one is not would take a tenant off the net."""
+    config = ("docker", "compose", "-f", "deploy/compose.yaml", "--profile", "sksndev", "config", "--format", "json")
+    written = stack.folder / "deploy" / ".env"
+    written.write_text("ADDRESS=127.0.0.2\n")
+    services = json.loads(stack.run(*config))["services"]
+    written.unlink()
+    assert services["sksndev"]["ports"][0]["host_ip"] == "127.0.0.2"
+    assert services["sksndev-redis"]["ports"][0]["host_ip"] == "127.0.0.1"
+
+
 def test_both_up_names_what_is_missing_before_anything_starts(stack: Stack) -> None:
     """Each missing file, and what to do."""
     stack.write_env("sksndev")
