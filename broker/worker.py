@@ -9,10 +9,12 @@ A client that is slower than `CLIENT_TIMEOUT` allows, with its request or with t
 import contextlib
 import logging
 import socket
+import warnings
 from types import FrameType
 from typing import Any
 
 import gevent
+from gevent import monkey
 from gunicorn.http.errors import NoMoreData
 
 from broker import security_headers, unreadable, wire
@@ -39,6 +41,12 @@ class Worker(ExchangeWorker):
         self._idle: set[socket.socket] = set()
         self._beginners: dict[socket.socket, Any] = {}  # connections without a whole request so far, and their timers
         self._is_replaced = False
+
+    def patch(self) -> None:
+        """What the master has left alone is patched here; gevent warns of a second round, which is meant."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", monkey.MonkeyPatchWarning)
+            super().patch()
 
     def memory_watch(self) -> MemoryWatch:
         """The watch on this process; without Redis there is none, because the counts would go with the worker."""

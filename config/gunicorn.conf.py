@@ -71,6 +71,11 @@ logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 dead_workers: Any = None
 
 
+def on_starting(_: Any) -> None:
+    """In the master, as soon as there is a log: what Python warns of is a line of it, not text among the lines."""
+    logging.captureWarnings(capture=True)
+
+
 def when_ready(server: Any) -> None:
     """In the master, before the fork: it serves nothing, so its gauges, all 0, must not be seen."""
     from broker.dead_workers import DeadWorkers, forget_gauges  # noqa: PLC0415 - only once the metrics' folder is set
@@ -85,8 +90,9 @@ def when_ready(server: Any) -> None:
 
 
 def post_fork(_: Any, worker: Any) -> None:
-    """In a new worker, at once: until it listens to signals of its own, a SIGTERM would be the master's, and lost."""
+    """In a new worker, at once: until it listens to signals of its own, each would be the master's, and lost."""
     signal.signal(signal.SIGTERM, worker.handle_exit)
+    signal.signal(signal.SIGQUIT, lambda *_: os._exit(0))  # it has nothing yet that it could lose
 
 
 def post_worker_init(worker: Any) -> None:

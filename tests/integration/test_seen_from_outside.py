@@ -7,31 +7,19 @@ import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 import requests
-from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.local.broker_process import BrokerProcess, DidNotStart
 from deploy.local.openai_api import OpenAIStandIn
+from tests.integration.books import name_of, scrape
 from tests.integration.conftest import StartBroker, User
 from tests.integration.redis_process import RedisProcess
 from tests.integration.waiting import within
-from tests.secrecy import Secrecy
+from tests.secrecy import Secrecy, command_lines
 
 NewUser = Callable[[BrokerProcess], User]
-
-
-def scrape(broker: BrokerProcess) -> dict[str, float]:
-    """Every sample, by its name and labels."""
-    text = requests.get(broker.url + "/metrics", timeout=5).text
-    samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
-    return {name_of(sample.name, **sample.labels): sample.value for sample in samples}
-
-
-def name_of(name: str, **labels: str) -> str:
-    return name + json.dumps(labels, sort_keys=True)
 
 
 def requests_total(broker: BrokerProcess, method: str, endpoint: str, status: int) -> float:
@@ -50,6 +38,18 @@ def test_wrong_settings_end_the_start_with_one_message() -> None:
         assert broker.log().count(name) == 1
     assert "Traceback" not in broker.log()
     assert "planted" not in broker.log()
+
+
+def test_all_that_it_writes_is_lines_of_json(start_broker: StartBroker, new_user: NewUser) -> None:
+    """From its start to its end, also what a library says to Python's warnings; of which a start has none."""
+    broker = start_broker(WEB_CONCURRENCY="1")
+    assert new_user(broker).stream().content
+    broker.stop()
+    lines = [json.loads(line) for line in broker.log().splitlines()]
+    loggers = {line["logger"] for line in lines}
+    assert {"broker.request", "gunicorn.error"} <= loggers
+    assert "py.warnings" not in loggers
+    assert all({"time", "level", "event"} <= line.keys() for line in lines)
 
 
 def test_every_request_is_counted_by_its_route(start_broker: StartBroker, new_user: NewUser) -> None:
@@ -203,7 +203,7 @@ def test_nothing_secret_is_seen_anywhere(start_broker: StartBroker, new_user: Ne
     places = {
         "log": broker.log(),
         "metrics": requests.get(broker.url + "/metrics", timeout=5).text,
-        "command line": _command_lines(broker),
+        "command line": command_lines(broker),
     }
     secrets = (openai.key, openai.key[:10], user.token, user.token.split(".")[2], prompt, "org-PLANTED")
     for where, text in places.items():
@@ -222,11 +222,6 @@ def _send_nonsense(broker: BrokerProcess, planted: str) -> None:
             client.sendall(head.encode())
             client.settimeout(2)
             client.recv(1000)
-
-
-def _command_lines(broker: BrokerProcess) -> str:
-    pids = [broker.process.pid, *broker.workers()]
-    return "".join(Path(f"/proc/{pid}/cmdline").read_text() for pid in pids)
 
 
 def test_the_whole_run_is_overheard(

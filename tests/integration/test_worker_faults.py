@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from deploy.local.broker_process import BrokerProcess
 from tests.integration.load import Load
 from tests.integration.stack import Stack
 from tests.integration.waiting import within
@@ -127,3 +128,18 @@ def test_a_worker_that_grows_is_replaced_and_nobody_notices(workers: str) -> Non
 
 def _resident(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.parametrize("_", range(3))
+def test_a_broker_told_to_end_at_once_as_its_workers_start_does_so(_: int) -> None:
+    """Ctrl-C, which ends the workers without grace: none of them is too young to hear of it."""
+    settings = {
+        "OPENAI_API_KEY": "sk-stand-in",
+        "SUPABASE_URL": "http://127.0.0.1:9",
+        "REDIS_URL": "redis://127.0.0.1:9",
+    }
+    broker = BrokerProcess(settings | {"SUPABASE_SERVICE_KEY": "sb_secret_stand-in", "WEB_CONCURRENCY": "2"})
+    within(20, lambda: "Booting worker" in broker.log())
+    started = time.monotonic()
+    assert broker.stop(signal.SIGINT) == 0
+    assert time.monotonic() - started < 5
