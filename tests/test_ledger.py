@@ -65,7 +65,7 @@ def test_a_settled_call_stays(redis: fakeredis.FakeRedis) -> None:
 
 def test_a_renewal_keeps_a_waiting_call_and_revives_none(redis: fakeredis.FakeRedis) -> None:
     """What was given back stays given back."""
-    run(redis, ledger.RESERVE, "a", lease=50)
+    run(redis, ledger.RESERVE, "a", lease=20_000)
     run(redis, ledger.RENEW, "a", lease=60_000)
     assert redis.zscore(KEY, "a") > redis.time()[0] * 1000 + 30_000
     run(redis, ledger.GIVE_BACK, "a")
@@ -87,7 +87,7 @@ def test_a_user_has_so_many_places_at_once(redis: fakeredis.FakeRedis) -> None:
 def test_a_place_is_a_lease(redis: fakeredis.FakeRedis) -> None:
     """What nobody renews is free again; what is renewed stays; and the key goes with the last."""
     run(redis, ledger.RESERVE, "a", limit=9, lease=-1, places=1)
-    assert run(redis, ledger.RESERVE, "b", limit=9, lease=50, places=1) == [1, 1]
+    assert run(redis, ledger.RESERVE, "b", limit=9, lease=20_000, places=1) == [1, 1]
     run(redis, ledger.SETTLE, "b", places=1)
     run(redis, ledger.RENEW, "b", places=1)
     assert redis.zscore(PLACES, "b") > redis.time()[0] * 1000 + 30_000
