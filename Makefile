@@ -39,7 +39,7 @@ test-containers: .venv/development ## build the image and run the whole containe
 	@tests/containers/run
 
 fuzz: .venv/development ## search for inputs that break a parser, FUZZ_SECONDS=60 for each; .fuzz/ keeps what was learned
-	@for parser in $$($(BIN)/python -m tests.fuzz); do \
+	@set -o pipefail; for parser in $$($(BIN)/python -m tests.fuzz 2>/dev/null); do \
 	  echo "$$parser"; $(BIN)/python -m tests.fuzz $$parser $(FUZZ_SECONDS) .fuzz/$$parser 2>&1 | tail -n 12 || exit 1; done
 
 soak: .venv/development ## mixed load with faults, and whether anything grows: MINUTES=10; plot and table in .soak/

@@ -60,6 +60,17 @@ def test_no_claims_break_the_reader_of_tokens(changes: dict[str, object]) -> Non
     claims(json.dumps(json.loads(seeds("claims")[0]) | changes).encode())
 
 
+def test_make_fuzz_fails_where_a_promise_is_broken(tmp_path: Path) -> None:
+    """At the first parser; what the search said last is shown."""
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\n[ "$3" ] || { echo token claims; exit; }\necho "broken by $3"\nexit 77\n')
+    python.chmod(0o755)
+    command = ["make", "--no-print-directory", "fuzz", f"BIN={tmp_path}"]
+    done = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0
+    assert done.stdout == "token\nbroken by token\n"
+
+
 if HAS_FUZZER:
 
     @pytest.mark.integration
