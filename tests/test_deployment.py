@@ -17,7 +17,15 @@ from tests.apps import REQUIRED
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
 TENANTS = {"sksndev": ("8011", "8013"), "techsksn": ("8023", "8024")}
-SCRIPTS = ("both_up", "both_down", "deploy/stack", "deploy/nginx/render", "tests/containers/run")
+SCRIPTS = (
+    "both_up",
+    "both_down",
+    "deploy/stack",
+    "deploy/nginx/render",
+    "tests/containers/run",
+    "tests/containers/engine",
+    ".ci/run",
+)
 BIN = Path(sys.executable).parent
 
 
