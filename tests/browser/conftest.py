@@ -137,7 +137,7 @@ def _running(environ: dict[str, str]) -> Iterator[BrokerProcess]:
     process = BrokerProcess(environ)
     process.wait_until("/ready")
     yield process
-    process.stop()
+    process.end()
 
 
 @pytest.fixture

@@ -210,6 +210,6 @@ def test_a_broker_that_is_gone_is_told(visit: Visit, start_broker: StartBroker, 
     broker = start_broker(PLAYGROUND="on", SUPABASE_ANON_KEY=supabase.anon_key, WEB_CONCURRENCY="1")
     page = visit(broker.url)
     sign_in(page)
-    broker.stop()
+    broker.end()
     ask(page, "Hello?")
     expect(page.locator(".refusal")).to_contain_text("The broker cannot be reached")

@@ -1,5 +1,7 @@
 """Real programs: gunicorn with the project's configuration, redis-server, and the stand-ins."""
 
+import contextlib
+import functools
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
@@ -113,20 +115,38 @@ def settings_for(openai: OpenAIStandIn, supabase: SupabaseStandIn, redis_url: st
     }
 
 
-@pytest.fixture
-def start_broker(openai: OpenAIStandIn, supabase: SupabaseStandIn, redis_server: RedisProcess) -> Iterator[StartBroker]:
-    """Starts brokers with settings of a test's own; stops them all at its end."""
+@contextlib.contextmanager
+def starting(settings: dict[str, str]) -> Iterator[StartBroker]:
+    """Starts brokers with these settings, changed as is asked for; ends them all at once when it is over."""
     started: list[BrokerProcess] = []
 
     def start(ready: str = "/health", **environ: str) -> BrokerProcess:
-        broker = BrokerProcess(settings_for(openai, supabase, redis_server.url) | environ)
+        broker = BrokerProcess(settings | environ)
         started.append(broker)
         broker.wait_until(ready)
         return broker
 
-    yield start
-    for broker in started:
-        broker.stop()
+    try:
+        yield start
+    finally:
+        for broker in started:
+            broker.end()
+
+
+@pytest.fixture
+def start_broker(openai: OpenAIStandIn, supabase: SupabaseStandIn, redis_server: RedisProcess) -> Iterator[StartBroker]:
+    """Starts brokers with settings of a test's own."""
+    with starting(settings_for(openai, supabase, redis_server.url)) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def broker_with(
+    openai_for_all: OpenAIStandIn, supabase: SupabaseStandIn, redis_server: RedisProcess
+) -> Iterator[StartBroker]:
+    """A broker with settings that several tests of a file want and leave in peace: started once, for the first."""
+    with starting(settings_for(openai_for_all, supabase, redis_server.url)) as start:
+        yield functools.cache(start)
 
 
 @pytest.fixture(scope="session")
@@ -138,7 +158,7 @@ def broker_for_all(
     broker = BrokerProcess(environ)
     broker.wait_until("/ready")
     yield broker
-    broker.stop()
+    broker.end()
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ class Stack:
 
     def stop(self) -> None:
         """End everything."""
-        self.broker.stop()
+        self.broker.end()
         self.openai.stop()
         self.supabase.stop()
         self.way_to_redis.close()

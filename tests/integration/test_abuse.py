@@ -11,6 +11,7 @@ import requests
 from deploy.local.broker_process import BrokerProcess
 from deploy.local.openai_api import OpenAIStandIn
 from deploy.local.supabase_auth import SupabaseStandIn
+from tests.integration.books import name_of, scrape
 from tests.integration.conftest import StartBroker, User
 from tests.integration.redis_process import RedisProcess
 from tests.integration.waiting import within
@@ -31,8 +32,8 @@ PATHS = ["/advanced-gpt-4o-mini-complete", "/gpt-4o", "/stream", "/v1/chat/compl
 
 
 @pytest.fixture
-def strict(start_broker: StartBroker) -> BrokerProcess:
-    return start_broker(**LIMITS)
+def strict(broker_with: StartBroker, openai: OpenAIStandIn) -> BrokerProcess:
+    return broker_with(**LIMITS)
 
 
 def code_of(response: requests.Response) -> tuple[int, str]:
@@ -80,6 +81,7 @@ def test_calls_in_flight_are_bounded_per_user_and_no_place_sticks(
     for stream in [welcome.stream() for _ in range(3)]:
         assert stream.status_code == 200
         stream.close()
+    within(2, lambda: scrape(strict)[name_of("gpt_broker_calls_in_flight")] == 0)
 
 
 def test_calls_in_flight_are_bounded_per_worker(

@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import json
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from deploy.local.broker_process import BrokerProcess
 from deploy.local.http_server import Connection
 from tests.integration import books
 from tests.integration.conftest import StartBroker, User
+from tests.integration.departure import connect, lines_of, post
 from tests.integration.load import Load
 from tests.integration.stack import CLIENT_TIMEOUT, Stack
 from tests.integration.waiting import within
@@ -34,23 +34,14 @@ def stack() -> Iterator[Stack]:
 
 def request_of(user: User, path: str, content: str = "x") -> bytes:
     messages = [{"role": "user", "content": content}]
-    body = json.dumps({"messages": messages, "model": "gpt-4o"} | ({"stream": True} if path.startswith("/v1") else {}))
-    head = (
-        f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {user.token}\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    return (head + body).encode()
-
-
-def connect(stack: Stack, said: bytes) -> socket.socket:
-    client = socket.create_connection(("127.0.0.1", stack.broker.port))
-    client.sendall(said)
-    return client
+    stream = {"stream": True} if path.startswith("/v1") else {}
+    return post(user, path, {"messages": messages, "model": "gpt-4o"} | stream)
 
 
 def hear(stack: Stack, user: User, path: str, stay: float) -> bool:
     """Leave after so many seconds; whether any text of the answer has come."""
     heard, leaves_at = b"", time.monotonic() + stay
-    with connect(stack, request_of(user, path, user.id[::-1])) as client, contextlib.suppress(TimeoutError):
+    with connect(stack.broker, request_of(user, path, user.id[::-1])) as client, contextlib.suppress(TimeoutError):
         while (left := leaves_at - time.monotonic()) > 0 and not heard.endswith(b"0\r\n\r\n"):
             client.settimeout(left)
             heard += client.recv(65_536)
@@ -58,7 +49,7 @@ def hear(stack: Stack, user: User, path: str, stay: float) -> bool:
 
 
 def ending(broker: BrokerProcess, user: User) -> list[str]:
-    return [line["outcome"] for line in broker.journal() if line["user"] == user.id]
+    return [line["outcome"] for line in lines_of(broker, user)]
 
 
 def open_upstream(stack: Stack) -> int:
@@ -70,7 +61,7 @@ def open_upstream(stack: Stack) -> int:
 def test_leaving_before_the_first_text_costs_nothing(stack: Stack, path: str, reply: str) -> None:
     """Noticed within a second, though OpenAI is silent; OpenAI is hung up on."""
     ada = stack.user()
-    with connect(stack, request_of(ada, path, f"stand-in: {reply}")):
+    with connect(stack.broker, request_of(ada, path, f"stand-in: {reply}")):
         within(3, lambda: open_upstream(stack) == 1)
     within(1, lambda: open_upstream(stack) == 0)
     within(1, lambda: ending(stack.broker, ada) == ["client_left"])
@@ -82,7 +73,7 @@ def test_leaving_before_the_first_text_costs_nothing(stack: Stack, path: str, re
 def test_leaving_midway_counts(stack: Stack, path: str) -> None:
     """OpenAI had begun to answer; it is hung up on within a second all the same."""
     ada = stack.user()
-    with connect(stack, request_of(ada, path, "stand-in: silent_mid_stream")) as client:
+    with connect(stack.broker, request_of(ada, path, "stand-in: silent_mid_stream")) as client:
         while b"Tides" not in client.recv(65_536):
             pass
     within(1, lambda: open_upstream(stack) == 0)
@@ -121,7 +112,7 @@ def test_leaving_between_two_tries_costs_nothing(stack: Stack, path: str) -> Non
     """While the broker waits as long as OpenAI asked it to: there is no second try."""
     ada, before = stack.user(), len(stack.openai.completions())
     stack.openai.next("rate_limited", **{"retry-after": 3})
-    with connect(stack, request_of(ada, path)):
+    with connect(stack.broker, request_of(ada, path)):
         within(3, lambda: len(stack.openai.completions()) == before + 1)
         time.sleep(0.2)
     within(1, lambda: ending(stack.broker, ada) == ["client_left"])
@@ -135,7 +126,7 @@ def test_leaving_while_redis_is_asked_asks_openai_nothing(stack: Stack, path: st
     ada, before = stack.user(), len(stack.openai.completions())
     stack.way_to_redis.delay = 0.15
     try:
-        with connect(stack, request_of(ada, path)):
+        with connect(stack.broker, request_of(ada, path)):
             time.sleep(0.1)
         within(1.5, lambda: ending(stack.broker, ada) == ["client_left"])
     finally:
@@ -148,34 +139,40 @@ def test_leaving_while_redis_is_asked_asks_openai_nothing(stack: Stack, path: st
 def test_leaving_with_half_a_request_sent_costs_nothing(stack: Stack, path: str) -> None:
     """A reservation is taken back that was made for a body which never came."""
     ada = stack.user()
-    with connect(stack, request_of(ada, path)[:-5]):
+    with connect(stack.broker, request_of(ada, path)[:-5]):
         within(2, lambda: stack.metric("calls_in_flight") == 1)
     within(1, lambda: stack.metric("calls_in_flight") == 0)
     within(1, lambda: len(ending(stack.broker, ada)) == 1)
     assert ada.post("/gpt-4o", {}).headers["RateLimit"].startswith('"daily";r=100000;')
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_leaving_before_openai_is_connected_to_is_noticed(
-    start_broker: StartBroker, new_user: Callable[[BrokerProcess], User], path: str
-) -> None:
-    """The network swallows the broker's attempts: the call ends with its client, not with the time-out."""
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as hole:
-        address = hole.getsockname()
+@pytest.fixture(scope="module")
+def hole() -> Iterator[int]:
+    """A port that swallows every attempt to connect."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        address = listener.getsockname()
         plugs = [socket.socket() for _ in range(4)]
         for plug in plugs:  # the queue is full: nobody is answered any more
             plug.setblocking(False)
             plug.connect_ex(address)
-        broker = start_broker(OPENAI_BASE_URL=f"http://127.0.0.1:{address[1]}/v1", OPENAI_CONNECT_TIMEOUT="20")
-        ada = new_user(broker)
-        with socket.create_connection(("127.0.0.1", broker.port)) as client:
-            client.sendall(request_of(ada, path))
-            time.sleep(0.5)
-            assert ending(broker, ada) == []
-        within(1, lambda: ending(broker, ada) == ["client_left"])
-        assert ada.post("/gpt-4o", {}).headers["RateLimit"].startswith('"daily";r=50;')
+        yield address[1]
         for plug in plugs:
             plug.close()
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_leaving_before_openai_is_connected_to_is_noticed(
+    broker_with: StartBroker, new_user: Callable[[BrokerProcess], User], hole: int, path: str
+) -> None:
+    """The network swallows the broker's attempts: the call ends with its client, not with the time-out."""
+    broker = broker_with(OPENAI_BASE_URL=f"http://127.0.0.1:{hole}/v1", OPENAI_CONNECT_TIMEOUT="20")
+    ada = new_user(broker)
+    with socket.create_connection(("127.0.0.1", broker.port)) as client:
+        client.sendall(request_of(ada, path))
+        time.sleep(0.5)
+        assert ending(broker, ada) == []
+    within(1, lambda: ending(broker, ada) == ["client_left"])
+    assert ada.post("/gpt-4o", {}).headers["RateLimit"].startswith('"daily";r=50;')
 
 
 def test_a_client_that_takes_nothing_holds_nobody_and_is_hung_up_on(stack: Stack) -> None:
@@ -184,7 +181,7 @@ def test_a_client_that_takes_nothing_holds_nobody_and_is_hung_up_on(stack: Stack
     stack.openai.answer = ("x" * 8_000 + " ") * 2_000
     stack.openai.token_delay = 0.0
     try:
-        clients = [connect(stack, request_of(user, "/stream")) for user in slow]
+        clients = [connect(stack.broker, request_of(user, "/stream")) for user in slow]
         assert all(client.recv(1) for client in clients)
         within(5, lambda: len(_stuck(stack)) == 3)
         stuck = _stuck(stack)
@@ -214,7 +211,7 @@ def test_a_request_that_never_ends_is_given_up_and_costs_nothing(stack: Stack, c
     request = request_of(ada, "/gpt-4o")
     with Load(stack.users(2)) as load:
         started = time.monotonic()
-        clients = [connect(stack, request[:cut]) for _ in range(20)]
+        clients = [connect(stack.broker, request[:cut]) for _ in range(20)]
         heard = b""
         for number in range(3):  # it goes on, but slowly
             time.sleep(0.3)

@@ -39,9 +39,9 @@ def test_500_at_once_on_4_processes_give_exactly_50_answers(
     assert len(broker.workers()) == 4
 
 
-def test_the_refusal_says_when_to_come_back(start_broker: StartBroker, new_user: NewUser) -> None:
+def test_the_refusal_says_when_to_come_back(broker_with: StartBroker, openai: OpenAIStandIn, new_user: NewUser) -> None:
     """429 in the contract's words, with the seconds to 00:00 UTC, and the SDKs are told not to ask again."""
-    user = new_user(start_broker(DAILY_LIMIT="1"))
+    user = new_user(broker_with(DAILY_LIMIT="1", OPENAI_MAX_RETRIES="0"))
     assert user.post("/gpt-4o", {"messages": "x"}).status_code == 200
     response = user.post("/gpt-4o", {"messages": 5})
     assert response.status_code == 429
@@ -53,11 +53,9 @@ def test_the_refusal_says_when_to_come_back(start_broker: StartBroker, new_user:
     assert response.headers["RateLimit"].startswith('"daily";r=0;t=')
 
 
-def test_what_is_not_answered_costs_nothing(
-    start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
-) -> None:
+def test_what_is_not_answered_costs_nothing(broker_with: StartBroker, new_user: NewUser, openai: OpenAIStandIn) -> None:
     """Invalid, refused and failed calls, any number of them: the one call of the day is still there."""
-    user = new_user(start_broker(DAILY_LIMIT="1", OPENAI_MAX_RETRIES="0"))
+    user = new_user(broker_with(DAILY_LIMIT="1", OPENAI_MAX_RETRIES="0"))
     for _ in range(5):
         assert user.post("/gpt-4o", {}).status_code == 400
         assert user.call("POST", "/gpt-4o", data="x").status_code == 415

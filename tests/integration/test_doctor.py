@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from broker.commands import cli
-from deploy.local.broker_process import free_port
+from deploy.local.broker_process import BrokerProcess, free_port
 from deploy.local.openai_api import OpenAIStandIn
 from deploy.local.supabase_auth import PASSWORD, SupabaseStandIn
 from tests.integration.conftest import StartBroker, settings_for
@@ -112,9 +112,9 @@ def test_a_supabase_that_fails_is_found(examine: Examine, supabase: SupabaseStan
     assert found["Supabase Auth"].startswith("WRONG")
 
 
-def test_a_broker_that_stands_open_is_found(examine: Examine, start_broker: StartBroker) -> None:
+def test_a_broker_that_stands_open_is_found(examine: Examine, broker: BrokerProcess) -> None:
     """No TLS, and /metrics for everyone."""
-    found = examine(BASE_URL=start_broker().url)
+    found = examine(BASE_URL=broker.url)
     assert any(what.startswith("TLS of") and "in the clear" in word for what, word in found.items())
     assert found["/metrics is closed"].startswith("WRONG anyone gets a 200")
     assert found["streaming is not held back"].startswith("not checked")

@@ -40,7 +40,7 @@ def its_broker(
     broker = BrokerProcess(environ | {"WEB_CONCURRENCY": "1", "DAILY_LIMIT": "100000"})
     broker.wait_until("/ready")
     yield broker
-    broker.stop()
+    broker.end()
 
 
 def ask(broker: BrokerProcess, written: bytes) -> tuple[Answer, float]:

@@ -29,7 +29,7 @@ def lone_worker(
     broker = BrokerProcess(environ | {"WEB_CONCURRENCY": "1", "DAILY_LIMIT": "100000"})
     broker.wait_until("/ready")
     yield broker
-    broker.stop()
+    broker.end()
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from tests.integration.live_targets import live, write_target
 Tenants = dict[str, BrokerProcess]
 
 
-@pytest.fixture
-def others(openai: OpenAIStandIn) -> Iterator[SupabaseStandIn]:
+@pytest.fixture(scope="module")
+def others() -> Iterator[SupabaseStandIn]:
     """The second tenant's Supabase, which still signs with HS256."""
     stand_in = SupabaseStandIn(alg="HS256")
     stand_in.start_in_thread()
@@ -25,13 +25,13 @@ def others(openai: OpenAIStandIn) -> Iterator[SupabaseStandIn]:
 
 @pytest.fixture
 def tenants(
-    start_broker: StartBroker, openai: OpenAIStandIn, supabase: SupabaseStandIn, others: SupabaseStandIn, tmp_path: Path
+    broker_with: StartBroker, openai: OpenAIStandIn, supabase: SupabaseStandIn, others: SupabaseStandIn, tmp_path: Path
 ) -> Tenants:
     """Both, each with its target's env file in `tmp_path`."""
     openai.token_delay = 0.02
     brokers = {
-        "sksndev": start_broker(ready="/ready"),
-        "techsksn": start_broker(
+        "sksndev": broker_with(ready="/ready"),
+        "techsksn": broker_with(
             ready="/ready", SUPABASE_URL=others.url, SUPABASE_SERVICE_KEY=others.service_key, ID_WHITE_LIST="[]"
         ),
     }

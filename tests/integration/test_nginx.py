@@ -91,10 +91,10 @@ def test_metrics_and_ready_are_closed_to_the_public(start_nginx: StartNginx, bro
     ],
 )
 def test_a_mistake_in_nginx_alone_does_not_open_metrics(
-    start_nginx: StartNginx, start_broker: StartBroker, mistake: tuple[str, str]
+    start_nginx: StartNginx, broker_with: StartBroker, mistake: tuple[str, str]
 ) -> None:
     """The broker refuses it to a client outside METRICS_ALLOW, even where nginx appends to what the client sent."""
-    broker = start_broker(METRICS_ALLOW="127.0.0.1")
+    broker = broker_with(METRICS_ALLOW="127.0.0.1")
     appending = (
         "proxy_set_header X-Forwarded-For $remote_addr",
         "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for",
@@ -327,11 +327,11 @@ def test_a_broker_drains_behind_nginx(
 
 
 def test_the_live_suite_is_content_with_what_the_public_sees(
-    start_nginx: StartNginx, start_broker: StartBroker, openai: OpenAIStandIn, supabase: SupabaseStandIn,
+    start_nginx: StartNginx, broker_with: StartBroker, openai: OpenAIStandIn, supabase: SupabaseStandIn,
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     """Both production targets, over TLS and by name; and it sees an nginx that buffers, or shows /metrics."""
-    broker = start_broker(METRICS_ALLOW="127.0.0.1")
+    broker = broker_with(METRICS_ALLOW="127.0.0.1")
     nginx = start_nginx(at(broker), METRICS_ALLOW="10.0.0.1")
     openai.token_delay = 0.02
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(nginx.certificate))

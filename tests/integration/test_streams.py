@@ -1,7 +1,6 @@
 """Streams: promptly, whole, and ended well whatever happens."""
 
 import json
-import socket
 import time
 from collections.abc import Callable
 
@@ -11,6 +10,9 @@ import requests
 from deploy.local.broker_process import BrokerProcess
 from deploy.local.openai_api import ANSWER, OpenAIStandIn
 from tests.integration.conftest import StartBroker, User
+from tests.integration.departure import leave_in_silence
+from tests.integration.departure import lines_of as journal_of
+from tests.integration.test_v1_streams import ask, error_at_the_end
 from tests.integration.waiting import within
 from tests.recorded import RecordedReply, streams
 from tests.test_events import expected
@@ -93,10 +95,10 @@ def test_a_failure_before_the_first_text_has_its_status(ada: User, openai: OpenA
 
 
 def test_silence_before_the_first_byte_times_out(
-    start_broker: StartBroker, new_user: Callable[[BrokerProcess], User], openai: OpenAIStandIn
+    broker_with: StartBroker, new_user: Callable[[BrokerProcess], User], openai: OpenAIStandIn
 ) -> None:
     """504, and the call is given back."""
-    user = new_user(start_broker(OPENAI_FIRST_BYTE_TIMEOUT="0.3", OPENAI_SILENCE_TIMEOUT="0.3"))
+    user = new_user(broker_with(OPENAI_FIRST_BYTE_TIMEOUT="0.3", OPENAI_SILENCE_TIMEOUT="0.3"))
     for behaviour in ("silent", "silent_after_headers"):
         openai.next(behaviour)
         response = user.stream()
@@ -105,10 +107,10 @@ def test_silence_before_the_first_byte_times_out(
 
 
 def test_silence_midway_times_out(
-    start_broker: StartBroker, new_user: Callable[[BrokerProcess], User], openai: OpenAIStandIn
+    broker_with: StartBroker, new_user: Callable[[BrokerProcess], User], openai: OpenAIStandIn
 ) -> None:
     """The stream ends with the error line."""
-    user = new_user(start_broker(OPENAI_SILENCE_TIMEOUT="0.3"))
+    user = new_user(broker_with(OPENAI_FIRST_BYTE_TIMEOUT="0.3", OPENAI_SILENCE_TIMEOUT="0.3"))
     openai.next("silent_mid_stream")
     assert lines_of(user.stream())[-1] == ERROR
 
@@ -133,15 +135,7 @@ def test_a_client_that_leaves_is_noticed_within_a_second(
 ) -> None:
     """OpenAI is hung up on, also while it is silent."""
     openai.next(behaviour)
-    with _speak(broker, ada, path):
-        within(3, openai.completions)
-        time.sleep(0.2)
-        seen = openai.completions()[0]
-        assert seen.end == "under way"
-    assert within(1, lambda: seen.end == "peer left") < 1
-    within(1, lambda: any(line["user"] == ada.id for line in broker.journal()))
-    line = next(line for line in broker.journal() if line["user"] == ada.id)
-    assert line["outcome"] == "client_left"
+    leave_in_silence(broker, openai, ada, path, {"messages": "x", "model": "gpt-4o"})
 
 
 def test_leaving_midway_counts_and_leaving_before_does_not(ada: User, openai: OpenAIStandIn) -> None:
@@ -169,23 +163,24 @@ def test_finished_streams_leave_their_connections_for_the_next(
 
 
 def test_a_worker_that_has_to_go_ends_its_streams(
-    start_broker: StartBroker, new_user: Callable[[BrokerProcess], User], openai: OpenAIStandIn
+    start_broker: StartBroker, broker: BrokerProcess, new_user: Callable[[BrokerProcess], User], openai: OpenAIStandIn
 ) -> None:
-    """SIGTERM: short streams finish; a long one gets its error line, OpenAI is hung up on, and the call counts."""
-    broker = start_broker(GRACEFUL_TIMEOUT="5")
-    user = new_user(broker)
-    openai.next("silent_mid_stream")
-    response = user.stream()
-    assert response.raw.read1(1000)
-    broker.process.terminate()
-    assert response.raw.read().endswith(b'{"error": "Error while streaming"}\n')
-    within(1, lambda: openai.completions()[0].end == "peer left")
-    assert broker.stop() == 0
-    line = next(line for line in broker.journal() if line["user"] == user.id)
-    assert line["outcome"] == "restarting"
-    other = start_broker()
-    again = User(user.id, other.url, user.token)
-    assert again.post("/gpt-4o", {}).headers["RateLimit"].startswith('"daily";r=49;')
+    """SIGTERM: a long one gets its error line, or the event that SDKs raise; OpenAI is hung up on; the call counts."""
+    own = start_broker(GRACEFUL_TIMEOUT="4")
+    users = [new_user(own) for _ in range(2)]
+    openai.next("silent_mid_stream", times=2)
+    plain, sdk_s = users[0].stream(), ask(users[1])
+    assert plain.raw.read1(1000)
+    first = sdk_s.raw.read1(1000)
+    own.process.terminate()
+    assert plain.raw.read().endswith(b'{"error": "Error while streaming"}\n')
+    assert error_at_the_end(first + sdk_s.raw.read())["code"] == "restarting"
+    within(1, lambda: {one.end for one in openai.completions()} == {"peer left"})
+    assert own.stop() == 0
+    for user in users:
+        assert [line["outcome"] for line in journal_of(own, user)] == ["restarting"]
+        again = User(user.id, broker.url, user.token)
+        assert again.post("/gpt-4o", {}).headers["RateLimit"].startswith('"daily";r=49;')
 
 
 def test_idle_connections_do_not_keep_a_worker_from_going(start_broker: StartBroker) -> None:
@@ -213,14 +208,3 @@ def test_a_worker_that_has_to_go_lets_short_streams_finish(
         user.post("/gpt-4o", {})
     lines = [json.loads(line) for line in (first + response.raw.read()).splitlines()]
     assert text_of(lines) == ANSWER
-
-
-def _speak(broker: BrokerProcess, user: User, path: str) -> socket.socket:
-    """A client that asks, and can hang up at any time."""
-    body = json.dumps({"messages": "x", "model": "gpt-4o"})
-    client = socket.create_connection(("127.0.0.1", broker.port))
-    head = (
-        f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {user.token}\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    client.sendall((head + body).encode())
-    return client

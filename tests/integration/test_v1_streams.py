@@ -1,7 +1,6 @@
 """Streams under /v1: OpenAI's bytes, promptly, kept alive, counted, and ended well whatever happens."""
 
 import json
-import socket
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -13,6 +12,7 @@ import requests
 from deploy.local.broker_process import BrokerProcess
 from deploy.local.openai_api import OpenAIStandIn
 from tests.integration.conftest import StartBroker, User
+from tests.integration.departure import leave_in_silence
 from tests.integration.waiting import within
 from tests.recorded import RecordedReply, streams
 from tests.test_events import expected
@@ -164,15 +164,8 @@ def test_a_client_that_leaves_is_noticed_within_a_second(
 ) -> None:
     """OpenAI is hung up on, also while it is silent; the call counts if an answer had begun."""
     openai.next(behaviour)
-    with _speak(broker, ada, {"model": "gpt-4o", "messages": HELLO, "stream": is_stream}):
-        within(3, openai.completions)
-        time.sleep(0.2)
-        seen = openai.completions()[0]
-        assert seen.end == "under way"
-    assert within(1, lambda: seen.end == "peer left") < 1
-    within(1, lambda: any(line["user"] == ada.id for line in broker.journal()))
-    line = next(line for line in broker.journal() if line["user"] == ada.id)
-    assert line["outcome"] == "client_left"
+    body = {"model": "gpt-4o", "messages": HELLO, "stream": is_stream}
+    leave_in_silence(broker, openai, ada, "/v1/chat/completions", body)
     assert used(ada) == (1 if is_stream and behaviour == "silent_mid_stream" else 0)
 
 
@@ -205,18 +198,6 @@ def test_finished_streams_leave_their_connections_for_the_next(
     assert openai.connections_ever - before <= 2
 
 
-def test_a_worker_that_has_to_go_ends_its_streams(
-    start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
-) -> None:
-    """With an error event, which the SDKs raise."""
-    broker = start_broker(GRACEFUL_TIMEOUT="4")
-    openai.next("silent_mid_stream")
-    response = ask(new_user(broker))
-    first = response.raw.read1(1000)
-    broker.process.terminate()
-    assert error_at_the_end(first + response.raw.read())["code"] == "restarting"
-
-
 def test_the_log_line_knows_the_tokens(ada: User, broker: BrokerProcess, openai: OpenAIStandIn) -> None:
     """Though the client did not ask for them."""
     assert ask(ada).content
@@ -226,15 +207,3 @@ def test_the_log_line_knows_the_tokens(ada: User, broker: BrokerProcess, openai:
     assert [line["prompt_tokens"] for line in lines] == [12, 12]
     assert all(line["completion_tokens"] > 10 for line in lines)
     assert all(line["model"] == "gpt-4o" for line in lines)
-
-
-def _speak(broker: BrokerProcess, user: User, content: dict[str, object]) -> socket.socket:
-    """A client that asks, and can hang up at any time."""
-    body = json.dumps(content)
-    head = (
-        "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n"
-        f"Authorization: Bearer {user.token}\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    client = socket.create_connection(("127.0.0.1", broker.port))
-    client.sendall((head + body).encode())
-    return client
