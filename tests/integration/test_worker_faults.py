@@ -1,5 +1,6 @@
 """A worker killed, the master told to stop with 200 streams open, a worker that grows."""
 
+import contextlib
 import os
 import signal
 import time
@@ -121,13 +122,17 @@ def test_a_worker_that_grows_is_replaced_and_nobody_notices(workers: str) -> Non
         assert set(load.tally()) <= {GOOD, (0, "no answer")}
         assert load.tally()[0, "no answer"] <= 2  # a kept connection that was about to be closed
         assert own.said("a worker takes too much memory and is replaced") >= 1
-        assert all(_resident(pid) < 100 * MEGABYTE for pid in own.broker.workers())
+        # where both had grown, one follows the other
+        within(12, lambda: all(_resident(pid) < 100 * MEGABYTE for pid in own.broker.workers()))
     finally:
         own.stop()
 
 
 def _resident(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    """Bytes; none of a worker that is gone by now."""
+    with contextlib.suppress(OSError):
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 0
 
 
 @pytest.mark.parametrize("_", range(3))
