@@ -63,7 +63,7 @@ def build_services(settings: Settings, redis: Client | None, clock: Callable[[],
     supabase = Supabase(settings.supabase_timeout)
     keys = SigningKeys(issuer_url, supabase, metrics)
     is_required = settings.usage_without_redis == "refuse"
-    store = Store(client, metrics, settings.redis_timeout, is_required=is_required)
+    store = Store(client, metrics, is_required=is_required)
     auth_server = AuthServer(issuer_url, settings.supabase_service_key, supabase)
     upstream = Upstream(settings, metrics.upstream_retried)
     return Services(

@@ -17,6 +17,7 @@ from broker.faults import UsageUnavailable
 from broker.store import PAUSE, Store
 
 RENEW_EVERY = 15.0  # seconds; a lease (60 s) outlives three missed renewals
+LOOK_EVERY = 5.0  # seconds between looks at a Redis that is well; one that is away is looked at every `PAUSE`
 WRITERS = 8  # scripts under way at once: a slow Redis does not let the news pile up
 
 Arguments = tuple[Any, ...]
@@ -24,7 +25,7 @@ Told = Callable[[], object]
 
 
 class Outbox:
-    """Built before the fork; starts with the first call."""
+    """Built before the fork; starts in the worker, at the latest with the first call."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -33,15 +34,23 @@ class Outbox:
         self._closing = threading.Event()
         self._writers = 0
 
+    def start(self) -> None:
+        """Look after Redis from now on, also where nobody calls. May be called twice."""
+        if self._writers:
+            return
+        self._writers = WRITERS
+        for work in [self._write] * WRITERS + [self._look_after]:
+            threading.Thread(target=work, args=(self._closing,), name="outbox", daemon=True).start()
+
     def put(self, script: str, arguments: Arguments, told: Told) -> None:
         """Tell Redis; `told` is called once it knows."""
         self._unsent.put((script, arguments, told))
-        self._start()
+        self.start()
 
     def keep_alive(self, call_id: str, arguments: Arguments) -> None:
         """Renew this call's lease until `let_go`."""
         self._leases[call_id] = arguments
-        self._start()
+        self.start()
 
     def let_go(self, call_id: str) -> None:
         """Its lease is of no more use. May be called twice."""
@@ -57,13 +66,6 @@ class Outbox:
             self._unsent.put(None)
         self._closing, self._writers = threading.Event(), 0
 
-    def _start(self) -> None:
-        if self._writers:
-            return
-        self._writers = WRITERS
-        for work in [self._write] * WRITERS + [self._renew]:
-            threading.Thread(target=work, args=(self._closing,), name="outbox", daemon=True).start()
-
     def _write(self, closing: threading.Event) -> None:
         while letter := self._unsent.get():
             script, arguments, told = letter
@@ -74,12 +76,16 @@ class Outbox:
             self._unsent.task_done()
         self._unsent.task_done()
 
-    def _renew(self, closing: threading.Event) -> None:
-        renewed_at = time.monotonic()
-        while not closing.wait(PAUSE):
-            if not self._store.is_up:  # nobody may call for long, and yet it has to be known when it is back
+    def _look_after(self, closing: threading.Event) -> None:
+        """Keep leases alive; and see how Redis is: what the metrics say of it is true where nobody calls, too."""
+        looked_at = renewed_at = time.monotonic()
+        while True:
+            if not self._store.is_up or time.monotonic() - looked_at >= LOOK_EVERY:
+                looked_at = time.monotonic()
                 with contextlib.suppress(UsageUnavailable):
                     self._store.probe()
+            if closing.wait(PAUSE):
+                return
             if time.monotonic() - renewed_at >= RENEW_EVERY and self._renew_all():
                 renewed_at = time.monotonic()
 

@@ -1,8 +1,9 @@
 """Redis, asked with scripts, and what happens when it is away.
 
 A Redis that failed is left alone for `PAUSE` seconds, in which nobody waits for it; then one call
-tries it again. So a frozen Redis costs one time-out a second, not one a call, and a slow one no more
-than its time-out and the wait for a place. The log says when it goes and when it is back, not more.
+tries it again. So a frozen Redis costs one time-out a second, not one a call. While Redis answers, everybody
+gets their turn, however many come at once: a wait for it says nothing of Redis. The log says when it goes and
+when it is back, not more.
 """
 
 import hashlib
@@ -21,19 +22,16 @@ from broker.redis_urls import Client
 log = logging.getLogger(__name__)
 
 PAUSE = 1.0  # seconds for which a Redis that failed is not asked again
-PATIENCE = 4  # time-outs that a script waits for its turn; a Redis that is gone makes nobody wait for it
 AT_ONCE = 64  # scripts under way at once per worker; more wait their turn
-_PROBE: tuple[str, int, tuple[Any, ...]] = (ledger.PROBE, 1, ("gpt-broker:{ready}",))
 
 
 class Store:
     """One Redis. Built before the fork; connects with the first script."""
 
-    def __init__(self, client: Client, metrics: Metrics, timeout: float = 0.5, *, is_required: bool = True) -> None:
-        """`timeout`: seconds in which Redis answers; `is_required`: calls are refused while Redis is away."""
+    def __init__(self, client: Client, metrics: Metrics, *, is_required: bool = True) -> None:
+        """`client` has its time-out; `is_required`: calls are refused while Redis is away."""
         self._client = client
         self._metrics = metrics
-        self._timeout = timeout
         self._is_required = is_required
         self._places = BoundedSemaphore(AT_ONCE)  # threading's takes as long as a command to Redis
         self._digests: dict[str, str] = {}
@@ -53,34 +51,24 @@ class Store:
         where it was asked: it may have done what it was asked for.
         """
         self._refuse_if_asleep()
-        if not self._places.acquire(timeout=PATIENCE * self._timeout):
-            raise UsageUnavailable(retry_after=PAUSE)
-        try:
+        with self._places:  # whoever holds one lets go of it within Redis' time-out
             self._try_if_asleep()
             since = self._turns
-            answer = self._evaluate(script, keys, arguments)
-            # a full Redis, or one on a full disk, still lets things be read and taken away: that is no return
-            proves = script in ledger.ADDING or (self._is_up is False and self._takes_what_is_new())
-        except (RedisError, RedisClusterException, OSError) as error:
-            self._note(since, is_up=False, why=type(error).__name__)
-            raise UsageUncertain(retry_after=PAUSE) from None
-        finally:
-            self._places.release()
-        if proves:
+            try:
+                answer = self._evaluate(script, keys, arguments)
+            except (RedisError, RedisClusterException, OSError) as error:
+                self._note(since, is_up=False, why=type(error).__name__)
+                raise UsageUncertain(retry_after=PAUSE) from None
+        if script in ledger.ADDING:
             self._note(since, is_up=True)
+        elif self._is_up is False and since == self._turns:
+            # a full Redis, or one on a full disk, still lets things be read and taken away: that is no return
+            self._asleep_until = 0.0
         return answer
 
     def probe(self) -> None:
         """Have Redis count nothing. Raises as `run`, also where it takes nothing new."""
-        script, keys, arguments = _PROBE
-        self.run(script, arguments, keys)
-
-    def _takes_what_is_new(self) -> bool:
-        try:
-            self._evaluate(*_PROBE)
-        except (RedisError, RedisClusterException, OSError):
-            return False
-        return True
+        self.run(ledger.PROBE, ("gpt-broker:{ready}",), keys=1)
 
     def _refuse_if_asleep(self) -> None:
         if time.monotonic() < self._asleep_until:

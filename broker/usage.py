@@ -9,9 +9,6 @@ The counters follow what Redis knows: a call is in flight until Redis has its en
 admitted = settled + given back + lapsed + in flight, at any time; lapsed are those whose worker died.
 """
 
-import contextlib
-import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -23,10 +20,8 @@ from broker.local_counts import LocalCounts
 from broker.metrics import Metrics
 from broker.outbox import Outbox
 from broker.settings import Settings
-from broker.store import PAUSE, Store
+from broker.store import Store
 from broker.tokens import Caller
-
-LOOK_EVERY = 5.0  # seconds between looks at a Redis that is well; one that is away is looked at every `PAUSE`
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +129,8 @@ class Usage:
             self._outbox.put(ledger.LEAVE, entry.arguments, _nothing)
 
     def start(self) -> None:
-        """Look after Redis in the background: what the metrics say of it is true of a worker that nobody calls, too."""
-        threading.Thread(target=self._keep_looking, name="redis-watch", daemon=True).start()
+        """Look after Redis in the background."""
+        self._outbox.start()
 
     def check(self) -> None:
         """Raises `UsageUnavailable` where Redis does not answer, or takes nothing."""
@@ -144,12 +139,6 @@ class Usage:
     def close(self, within: float = 2.0) -> None:
         """Tell Redis what it does not know yet, in at most `within` seconds."""
         self._outbox.close(within)
-
-    def _keep_looking(self) -> None:
-        while True:
-            with contextlib.suppress(UsageUnavailable):
-                self.check()
-            time.sleep(LOOK_EVERY if self._store.is_up else PAUSE)
 
     def _reserve_without_redis(self, entry: Entry, away: UsageUnavailable) -> Reservation | Standing:
         used = self._local.admit(entry.day, entry.caller_id, entry.limit, exempt=entry.exempt) if self._local else None

@@ -2,8 +2,11 @@
 
 import hashlib
 import math
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import fakeredis
@@ -15,7 +18,7 @@ from broker.faults import UsageUnavailable, UsageUncertain
 from broker.limit_faults import TooManyCallsInFlight
 from broker.metrics import Metrics
 from broker.settings import Settings
-from broker.store import Store
+from broker.store import AT_ONCE, Store
 from broker.tokens import Caller
 from broker.usage import Reservation, Standing, Usage
 from tests.apps import REQUIRED
@@ -175,6 +178,31 @@ def test_a_redis_that_cannot_count_is_away(error: Exception) -> None:
 
     with pytest.raises(UsageUnavailable):
         Store(Broken(), Metrics()).run(ledger.PROBE, ("key",), keys=1)
+
+
+def test_who_waits_for_their_turn_at_a_redis_that_goes_is_refused_unasked() -> None:
+    """Their wait ends with the first time-out of those who have a turn: it is not one wait behind the other."""
+    asked, time_is_up = [], threading.Event()
+
+    class Frozen:
+        def evalsha(self, *_: object) -> None:
+            asked.append(1)
+            time_is_up.wait(5)
+            raise redis_errors.TimeoutError
+
+    def run(_: int) -> type[Exception]:
+        with pytest.raises(UsageUnavailable) as raised:
+            store.run(ledger.PROBE, ("key",), keys=1)
+        return raised.type
+
+    store = Store(Frozen(), Metrics())
+    with ThreadPoolExecutor(2 * AT_ONCE) as pool:
+        refusals = [pool.submit(run, number) for number in range(2 * AT_ONCE)]
+        eventually(lambda: len(asked) == AT_ONCE)
+        time_is_up.set()
+        kinds = Counter(refusal.result(5) for refusal in refusals)
+    assert kinds == {UsageUncertain: AT_ONCE, UsageUnavailable: AT_ONCE}
+    assert len(asked) == AT_ONCE
 
 
 class Fickle(Away):

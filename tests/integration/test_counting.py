@@ -1,5 +1,6 @@
 """Counting, with a real Redis: exact under concurrency, through restarts, and when Redis is away."""
 
+import asyncio
 import os
 import signal
 import time
@@ -15,6 +16,7 @@ from deploy.local.broker_process import BrokerProcess
 from deploy.local.openai_api import OpenAIStandIn
 from tests.integration.conftest import StartBroker, User
 from tests.integration.redis_process import RedisCluster, RedisProcess, RedisSentinel, TLSRedis
+from tests.integration.test_client_faults import request_of
 from tests.integration.waiting import within
 
 NewUser = Callable[[BrokerProcess], User]
@@ -37,6 +39,34 @@ def test_500_at_once_on_4_processes_give_exactly_50_answers(
     assert statuses(new_user(broker), 500) == {200: 50, 429: 450}
     assert len(openai.completions()) == 50
     assert len(broker.workers()) == 4
+
+
+def test_a_burst_is_no_reason_to_refuse_anybody(
+    start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
+) -> None:
+    """A thousand streams that begin at once, on one worker: Redis is well, and so everybody gets their turn."""
+    broker = start_broker(WEB_CONCURRENCY="1", DAILY_LIMIT="1000")
+    openai.answer, kept = "Yes.", openai.answer
+    users = [new_user(broker) for _ in range(20)]
+    try:
+        seen = asyncio.run(all_at_once([request_of(user, "/stream") for user in users * 50], broker.port))
+    finally:
+        openai.answer = kept
+    assert seen == {200: 1000}
+    assert broker.journal("Redis is away: calls are refused until it is back") == []
+
+
+async def all_at_once(messages: list[bytes], port: int) -> Counter[int]:
+    """Send each on a connection of its own; the statuses of the answers, all of which are read to their end."""
+
+    async def ask(message: bytes) -> int:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(message.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
+        answer = await reader.read()
+        writer.close()
+        return int(answer.split()[1])
+
+    return Counter(await asyncio.gather(*map(ask, messages)))
 
 
 def test_the_refusal_says_when_to_come_back(broker_with: StartBroker, openai: OpenAIStandIn, new_user: NewUser) -> None:

@@ -65,14 +65,21 @@ def kill_a_worker(stack: Stack, chance: random.Random) -> None:
 
 
 def leave(stack: Stack, chance: random.Random) -> None:
-    """Some clients at once, each after its own while, before the first text or after it."""
+    """Some clients at once, each after its own while, before the first text or after it.
+
+    In between nobody can tell: of a first text that was on its way when its client left, the broker has not heard.
+    """
     clients = []
     for user in stack.users(5):
+        path, reply = chance.choice(("/stream", "/gpt-4o")), chance.choice(("silent", "silent_mid_stream"))
+        gets_text = (path, reply) == ("/stream", "silent_mid_stream")
         with contextlib.suppress(OSError):
-            clients.append(socket.create_connection(("127.0.0.1", stack.broker.port)))
-            reply = chance.choice(("silent", "silent_mid_stream"))
-            clients[-1].sendall(request_of(user, chance.choice(("/stream", "/gpt-4o")), f"stand-in: {reply}"))
+            client = socket.create_connection(("127.0.0.1", stack.broker.port), timeout=2.0 if gets_text else 0.02)
+            clients.append(client)
+            client.sendall(request_of(user, path, f"stand-in: {reply}"))
     for client in clients:
+        with contextlib.suppress(OSError):
+            client.recv(65_536)
         time.sleep(chance.uniform(0, 0.1))
         client.close()
 
