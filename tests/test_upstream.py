@@ -1,6 +1,8 @@
 """Asking OpenAI: what is sent, what is tried again, and what comes of each failure."""
 
 import json
+import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -37,7 +39,15 @@ def openai() -> Iterator[responses.RequestsMock]:
 def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """How long it waited between tries, without waiting."""
     taken: list[float] = []
-    monkeypatch.setattr("broker.upstream.time.sleep", taken.append)
+    sleep, here = time.sleep, threading.current_thread()
+
+    def nap(seconds: float) -> None:
+        if threading.current_thread() is here:
+            taken.append(seconds)
+        else:  # a thread that an earlier test has left behind: it would not rest any more, and spin
+            sleep(seconds)
+
+    monkeypatch.setattr("broker.upstream.time.sleep", nap)
     return taken
 
 
