@@ -1,6 +1,7 @@
 """Both tenants in containers, from an empty host to both brought down. The tests build on each other, in this order."""
 
 import json
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -8,12 +9,22 @@ from pathlib import Path
 import pytest
 import requests
 
+from deploy.local.broker_process import free_port
 from deploy.local.supabase_auth import SupabaseStandIn
 from tests.containers.conftest import TENANTS, Stack, inspect, run
 from tests.containers.ssh_server import SshServer
 from tests.integration.live_targets import live, resolve_here
-from tests.integration.nginx_process import HOSTS, NginxProcess
+from tests.integration.nginx_process import HOSTS, PATH, NginxProcess
 from tests.integration.waiting import within
+
+PROMETHEUS = """\
+FROM python:3.13-slim
+COPY prometheus /bin/prometheus
+RUN mkdir /prometheus && chown 65534:65534 /prometheus
+USER 65534
+WORKDIR /prometheus
+ENTRYPOINT ["/bin/prometheus"]
+"""
 
 
 def call(
@@ -130,6 +141,37 @@ def test_each_tenant_has_a_redis_of_its_own(stack: Stack) -> None:
         assert "gaierror" in run(*asked, f"{other}-redis-stack", check=False)
         assert stack.redis(tenant).config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
         assert stack.redis(tenant).config_get("appendonly") == {"appendonly": "yes"}
+
+
+def test_the_prometheus_that_is_started_beside_them_scrapes_both(stack: Stack, tmp_path: Path) -> None:
+    """By name, in the tenants' networks, as a container that may do little; the program is Debian's."""
+    program = shutil.which("prometheus", path=PATH)
+    assert program, "prometheus is missing: `make test` installs it"
+    shutil.copy2(program, tmp_path / "prometheus")
+    (tmp_path / "Dockerfile").write_text(PROMETHEUS)
+    run("docker", "build", "--quiet", "--tag", "gpt-broker:prometheus", str(tmp_path))
+    config = stack.folder / "deploy" / "prometheus" / "prometheus.yml"
+    text, port = config.read_text(), free_port()
+    config.write_text(text.replace("scrape_interval: 15s", "scrape_interval: 1s"))
+    compose = ("docker", "compose", "-f", "deploy/compose.yaml", "--profile", "monitoring")
+    there = {"PROMETHEUS_IMAGE": "gpt-broker:prometheus", "PROMETHEUS_PORT": str(port)}
+    stack.run(*compose, "up", "--detach", "--no-build", "prometheus", environment=there)
+    try:
+        within(60, lambda: targets(port) == {("sksndev", "up"), ("techsksn", "up")})
+        rules = requests.get(f"http://127.0.0.1:{port}/api/v1/rules", timeout=5).json()["data"]["groups"]
+        assert sum(len(group["rules"]) for group in rules) > 8
+    finally:
+        stack.run(*compose, "rm", "--stop", "--force", "--volumes", "prometheus", environment=there)
+        config.write_text(text)
+
+
+def targets(port: int) -> set[tuple[str, str]]:
+    """Each tenant's, and how the last scrape went."""
+    try:
+        answer = requests.get(f"http://127.0.0.1:{port}/api/v1/targets", timeout=5).json()
+    except requests.RequestException:
+        return set()
+    return {(target["labels"]["tenant"], target["health"]) for target in answer["data"]["activeTargets"]}
 
 
 def test_the_live_suite_is_content_with_both(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
