@@ -22,6 +22,7 @@ from broker.supabase import Supabase
 from broker.terms import Terms
 from broker.upstream import Upstream
 from broker.usage import Usage
+from broker.web import WebApp
 
 
 def create_app(settings: Settings, redis: Client | None = None, clock: Callable[[], float] = time.time) -> Flask:
@@ -29,7 +30,7 @@ def create_app(settings: Settings, redis: Client | None = None, clock: Callable[
 
     Connects to nothing, and starts nothing: `Services.start` does, in the worker.
     """
-    app = Flask(__name__, static_folder=None)
+    app = WebApp(__name__, static_folder=None)
     app.url_map.merge_slashes = False  # a path with two slashes is another path, not a redirect to the one with one
     app.extensions[EXTENSION] = build_services(settings, redis, clock)
 

@@ -19,6 +19,12 @@ log = logging.getLogger(__name__)
 class ExchangeWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
     """gunicorn's gevent worker with a shorter way to the app."""
 
+    def init_process(self) -> None:
+        """In the new process; returns at its end."""
+        # gunicorn looks some twenty settings up for each request, by a `__getattr__` that this makes superfluous
+        self.cfg.__dict__.update({name: setting.get() for name, setting in self.cfg.settings.items()})
+        super().init_process()
+
     def handle_request(self, listener_name: Any, req: Any, sock: socket.socket, addr: Any) -> None:
         """Raises StopIteration, gunicorn's way to say that the connection is to be closed."""
         answer, environ = wsgi.create(req, sock, addr, listener_name, self.cfg, response_class=AnswerWriter)
