@@ -2,7 +2,9 @@
 long as it takes.
 
 The scripts may be sent twice and in any order, so several are under way at once. What is unsent
-when a worker is killed is lost with it: the leases of those calls lapse.
+when a worker is killed is lost with it: the leases of those calls lapse within a minute, and so their
+users have them again, also where OpenAI had begun to answer. As a rule that is what a worker did in its last
+milliseconds; in one that is swamped, in its last second or two; while Redis is away, all since it went.
 """
 
 import contextlib

@@ -49,7 +49,7 @@ class Relay:
 
     def finish(self) -> bytes:
         """What is left at the body's end: a last event whose blank line never came, or a fault if it came too early."""
-        last = self.feed(b"\n\n") if self._pieces or self._last.strip() else b""
+        last = self.feed(b"\n\n") if self._pieces or self._last.strip() else self._last
         if not self.transcript.finished:
             self.fault = self.fault or StreamBroken()
         return last

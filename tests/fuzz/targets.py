@@ -113,7 +113,7 @@ def _hear(reads: list[bytes]) -> tuple[str, str, object]:
 
 
 def relay(data: bytes) -> None:
-    """The same of what is passed on to OpenAI's SDKs, but for line ends behind the last event."""
+    """The same of what is passed on to OpenAI's SDKs, to the byte; before a fault, but for blank lines."""
     assert _pass_on([data[8:]]) == _pass_on(_cut(data))
 
 
@@ -125,7 +125,7 @@ def _pass_on(reads: list[bytes]) -> tuple[bytes, str | None]:
             break
     else:
         sent += one.finish()
-    return sent.rstrip(b"\r\n"), one.fault.code if one.fault else None
+    return (sent.rstrip(b"\r\n"), one.fault.code) if one.fault else (sent, None)
 
 
 def chunks(data: bytes) -> None:
