@@ -13,15 +13,14 @@ from collections.abc import Callable
 
 from broker import chat_requests, prompts, strict_json, tokens
 from broker.chunks import ChunkReader
-from broker.events import BLANK_LINE, EventReader, Interrupted, Transcript
 from broker.faults import CallerFault, Fault, TokenInvalid
-from broker.openai_faults import OpenAINonsense, StreamBroken
 from broker.relay import Relay
 from broker.replies import read_answer, retry_after
 from deploy.local.signing import SECRET, KeyRing
 from tests.hostile.json_bodies import BODIES
 from tests.hostile.tokens import Project, b64, forge
 from tests.recorded import errors, streams, whole_answers
+from tests.test_events import hear
 
 Target = Callable[[bytes], None]
 MODELS = ("gpt-4o", "gpt-4o-mini")
@@ -99,16 +98,7 @@ def events(data: bytes) -> None:
 
 
 def _hear(reads: list[bytes]) -> tuple[str, str, object]:
-    reader, transcript, text, end = EventReader(), Transcript(), "", "complete"
-    try:
-        for data in reads:
-            text += transcript.read(reader.feed(data))
-        text += transcript.read(reader.feed(BLANK_LINE))
-        transcript.check_complete()
-    except Interrupted as interrupted:
-        text, end = text + interrupted.text, interrupted.fault.code
-    except (OpenAINonsense, StreamBroken) as fault:
-        end = fault.code
+    text, end, transcript = hear(reads)
     return text, end, transcript.usage
 
 
