@@ -16,6 +16,12 @@ hypothesis.settings.register_profile("project", deadline=None)
 hypothesis.settings.load_profile("project")
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests that need no other program come first: they take a minute, and most mistakes show there."""
+    items.sort(key=lambda item: item.get_closest_marker("integration") is not None)
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Under CI a skipped test is a failed run: a part is missing that the run should have installed."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
