@@ -1,6 +1,7 @@
 """Asking Supabase about a token, and what its answers mean; with it, how it is asked anything."""
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -71,7 +72,8 @@ def test_an_answer_without_end_is_not_read(supabase: responses.RequestsMock) -> 
 def test_an_answer_that_drips_is_not_awaited(supabase: responses.RequestsMock, monkeypatch: pytest.MonkeyPatch) -> None:
     """The time-out is for the whole answer, not for each piece of it."""
     times = iter([0.0, 3.0])
-    monkeypatch.setattr("broker.supabase.time.monotonic", lambda: next(times))
+    clock = SimpleNamespace(monotonic=lambda: next(times))  # not the clock of every thread
+    monkeypatch.setattr("broker.supabase.time", clock)
     supabase.get(ISSUER + "/user", body=b"{}")
     with pytest.raises(SupabaseAway, match="drips"):
         Supabase(2.0).get(ISSUER + "/user")

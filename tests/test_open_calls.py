@@ -13,6 +13,12 @@ from broker.openai_faults import OpenAITimeout
 ENDLESS = 60.0  # seconds of a wait that something has to break into
 
 
+@pytest.fixture(autouse=True)
+def _clock() -> None:
+    """The event loop's, which stands still between tests: a timer would count from the last one's end."""
+    gevent.get_hub().loop.update_now()
+
+
 @pytest.fixture
 def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     """The client's end, and ours."""
