@@ -25,7 +25,7 @@ def create_app() -> Flask:
     """The app; its settings have the broker's names."""
     app, environ = Flask(__name__), os.environ
     PrometheusMetrics(app)
-    session, redis = requests.Session(), Redis.from_url(environ["REDIS_URL"])
+    session, redis = requests.Session(), Redis.from_url(environ["REDIS_URL"], max_connections=10_000)
     session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=10_000))
     session.headers["Authorization"] = f"Bearer {environ['OPENAI_API_KEY']}"
     keys = jwt.PyJWKClient(f"{environ['SUPABASE_URL']}/auth/v1/.well-known/jwks.json")
