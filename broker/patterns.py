@@ -1,7 +1,7 @@
 """Chunks of one stream that differ in their text alone, read without being parsed. Pure.
 
-OpenAI sends a chunk of some 300 bytes for every few letters. All of it but the text is the same in every chunk, and the
-padding that hides the text's length (`stream_options.include_obfuscation`): parsing takes most of a token's time.
+OpenAI sends a chunk of some 300 bytes for every few letters. All of it is the same in every chunk but the text, and the
+padding that hides the text's length (`stream_options.include_obfuscation`); to parse it took most of a token's time.
 """
 
 from json.decoder import scanstring  # type: ignore[attr-defined]  # there, and not in the types
@@ -16,7 +16,7 @@ class ChunkPattern:
     __slots__ = ("_after", "_before", "_end")
 
     def __init__(self, before: str, after: str, end: str) -> None:
-        """`after` the text comes this, up to the padding; `end` is what comes after that, '' where there is none."""
+        """`after`: what follows the text, up to the padding; `end`: what follows that, '' where there is none."""
         self._before = before
         self._after = after
         self._end = end
@@ -35,11 +35,11 @@ class ChunkPattern:
             return None
         if not chunk.startswith(self._after, at):
             return None
-        padding = chunk[at + len(self._after) :]
-        if self._end:
-            padding = padding.removesuffix(self._end) if padding.endswith(self._end) else '"'
-            return text if padding.isalnum() or not padding else None
-        return text if not padding else None
+        rest = chunk[at + len(self._after) :]
+        if not rest.endswith(self._end):
+            return None
+        padding = rest.removesuffix(self._end)
+        return text if not padding or (self._end and padding.isalnum()) else None
 
 
 def pattern_of(chunk: str, text: str) -> ChunkPattern | None:

@@ -65,6 +65,7 @@ def test_a_chunk_that_differs_in_its_text_alone_is_read(text: str, paddings: tup
         chunk("b", "x") + " {}",
         chunk("b", "x")[:-1],
         chunk("b"),
+        chunk("b", "").replace('""}', '"}'),
         chunk("b", "x").replace('"finish_reason":null', '"finish_reason":"stop"'),
         chunk("b", "x").replace('"content":"b"', '"content":"b\n"'),
         chunk("b", "x").replace('"content":"b"', '"content":"b'),
