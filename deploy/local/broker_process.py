@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -21,11 +22,27 @@ class DidNotStart(Exception):
     """The broker ended, or was not there in time; the message ends with what it said."""
 
 
+_PORTS = range(10_100, 32_768)  # below those that the kernel gives to connections, above those that browsers refuse
+_untried = iter(random.sample(_PORTS, len(_PORTS)))
+
+
 def free_port() -> int:
-    """A port of the loopback address that nobody listens on."""
+    """A port of the loopback address that nobody listens on; within one process, never the same one twice.
+
+    Nor will an outgoing connection take it: the kernel takes those ports from 32768 on (`ip_local_port_range`).
+    """
+    return next(filter(is_free, _untried))
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens on this port, of whatever address."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that have ended are in no one's way
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return False
+        return True
 
 
 class BrokerProcess:

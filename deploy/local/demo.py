@@ -9,13 +9,12 @@ import json
 import os
 import re
 import signal
-import socket
 import sys
 from collections.abc import Iterator
 
 import requests
 
-from deploy.local.broker_process import BrokerProcess, DidNotStart, free_port
+from deploy.local.broker_process import BrokerProcess, DidNotStart, free_port, is_free
 from deploy.local.openai_api import OpenAIStandIn
 from deploy.local.supabase_auth import PASSWORD, SupabaseStandIn
 
@@ -49,7 +48,7 @@ def _start(stack: contextlib.ExitStack) -> tuple[SupabaseStandIn, BrokerProcess]
     for stand_in in (openai, supabase):
         stand_in.start_in_thread()
         stack.callback(stand_in.stop)
-    broker = BrokerProcess(_settings(openai, supabase), PORT if _is_free(PORT) else free_port())
+    broker = BrokerProcess(_settings(openai, supabase), PORT if is_free(PORT) else free_port())
     stack.callback(broker.stop)
     broker.wait_until("/ready")
     print(f"\n  {broker.url}/   to try it in a browser: {USER}, “{PASSWORD}”")
@@ -123,16 +122,6 @@ def _tell(broker: BrokerProcess, token: str) -> None:
     print(f"curl -N {broker.url}/stream -H 'Authorization: Bearer {token}' -d '{body}'\n")
     if os.environ.get("ONCE", "") in ("", "0"):
         print("  Serving until Ctrl-C.", flush=True)
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("", port))
-        except OSError:
-            return False
-        return True
 
 
 def _stop(_: int, __: object) -> None:
