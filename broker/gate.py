@@ -42,8 +42,7 @@ def counted() -> None:
     if request.method == "HEAD":  # Flask lets it follow GET; a call would be paid for and thrown away
         raise MethodNotAllowed(valid_methods=["GET", "OPTIONS"])
     present, caller = visit.current(), _sign_in()
-    visit.open_call()
-    outcome = services().usage.reserve(caller)
+    outcome = services().usage.reserve(caller, waiting=visit.open_call())
     if isinstance(outcome, Standing):
         present.standing = outcome
         services().metrics.quota_refusals.inc()

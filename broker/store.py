@@ -9,6 +9,7 @@ when it is back, not more.
 import hashlib
 import logging
 import time
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from gevent.lock import BoundedSemaphore
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 
 PAUSE = 1.0  # seconds for which a Redis that failed is not asked again
 AT_ONCE = 64  # scripts under way at once per worker; more wait their turn
+Waiting = AbstractContextManager[object]  # surrounds a wait, and may end it with a fault
+TO_ITS_END: Waiting = nullcontext()
 
 
 class Store:
@@ -44,21 +47,25 @@ class Store:
         """Whether it did what it was last asked for."""
         return bool(self._is_up)
 
-    def run(self, script: str, arguments: tuple[Any, ...], keys: int = 2) -> Any:
+    def run(self, script: str, arguments: tuple[Any, ...], keys: int = 2, waiting: Waiting = TO_ITS_END) -> Any:
         """The answer of `script` for the first `keys` of `arguments` and the values behind them.
 
         Raises `UsageUnavailable` where Redis is known not to answer, or was not asked; `UsageUncertain`
-        where it was asked: it may have done what it was asked for.
+        where it was asked: it may have done what it was asked for; and what `waiting` raises while it is not
+        yet its turn.
         """
         self._refuse_if_asleep()
-        with self._places:  # whoever holds one lets go of it within Redis' time-out
+        with waiting:
+            self._places.acquire()  # whoever holds one lets go of it within Redis' time-out
+        try:
             self._try_if_asleep()
             since = self._turns
-            try:
-                answer = self._evaluate(script, keys, arguments)
-            except (RedisError, RedisClusterException, OSError) as error:
-                self._note(since, is_up=False, why=type(error).__name__)
-                raise UsageUncertain(retry_after=PAUSE) from None
+            answer = self._evaluate(script, keys, arguments)
+        except (RedisError, RedisClusterException, OSError) as error:
+            self._note(since, is_up=False, why=type(error).__name__)
+            raise UsageUncertain(retry_after=PAUSE) from None
+        finally:
+            self._places.release()
         if script in ledger.ADDING:
             self._note(since, is_up=True)
         elif self._is_up is False and since == self._turns:

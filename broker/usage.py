@@ -20,7 +20,7 @@ from broker.local_counts import LocalCounts
 from broker.metrics import Metrics
 from broker.outbox import Outbox
 from broker.settings import Settings
-from broker.store import Store
+from broker.store import TO_ITS_END, Store, Waiting
 from broker.tokens import Caller
 
 
@@ -84,15 +84,16 @@ class Usage:
         self._outbox = Outbox(store)
         self._local = LocalCounts(settings.web_concurrency) if settings.usage_without_redis == "allow" else None
 
-    def reserve(self, caller: Caller) -> Reservation | Standing:
+    def reserve(self, caller: Caller, waiting: Waiting = TO_ITS_END) -> Reservation | Standing:
         """A reservation for one call, or the standing of a user who has none left.
 
         Raises `TooManyCallsInFlight`, and `UsageUnavailable` where Redis does not answer and may not be
         done without; should it have counted the call all the same, that is taken back once it answers.
+        What breaks into `waiting` is raised before Redis is asked, and nothing is reserved.
         """
         entry = self._entries.new(caller)
         try:
-            admitted, used = self._store.run(ledger.RESERVE, entry.arguments)
+            admitted, used = self._store.run(ledger.RESERVE, entry.arguments, waiting=waiting)
         except UsageUnavailable as away:
             return self._reserve_without_redis(entry, away)
         if admitted < 0:

@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import fakeredis
+import gevent
+import gevent.event
 import pytest
 import redis as redis_errors
 
@@ -17,6 +19,8 @@ from broker import ledger
 from broker.faults import UsageUnavailable, UsageUncertain
 from broker.limit_faults import TooManyCallsInFlight
 from broker.metrics import Metrics
+from broker.open_calls import OpenCalls
+from broker.openai_faults import OpenAITimeout
 from broker.settings import Settings
 from broker.store import AT_ONCE, Store
 from broker.tokens import Caller
@@ -203,6 +207,27 @@ def test_who_waits_for_their_turn_at_a_redis_that_goes_is_refused_unasked() -> N
         kinds = Counter(refusal.result(5) for refusal in refusals)
     assert kinds == {UsageUncertain: AT_ONCE, UsageUnavailable: AT_ONCE}
     assert len(asked) == AT_ONCE
+
+
+def test_a_call_that_ends_before_its_turn_is_not_asked_for() -> None:
+    """Nor does it take the turn of anybody else."""
+    asked, goes_on = [], gevent.event.Event()
+
+    class Slow:
+        def evalsha(self, *_: object) -> None:
+            asked.append(1)
+            goes_on.wait()
+
+    store = Store(Slow(), Metrics())
+    others = [gevent.spawn(store.run, ledger.PROBE, ("key",), keys=1) for _ in range(AT_ONCE)]
+    gevent.sleep(0)  # they ask
+    with pytest.raises(OpenAITimeout):
+        store.run(ledger.PROBE, ("key",), keys=1, waiting=OpenCalls(within=0.05).begin(None))
+    assert len(asked) == AT_ONCE
+    goes_on.set()
+    gevent.joinall(others, timeout=5, raise_error=True)
+    store.run(ledger.PROBE, ("key",), keys=1, waiting=OpenCalls(within=5).begin(None))
+    assert len(asked) == AT_ONCE + 1
 
 
 class Fickle(Away):

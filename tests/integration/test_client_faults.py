@@ -135,6 +135,27 @@ def test_leaving_while_redis_is_asked_asks_openai_nothing(stack: Stack, path: st
     assert stack.settle_up().leased == 0
 
 
+def test_leaving_before_it_is_one_s_turn_is_noticed() -> None:
+    """In a burst, calls wait until it is their turn to be counted: who leaves meanwhile costs nothing."""
+    own = Stack(by_slow_path=True, WEB_CONCURRENCY="1", REDIS_TIMEOUT="3")
+    others, ada = own.users(20), own.user()
+    own.way_to_redis.delay = 0.4  # for each way: so in 0.8 s, one worker counts as many calls as have a turn at once
+    with contextlib.ExitStack() as stack:
+        stack.callback(own.stop)
+        requests = [request_of(user, "/gpt-4o") for user in others * 16]
+        waiting = [stack.enter_context(connect(own.broker, request)) for request in requests]
+        time.sleep(0.4)
+        with connect(own.broker, request_of(ada, "/gpt-4o", ada.id)):
+            time.sleep(0.4)
+            assert ending(own.broker, ada) == []
+        within(1, lambda: ending(own.broker, ada) == ["client_left"])
+        own.way_to_redis.delay = 0.0
+        assert {client.recv(65_536).split()[1] for client in waiting} == {b"200"}
+        assert own.metric("calls_admitted_total") == len(waiting)
+        assert not [seen for seen in own.openai.completions() if ada.id in str(seen.body)]
+        own.settle_up()
+
+
 @pytest.mark.parametrize("path", PATHS)
 def test_leaving_with_half_a_request_sent_costs_nothing(stack: Stack, path: str) -> None:
     """A reservation is taken back that was made for a body which never came."""
