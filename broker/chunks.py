@@ -24,10 +24,11 @@ class ChunkReader:
 
     def feed(self, data: bytes) -> bytes:
         """The payload in `data`. Raises `http.client.HTTPException` where the framing is broken."""
-        if not self._is_amid and (match := _SIZE_LINE.match(data)):
-            payload = data[match.end() : -2]
-            if payload and len(payload) == int(match[1], 16) and data.endswith(b"\r\n"):
-                return payload  # one whole chunk, as nearly every receive of a stream
+        if not self._is_amid:
+            start = data.find(b"\r\n") + 2
+            size = len(data) - start - 2
+            if size > 0 and data.startswith(b"%x\r\n" % size) and data.endswith(b"\r\n"):
+                return data[start:-2]  # one whole chunk, as nearly every receive of a stream
         data = self._rest + data
         pieces: list[bytes] = []
         at, end = 0, len(data)

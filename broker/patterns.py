@@ -33,12 +33,10 @@ class ChunkPattern:
             text, at = scanstring(chunk, len(self._before))
         except ValueError:
             return None
-        if not chunk.startswith(self._after, at):
+        start = at + len(self._after)
+        if not chunk.startswith(self._after, at) or not chunk.endswith(self._end, start):
             return None
-        rest = chunk[at + len(self._after) :]
-        if not rest.endswith(self._end):
-            return None
-        padding = rest.removesuffix(self._end)
+        padding = chunk[start : len(chunk) - len(self._end)]
         return text if not padding or (self._end and padding.isalnum()) else None
 
 
