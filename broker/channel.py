@@ -29,6 +29,7 @@ class Channel:
         self._watchers: dict[int, Any] = {}
         self._timer: Any = None
         self._waiting: Any = None
+        self._waits_for = 0
         self._since = 0.0
         self._timeout = 0.0
         self._is_drained = False
@@ -88,20 +89,27 @@ class Channel:
     def _wait(self, events: int) -> None:
         self._since = time.monotonic()
         self._waiting = gevent.getcurrent()
+        self._waits_for = events
+        watcher = self._watcher(events)
+        if not watcher.active:
+            watcher.start(self._wake, events)
         try:
-            gevent.get_hub().wait(self._watcher(events))
+            gevent.get_hub().switch()
         finally:
             self._waiting = None
+
+    def _wake(self, events: int) -> None:
+        """The socket is ready. A watcher stays for the next wait, until it wakes nobody."""
+        if self._waiting is not None and self._waits_for == events:
+            self._waiting.switch()
+        else:
+            self._watchers[events].stop()
 
     def _watcher(self, events: int) -> Any:
         watcher = self._watchers.get(events)
         if watcher is None:
             watcher = self._watchers[events] = gevent.get_hub().loop.io(self._sock.fileno(), events)
         return watcher
-
-    def _is_over(self) -> bool:
-        """Whether the present wait is about to end by itself, because what it waits for is here."""
-        return any(watcher.active and self._is_ready(events) for events, watcher in self._watchers.items())
 
     def _is_ready(self, events: int) -> bool:
         poll = monkey.get_original("select", "poll")()
@@ -113,7 +121,7 @@ class Channel:
         left = self._timeout
         if self._waiting is not None:
             left -= time.monotonic() - self._since
-            if left <= 0 and not self._is_over():
+            if left <= 0 and not self._is_ready(self._waits_for):
                 self._waiting.throw(TimeoutError("nothing came in time"))
                 return
             left = left if left > 0 else self._timeout  # it was this worker that was too busy to look
