@@ -2,6 +2,7 @@
 
 import datetime
 import math
+from collections.abc import Callable
 
 from flask import Response, request
 from werkzeug.exceptions import MethodNotAllowed
@@ -30,7 +31,7 @@ def listed_network() -> None:
 
 def signed_in() -> None:
     """A Supabase user, however many calls they have left. Raises as `SignIn.caller` and `Usage.standing`."""
-    visit.current().standing = services().usage.standing(_sign_in())
+    visit.current().standing = services().usage.standing(_sign_in(lambda judge: judge()))
 
 
 def counted() -> None:
@@ -41,7 +42,8 @@ def counted() -> None:
     """
     if request.method == "HEAD":  # Flask lets it follow GET; a call would be paid for and thrown away
         raise MethodNotAllowed(valid_methods=["GET", "OPTIONS"])
-    present, caller = visit.current(), _sign_in()
+    present = visit.current()
+    caller = _sign_in(lambda judge: visit.open_call().leave_behind(judge))
     outcome = services().usage.reserve(caller, waiting=visit.open_call())
     if isinstance(outcome, Standing):
         present.standing = outcome
@@ -66,8 +68,8 @@ def leave(response: Response) -> Response:
     return response
 
 
-def _sign_in() -> Caller:
-    caller = services().sign_in.caller(request.headers.get("Authorization"), _address)
+def _sign_in(apart: Callable[[Callable[[], None]], None]) -> Caller:
+    caller = services().sign_in.caller(request.headers.get("Authorization"), _address, apart)
     visit.current().caller = caller
     return caller
 

@@ -9,7 +9,7 @@ OpenAI: `ClientLeft` when the client hangs up, `OpenAITimeout` when the call has
 import contextlib
 import select
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
@@ -61,6 +61,14 @@ class OpenCall:
         finally:
             timer.close()
 
+    def leave_behind(self, work: Callable[[], None]) -> None:
+        """Have `work` done, and raise what it raises; it is done to its end, also where this call ends before it."""
+        doing = gevent.spawn(_outcome, work)
+        with self:
+            error = doing.get()
+        if error is not None:
+            raise error
+
     def interrupt(self, fault: Fault) -> None:
         """End the call with `fault`: at once where it waits, else when it next does. Called in the event loop.
 
@@ -94,6 +102,15 @@ class OpenCall:
         if self._client is not None and not self._is_closed:
             with contextlib.suppress(OSError):
                 self._client.shutdown(socket.SHUT_RDWR)
+
+
+def _outcome(work: Callable[[], None]) -> Exception | None:
+    """What `work` raises, as a value: of a greenlet that fails, gevent writes the traceback."""
+    try:
+        work()
+    except Exception as error:  # noqa: BLE001 - whoever waits for it raises it
+        return error
+    return None
 
 
 class OpenCalls:

@@ -2,6 +2,7 @@
 algorithm has one kind of key: no token can have a public key taken for a secret.
 """
 
+import functools
 import hashlib
 import time
 from collections import OrderedDict
@@ -34,6 +35,10 @@ def _unknown() -> str:
     return "unknown"
 
 
+def _at_once(judge: Callable[[], None]) -> None:
+    judge()
+
+
 class SignIn:
     """Who is calling."""
 
@@ -57,11 +62,17 @@ class SignIn:
         self._remembered: OrderedDict[bytes, _Verified] = OrderedDict()
         self._refused: OrderedDict[bytes, float] = OrderedDict()
 
-    def caller(self, authorization: str | None, address: Callable[[], str] = _unknown) -> tokens.Caller:
+    def caller(
+        self,
+        authorization: str | None,
+        address: Callable[[], str] = _unknown,
+        apart: Callable[[Callable[[], None]], None] = _at_once,
+    ) -> tokens.Caller:
         """Who sent this `Authorization` header, from `address` (worked out only where it matters).
 
-        Raises `AuthorizationMissing`, `TokenInvalid`, `TokenExpired`, `CallerBlocked`, `AnonymousRefused`;
-        or `TooManyBadTokens`, `SignInUnavailable` where the token cannot be judged at present.
+        A token that is not known yet is judged by what `apart` is given to call: that may wait for Supabase, and others
+        wait for it. Raises `AuthorizationMissing`, `TokenInvalid`, `TokenExpired`, `CallerBlocked`,
+        `AnonymousRefused`; or `TooManyBadTokens`, `SignInUnavailable` where the token cannot be judged at present.
         """
         if not authorization:
             raise AuthorizationMissing
@@ -70,7 +81,7 @@ class SignIn:
             raise TokenInvalid
         text = text.strip()
         digest = _digest(text)
-        caller = self._recall(digest) or self._verify(text, digest, address)
+        caller = self._recall(digest) or self._verify(text, address, apart)
         if caller.id in self._blocked:
             raise CallerBlocked
         if caller.is_anonymous and not self._takes_anonymous and caller.id not in self._white_list:
@@ -88,22 +99,35 @@ class SignIn:
             return None
         return found.caller
 
-    def _verify(self, text: str, digest: bytes, address: Callable[[], str]) -> tokens.Caller:
+    def _verify(
+        self, text: str, address: Callable[[], str], apart: Callable[[Callable[[], None]], None]
+    ) -> tokens.Caller:
         token = tokens.read_token(text)
         caller = tokens.check_claims(token, self._expected, self._clock())
-        until = caller.expires_at  # the skew that is forgiven beyond it is judged anew each time
+        apart(functools.partial(self._judge, text, token, caller, address()))
+        return caller
+
+    def _judge(self, text: str, token: tokens.Token, caller: tokens.Caller, address: str) -> None:
+        """Returns if the token is good. Either is remembered."""
+        digest, until = _digest(text), caller.expires_at  # the skew that is forgiven beyond it is judged anew each time
         key = self._key_for(token)
         try:
             if key:
                 tokens.check_signature(token, key)
             else:
-                self._confirmations.confirm(text, caller.id, address())
+                self._confirmations.confirm(text, caller.id, address)
                 until = min(until, self._clock() + CONFIRMATION)
         except TokenInvalid:
-            _keep(self._refused, digest, self._clock() + CONFIRMATION)
+            self._refuse(digest)
             raise
         _keep(self._remembered, digest, _Verified(caller, until, token.kid if token.alg in tokens.ASYMMETRIC else None))
-        return caller
+
+    def _refuse(self, digest: bytes) -> None:
+        """Remember a bad token for a while; those whose time is over are the oldest, and go."""
+        now = self._clock()
+        while self._refused and next(iter(self._refused.values())) <= now:
+            self._refused.popitem(last=False)
+        _keep(self._refused, digest, now + CONFIRMATION)
 
     def _key_for(self, token: tokens.Token) -> tokens.Key | None:
         """What the token's algorithm is checked with; None: only Supabase can."""

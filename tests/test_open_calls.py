@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import gevent
 import pytest
 
-from broker.faults import ClientLeft, Fault, WorkerStopping
+from broker.faults import ClientLeft, Fault, TokenInvalid, WorkerStopping
 from broker.open_calls import OpenCall, OpenCalls
 from broker.openai_faults import OpenAITimeout
 
@@ -78,6 +78,24 @@ def test_a_departure_between_two_waits_is_met_by_the_next(pair: tuple[socket.soc
     with pytest.raises(ClientLeft), call:
         pytest.fail("the wait began")
     call.close()
+
+
+def test_what_is_left_behind_is_done_to_its_end() -> None:
+    """Others may wait for it; what it raises is raised here, where the call is still there."""
+    done: list[str] = []
+
+    def work() -> None:
+        gevent.sleep(0.05)
+        done.append("done")
+        raise TokenInvalid
+
+    with pytest.raises(OpenAITimeout):
+        OpenCalls(within=0.01).begin(None).leave_behind(work)
+    assert not done
+    pass_a_moment()
+    assert done == ["done"]
+    with pytest.raises(TokenInvalid):
+        OpenCalls(within=60).begin(None).leave_behind(work)
 
 
 def test_a_call_has_a_time() -> None:

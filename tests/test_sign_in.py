@@ -281,6 +281,15 @@ def test_memory_is_bounded(sign_in: SignIn, monkeypatch: pytest.MonkeyPatch) -> 
     assert len(sign_in._remembered) == 3
 
 
+def test_bad_tokens_are_forgotten_in_time(sign_in: SignIn, clock: Clock) -> None:
+    """A trickle of ever new ones takes no more memory than its last minute."""
+    for number in range(200):
+        with pytest.raises(TokenInvalid):
+            sign_in.caller("Bearer " + KeyRing("HS256").sign(claims() | {"session_id": str(number)}))
+        clock.time += 6
+    assert len(sign_in._refused) == CONFIRMATION / 6
+
+
 def test_no_token_is_kept_in_memory(sign_in: SignIn) -> None:
     """Only what it hashes to."""
     header = shared()

@@ -135,6 +135,22 @@ def test_leaving_while_redis_is_asked_asks_openai_nothing(stack: Stack, path: st
     assert stack.settle_up().leased == 0
 
 
+def test_leaving_while_supabase_is_asked_is_noticed() -> None:
+    """A token that it alone can judge, and it is silent."""
+    own = Stack(SUPABASE_TIMEOUT="5")
+    own.supabase.keys.in_use, own.supabase.mood = None, "silent"
+    request = request_of(own.user(), "/gpt-4o").replace(b"\r\n", b"\r\nX-Request-Id: leaving\r\n", 1)
+    try:
+        with connect(own.broker, request):
+            within(2, lambda: own.supabase.requests["/user"] == 1)
+        within(1, lambda: [line["outcome"] for line in own.broker.journal() if line["request_id"] == "leaving"])
+    finally:
+        own.stop()
+    lines = [line for line in own.broker.journal() if line["request_id"] == "leaving"]
+    assert [line["outcome"] for line in lines] == ["client_left"]
+    assert own.openai.completions() == []
+
+
 def test_leaving_before_it_is_one_s_turn_is_noticed() -> None:
     """In a burst, calls wait until it is their turn to be counted: who leaves meanwhile costs nothing."""
     own = Stack(by_slow_path=True, WEB_CONCURRENCY="1", REDIS_TIMEOUT="3")
