@@ -1,5 +1,6 @@
 """From a header to a caller: remembered within bounds, and never longer than is right."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -279,6 +280,17 @@ def test_memory_is_bounded(sign_in: SignIn, monkeypatch: pytest.MonkeyPatch) -> 
     for number in range(5):
         sign_in.caller(shared(session_id=str(number)))
     assert len(sign_in._remembered) == 3
+
+
+def test_a_judgement_made_meanwhile_holds(asking: SignIn, auth_server: FakeAuthServer) -> None:
+    """Two calls begin to be judged, one after the other: the second is not asked about."""
+    header = shared()
+    judgements: list[Callable[[], None]] = []
+    for _ in range(2):
+        asking.caller(header, apart=judgements.append)
+    for judge in judgements:
+        judge()
+    assert len(auth_server.asked) == 1
 
 
 def test_bad_tokens_are_forgotten_in_time(sign_in: SignIn, clock: Clock) -> None:
