@@ -2,6 +2,7 @@
 
 import datetime
 import math
+import operator
 from collections.abc import Callable
 
 from flask import Response, request
@@ -31,7 +32,7 @@ def listed_network() -> None:
 
 def signed_in() -> None:
     """A Supabase user, however many calls they have left. Raises as `SignIn.caller` and `Usage.standing`."""
-    visit.current().standing = services().usage.standing(_sign_in(lambda judge: judge()))
+    visit.current().standing = services().usage.standing(_sign_in(operator.call))
 
 
 def counted() -> None:

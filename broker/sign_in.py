@@ -4,6 +4,7 @@ algorithm has one kind of key: no token can have a public key taken for a secret
 
 import functools
 import hashlib
+import operator
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -35,10 +36,6 @@ def _unknown() -> str:
     return "unknown"
 
 
-def _at_once(judge: Callable[[], None]) -> None:
-    judge()
-
-
 class SignIn:
     """Who is calling."""
 
@@ -66,7 +63,7 @@ class SignIn:
         self,
         authorization: str | None,
         address: Callable[[], str] = _unknown,
-        apart: Callable[[Callable[[], None]], None] = _at_once,
+        apart: Callable[[Callable[[], None]], None] = operator.call,
     ) -> tokens.Caller:
         """Who sent this `Authorization` header, from `address` (worked out only where it matters).
 
