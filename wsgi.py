@@ -4,7 +4,7 @@ import os
 import sys
 
 from broker.app import create_app
-from broker.settings import Settings, SettingsInvalid
+from broker.settings.settings import Settings, SettingsInvalid
 
 try:
     app = create_app(Settings.from_environ(os.environ))

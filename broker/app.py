@@ -5,24 +5,24 @@ from collections.abc import Callable
 
 from flask import Flask
 
-from broker import cors, gate, journal, security_headers, visit, wire
-from broker.auth_server import AuthServer
-from broker.catalogue import Catalogue
-from broker.confirmations import Confirmations
-from broker.endpoints import account, completions, openai_api, operations, playground, scrape, stream
-from broker.metrics import Metrics
-from broker.open_calls import OpenCalls
-from broker.redis_urls import Client, connect
-from broker.services import EXTENSION, Services
-from broker.settings import Settings
-from broker.sign_in import SignIn
-from broker.signing_keys import SigningKeys
-from broker.store import Store
-from broker.supabase import Supabase
-from broker.terms import Terms
-from broker.upstream import Upstream
-from broker.usage import Usage
-from broker.web import WebApp
+from broker.active_calls import OpenCalls
+from broker.auth.auth_server import AuthServer
+from broker.auth.authenticator import SignIn
+from broker.auth.remote_check import Confirmations
+from broker.auth.signing_keys import SigningKeys
+from broker.auth.supabase_client import Supabase
+from broker.openai.client import Upstream
+from broker.openai.model_catalogue import Catalogue
+from broker.openai.requests.policy import Terms
+from broker.quota.quota import Usage
+from broker.quota.redis_store import Store
+from broker.quota.redis_urls import Client, connect
+from broker.settings.settings import Settings
+from broker.telemetry.metrics import Metrics
+from broker.web import cors, error_handlers, guards, request_context, request_log, security_headers
+from broker.web.endpoints import account, chat_completions, completions, metrics, operations, playground, stream
+from broker.web.flask_app import WebApp
+from broker.web.services import EXTENSION, Services
 
 
 def create_app(settings: Settings, redis: Client | None = None, clock: Callable[[], float] = time.time) -> Flask:
@@ -34,25 +34,25 @@ def create_app(settings: Settings, redis: Client | None = None, clock: Callable[
     app.url_map.merge_slashes = False  # a path with two slashes is another path, not a redirect to the one with one
     app.extensions[EXTENSION] = build_services(settings, redis, clock)
 
-    app.before_request(visit.begin)
+    app.before_request(request_context.begin)
     app.before_request(cors.preflight)
 
     app.register_blueprint(completions.blueprint)
     app.register_blueprint(stream.blueprint)
-    app.register_blueprint(openai_api.blueprint)
+    app.register_blueprint(chat_completions.blueprint)
     app.register_blueprint(account.blueprint)
     app.register_blueprint(operations.blueprint)
-    app.register_blueprint(scrape.blueprint)
+    app.register_blueprint(metrics.blueprint)
     if settings.playground:
         app.register_blueprint(playground.blueprint)
-    wire.register(app)
+    error_handlers.register(app)
 
     # Flask runs these last one first
-    app.after_request(journal.note)
+    app.after_request(request_log.note)
     app.after_request(security_headers.add)
     app.after_request(cors.allow)
-    app.after_request(gate.leave)
-    app.teardown_request(journal.end_unanswered)
+    app.after_request(guards.leave)
+    app.teardown_request(request_log.end_unanswered)
     return app
 
 

@@ -11,8 +11,8 @@ import math
 import re
 from typing import Any
 
-from broker.faults import BodyNotJson
-from broker.request_faults import JsonRefused
+from broker.errors.base import BodyNotJson
+from broker.errors.request import JsonRefused
 
 MAX_VALUES = 50_000  # in one body; a long talk has hundreds
 MAX_SIGNS = 1_000_000  # that may begin a value, texts included: more than any model's context holds

@@ -32,7 +32,7 @@ METRICS_FOLDER = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
 shutil.rmtree(METRICS_FOLDER, ignore_errors=True)
 METRICS_FOLDER.mkdir(parents=True)
 
-from broker.settings import Settings, SettingsInvalid  # noqa: E402
+from broker.settings.settings import Settings, SettingsInvalid  # noqa: E402
 
 try:
     settings = Settings.from_environ(os.environ)
@@ -40,7 +40,7 @@ except SettingsInvalid as invalid:
     sys.exit(str(invalid))
 
 bind = f"0.0.0.0:{settings.port}"
-worker_class = "broker.worker.Worker"
+worker_class = "broker.server.worker.Worker"
 # the embedded store lives in one process: two would each count for themselves
 workers = settings.web_concurrency if settings.redis_url else 1
 worker_connections = 10_000  # open streams per worker
@@ -59,7 +59,7 @@ accesslog = None  # the app's own line says more, and no query
 logconfig_dict = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"lines": {"()": "broker.json_lines.JsonLines"}},
+    "formatters": {"lines": {"()": "broker.telemetry.json_logging.JsonLines"}},
     "handlers": {"stdout": {"class": "logging.StreamHandler", "formatter": "lines", "stream": "ext://sys.stdout"}},
     "root": {"level": "INFO", "handlers": ["stdout"]},
     "loggers": {"gunicorn.error": {"level": "INFO", "handlers": ["stdout"], "propagate": False}},
@@ -78,8 +78,8 @@ def on_starting(_: Any) -> None:
 
 def when_ready(server: Any) -> None:
     """In the master, before the fork: it serves nothing, so its gauges, all 0, must not be seen."""
-    from broker.dead_workers import DeadWorkers, forget_gauges  # noqa: PLC0415 - only once the metrics' folder is set
-    from broker.services import EXTENSION  # noqa: PLC0415 - as above
+    from broker.server.multiprocess_metrics import DeadWorkers, forget_gauges  # noqa: PLC0415 - only once the metrics' folder is set
+    from broker.web.services import EXTENSION  # noqa: PLC0415 - as above
 
     global dead_workers  # noqa: PLW0603 - gunicorn's hooks have no other place
     dead_workers = DeadWorkers(METRICS_FOLDER, server.app.wsgi().extensions[EXTENSION].metrics)

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from broker.app import create_app
-from broker.settings import Settings
+from broker.settings.settings import Settings
 
 SECRET = "a-secret-of-the-project-with-more-than-32-characters"
 OPENAI = "http://openai.invalid/v1"

@@ -7,7 +7,7 @@ import fakeredis
 import hypothesis
 import pytest
 
-from broker.settings import Settings
+from broker.settings.settings import Settings
 from tests.apps import REQUIRED
 from tests.secrecy import Secrecy, overhear
 

@@ -11,16 +11,18 @@ import json
 import time
 from collections.abc import Callable
 
-from broker import chat_requests, prompts, strict_json, tokens
-from broker.chunks import ChunkReader
-from broker.faults import CallerFault, Fault, TokenInvalid
-from broker.relay import Relay
-from broker.replies import read_answer, retry_after
+from broker import strict_json
+from broker.auth import tokens
+from broker.errors.base import CallerFault, Fault, TokenInvalid
+from broker.openai.replies import read_answer, retry_after
+from broker.openai.requests import chat_completions, prompts
+from broker.openai.streaming.sse_relay import Relay
+from broker.openai.transport.chunks import ChunkReader
 from deploy.local.signing import SECRET, KeyRing
 from tests.hostile.json_bodies import BODIES
 from tests.hostile.tokens import Project, b64, forge
 from tests.recorded import errors, streams, whole_answers
-from tests.test_events import hear
+from tests.unit.openai.streaming.test_sse import hear
 
 Target = Callable[[bytes], None]
 MODELS = ("gpt-4o", "gpt-4o-mini")
@@ -28,7 +30,7 @@ READERS = (
     lambda body: prompts.read_messages(body, "gpt-4o").request(),
     lambda body: prompts.read_conversation(body, "gpt-4o").request(),
     lambda body: prompts.read_stream(body).request(),
-    lambda body: chat_requests.read(body, MODELS, 4096).body,
+    lambda body: chat_completions.read(body, MODELS, 4096).body,
 )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from broker import strict_json
-from broker.faults import CallerFault
+from broker.errors.base import CallerFault
 from tests.apps import bearer, make_client
 from tests.hostile.json_bodies import TEMPERATURES, bodies, message
 

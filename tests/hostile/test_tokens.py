@@ -5,9 +5,10 @@ import time
 import pytest
 from flask.testing import FlaskClient
 
-from broker import tokens
-from broker.faults import Fault, TokenInvalid
-from broker.services import EXTENSION
+from broker.auth import tokens
+from broker.caller import Caller
+from broker.errors.base import Fault, TokenInvalid
+from broker.web.services import EXTENSION
 from deploy.local.signing import SECRET, KeyRing
 from tests.apps import REQUIRED, make_app
 from tests.hostile.tokens import ADA, Project, forge
@@ -29,7 +30,7 @@ KEYS = [tokens.secret_key(SECRET), *tokens.key_set(PROJECT.ring.jwks()).values()
 names = pytest.mark.parametrize("name", FORGED)
 
 
-def judge(text: str) -> tokens.Caller:
+def judge(text: str) -> Caller:
     """Who the token is by any of the project's keys: whichever one is looked up, none may believe a forged one."""
     token = tokens.read_token(text)
     caller = tokens.check_claims(token, tokens.Expected(PROJECT.issuer), time.time())

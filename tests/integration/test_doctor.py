@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from broker.commands import cli
+from broker.cli.commands import cli
 from deploy.local.broker_process import BrokerProcess, free_port
 from deploy.local.openai_api import OpenAIStandIn
 from deploy.local.supabase_auth import PASSWORD, SupabaseStandIn

@@ -15,7 +15,7 @@ from tests.integration.departure import lines_of as journal_of
 from tests.integration.test_v1_streams import ask, error_at_the_end
 from tests.integration.waiting import within
 from tests.recorded import RecordedReply, streams
-from tests.test_events import expected
+from tests.unit.openai.streaming.test_sse import expected
 
 ERROR = {"error": "Error while streaming"}
 

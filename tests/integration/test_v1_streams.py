@@ -15,8 +15,8 @@ from tests.integration.conftest import StartBroker, User
 from tests.integration.departure import leave_in_silence
 from tests.integration.waiting import within
 from tests.recorded import RecordedReply, streams
-from tests.test_events import expected
-from tests.test_relay import for_client
+from tests.unit.openai.streaming.test_sse import expected
+from tests.unit.openai.streaming.test_sse_relay import for_client
 
 NewUser = Callable[[BrokerProcess], User]
 HELLO = [{"role": "user", "content": "hello"}]

@@ -1,0 +1,169 @@
+"""Supabase access tokens: what one claims, and whether it may be believed. Pure: no clock, no network.
+
+Claims: https://supabase.com/docs/guides/auth/jwt-fields. Form: RFC 7515 (JWS), RFC 7519 (JWT).
+The legacy `anon` and `service_role` keys are tokens too, signed with the same secret as a user's,
+and the `anon` key is public: they have no `sub` and no `aud`, and are refused for that.
+"""
+
+import base64
+import binascii
+import math
+from dataclasses import dataclass, field
+from typing import Any, TypeGuard
+
+from jwt import PyJWK
+from jwt.algorithms import Algorithm, HMACAlgorithm
+from jwt.exceptions import PyJWKError, PyJWTError
+
+from broker import strict_json
+from broker.caller import Caller
+from broker.errors.base import CallerFault, TokenExpired, TokenInvalid
+
+LEEWAY = 10  # seconds of clock skew that are forgiven
+MAX_LENGTH = 16_000  # characters; a longer one is refused unread
+MAX_ID = 128  # characters of a user's id
+ASYMMETRIC = frozenset({"ES256", "RS256", "EdDSA"})  # what Supabase signs with: /docs/guides/auth/signing-keys
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key bound to the one algorithm that it may verify: no token chooses how it is checked."""
+
+    alg: str
+    algorithm: Algorithm
+    material: Any = field(repr=False)
+
+    def verifies(self, signed: bytes, signature: bytes) -> bool:
+        """Whether this key made `signature` for `signed`."""
+        return bool(self.algorithm.verify(signed, self.material, signature))
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a token of this project says of itself."""
+
+    issuer: str
+    audience: str = "authenticated"
+    role: str = "authenticated"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token taken apart, not yet believed."""
+
+    alg: str
+    kid: str | None
+    claims: dict[str, Any] = field(repr=False)
+    signed: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
+
+
+def secret_key(secret: str) -> Key:
+    """The project's HS256 secret as a key."""
+    algorithm = HMACAlgorithm(HMACAlgorithm.SHA256)
+    return Key("HS256", algorithm, secret.encode())
+
+
+def key_set(document: object) -> dict[str, Key]:
+    """The usable keys of a JWKS document (RFC 7517), by `kid`.
+
+    A key of a kind that is not known here, or meant for another use, is left out, as the RFC
+    asks. Raises ValueError where the document is no JWKS.
+    """
+    entries = document.get("keys") if isinstance(document, dict) else None
+    if not isinstance(entries, list):
+        raise ValueError("not a JWKS document")
+    return {key[0]: key[1] for entry in entries if (key := _public_key(entry))}
+
+
+def _public_key(entry: object) -> tuple[str, Key] | None:
+    if not isinstance(entry, dict) or not isinstance(entry.get("kid"), str) or entry.get("use", "sig") != "sig":
+        return None
+    try:
+        jwk = PyJWK(entry)
+    except (PyJWKError, PyJWTError, ValueError, TypeError):
+        return None
+    if jwk.algorithm_name not in ASYMMETRIC:
+        return None
+    return entry["kid"], Key(jwk.algorithm_name, jwk.Algorithm, jwk.key)
+
+
+def read_token(text: str) -> Token:
+    """Take `text` apart. Raises `TokenInvalid` where it is no well-formed token."""
+    if len(text) > MAX_LENGTH or text.count(".") != 2 or not text.isascii():
+        raise TokenInvalid
+    parts = text.split(".")
+    header, claims = _read_object(parts[0]), _read_object(parts[1])
+    alg, kid = header.get("alg"), header.get("kid")
+    # `crit` names extensions that must be understood, and none is: RFC 7515, 4.1.11
+    if not isinstance(alg, str) or not isinstance(kid, str | None) or "crit" in header:
+        raise TokenInvalid
+    signed = text.rpartition(".")[0].encode()
+    return Token(alg, kid, claims, signed, _read_base64(parts[2]))
+
+
+def check_claims(token: Token, expected: Expected, now: float) -> Caller:
+    """Who the token says is calling, if its claims are those of a signed-in user at `now` (Unix time).
+
+    Raises `TokenInvalid`, or `TokenExpired` where only its time is over. Says nothing of the signature.
+    """
+    claims = token.claims
+    caller_id, expires_at = claims.get("sub"), _time(claims, "exp")
+    if not _is_id(caller_id) or expires_at is None:
+        raise TokenInvalid
+    audience = claims.get("aud")
+    audiences = audience if isinstance(audience, list) else [audience]
+    if claims.get("iss") != expected.issuer or expected.audience not in audiences:
+        raise TokenInvalid
+    if claims.get("role") != expected.role:
+        raise TokenInvalid
+    if "nbf" in claims and ((not_before := _time(claims, "nbf")) is None or now + LEEWAY < not_before):
+        raise TokenInvalid
+    if now >= expires_at + LEEWAY:
+        raise TokenExpired
+    # whatever else stands there than a plain `false` is taken for a yes: this claim only ever forbids
+    return Caller(caller_id, expires_at, claims.get("is_anonymous", False) is not False)
+
+
+def check_signature(token: Token, key: Key) -> None:
+    """Raises `TokenInvalid` unless `key`, by its own algorithm, signed the token."""
+    if token.alg != key.alg or not key.verifies(token.signed, token.signature):
+        raise TokenInvalid
+
+
+def _is_id(value: object) -> TypeGuard[str]:
+    """Supabase's are UUIDs; whatever it is, it becomes part of a key in Redis and of a log line."""
+    return isinstance(value, str) and bool(value.strip()) and value.isprintable() and len(value) <= MAX_ID
+
+
+def _time(claims: dict[str, Any], name: str) -> float | None:
+    value = claims.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        value = float(value)
+    except OverflowError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _read_object(part: str) -> dict[str, Any]:
+    """A name that stands twice would be read one way here and another way elsewhere (RFC 7519, 4): it is refused."""
+    try:
+        value = strict_json.read(_read_base64(part))
+    except CallerFault:
+        raise TokenInvalid from None
+    if not isinstance(value, dict):
+        raise TokenInvalid
+    return value
+
+
+def _read_base64(part: str) -> bytes:
+    """Base64url without padding, in its one canonical spelling: another spelling is not what was signed."""
+    try:
+        value = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    except (binascii.Error, ValueError):
+        raise TokenInvalid from None
+    if base64.urlsafe_b64encode(value).rstrip(b"=") != part.encode():
+        raise TokenInvalid
+    return value

@@ -1,0 +1,1 @@
+"""The operator's commands. They change nothing that they do not name."""

@@ -1,0 +1,44 @@
+"""Commands for the operator: `python -m broker.cli check` and `doctor`. They start nothing and change nothing."""
+
+import os
+from pathlib import Path
+
+import click
+from dotenv import load_dotenv
+
+from broker.doctor.checks import examine
+from broker.settings.settings import Settings, SettingsInvalid
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@click.group()
+def cli() -> None:
+    """GPT Broker, for its operator. Settings come from the environment, or from the file that ENV_FILE names."""
+    load_dotenv(ROOT / os.environ.get("ENV_FILE", ".env"))
+
+
+@cli.command()
+def check() -> None:
+    """Say all that is wrong with the settings; status 0 if nothing is."""
+    _settings()
+    click.echo("The settings can be used.")
+
+
+@cli.command()
+def doctor() -> None:
+    """Look at every part that the broker needs, and at its public URL (BASE_URL): fine, or what to do."""
+    findings = []
+    for finding in examine(_settings(), os.environ):
+        findings.append(finding)
+        word = "not checked" if not finding.is_checked else "WRONG" if finding.todo else "fine"
+        click.echo(f"{word:11}  {finding.what}" + (f": {finding.todo}" if finding.todo else ""))
+    if any(finding.todo and finding.is_checked for finding in findings):
+        raise click.exceptions.Exit(1)
+
+
+def _settings() -> Settings:
+    try:
+        return Settings.from_environ(os.environ)
+    except SettingsInvalid as invalid:
+        raise click.ClickException(str(invalid)) from None

@@ -1,0 +1,1 @@
+"""What `make doctor` looks at. Each check yields findings; nothing is changed."""

@@ -1,0 +1,129 @@
+"""What is wrong before users notice: each part is looked at once, and each finding says what to do.
+
+Costs nothing but one short call, and that only where a user's sign-in is given.
+"""
+
+import base64
+import json
+from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
+
+from broker.auth import tokens
+from broker.auth.supabase_client import Supabase, SupabaseAway
+from broker.doctor import public_checks
+from broker.doctor.findings import Finding
+from broker.doctor.public_url import PublicUrl
+from broker.doctor.redis_info import RedisAway, look_at
+from broker.errors.base import Fault
+from broker.errors.openai import OpenAIRefusedKey
+from broker.openai.client import Upstream
+from broker.quota.redis_urls import connect
+from broker.settings.settings import Settings
+
+NEARLY_FULL = 0.8  # of Redis's memory
+
+
+def examine(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Every part, one finding after the other. `environ` may hold BASE_URL (the public one) and a user's sign-in."""
+    yield Finding("settings")
+    for look in (_secret, _signing_keys, _redis, _openai):
+        yield from look(settings)
+    url = environ.get("BASE_URL", "")
+    if not url:
+        yield Finding("public URL", "name it: BASE_URL in tests/live/.env.<tenant>_prod", is_checked=False)
+        return
+    yield from public_checks.examine(PublicUrl(url))
+    yield public_checks.streaming(PublicUrl(url), settings, environ)
+
+
+def _secret(settings: Settings) -> Iterator[Finding]:
+    """`Settings` has compared a legacy service key with the secret; here the key is compared with the project."""
+    project = (urlsplit(settings.supabase_url).hostname or "").removesuffix(".supabase.co")
+    named = _claims(settings.supabase_service_key).get("ref")
+    is_hosted = settings.supabase_url.endswith(".supabase.co")
+    wrong = is_hosted and named not in (None, project)
+    yield Finding("service key", f"it is of the project '{named}', not of '{project}'" if wrong else "")
+    headers = {"apikey": str(settings.supabase_service_key)}
+    try:
+        status, _ = Supabase(settings.supabase_timeout).get(settings.supabase_url + "/auth/v1/settings", headers)
+    except SupabaseAway as away:
+        yield Finding("Supabase Auth", f"it does not answer ({away}): is SUPABASE_URL right, the project paused?")
+        return
+    yield Finding(
+        "Supabase Auth", "" if status == 200 else f"it answers {status} to the SUPABASE_SERVICE_KEY: renew it"
+    )
+
+
+def _claims(key: str) -> dict[str, object]:
+    """What a legacy key says of itself; empty for others."""
+    parts = key.split(".")
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except (ValueError, IndexError):
+        return {}
+    return claims if isinstance(claims, dict) else {}
+
+
+def _signing_keys(settings: Settings) -> Iterator[Finding]:
+    url = settings.supabase_url + "/auth/v1/.well-known/jwks.json"
+    try:
+        status, document = Supabase(settings.supabase_timeout).get(url)
+        keys = tokens.key_set(document) if status == 200 else None
+    except (SupabaseAway, ValueError) as why:
+        yield Finding("signing keys", f"{url} gives no key set ({why})")
+        return
+    if keys is None:
+        yield Finding("signing keys", f"{url} answers {status}: is SUPABASE_URL right?")
+    elif keys or settings.supabase_jwt_secret:
+        yield Finding(
+            f"signing keys: {len(keys)} published" + (", and a secret" if settings.supabase_jwt_secret else "")
+        )
+    else:
+        yield Finding("signing keys: none, so Supabase is asked about tokens; SUPABASE_JWT_SECRET would spare that")
+
+
+def _redis(settings: Settings) -> Iterator[Finding]:
+    if settings.redis_url is None:
+        yield Finding("Redis", "set REDIS_URL: without it the counts are forgotten at each restart")
+        return
+    try:
+        state = look_at(connect(settings.redis_url, settings.redis_connect_timeout, settings.redis_timeout))
+    except RedisAway as away:
+        yield Finding("Redis", f"it does not answer ({away}): does it run, is REDIS_URL right?")
+        return
+    yield Finding("Redis answers", "" if state.is_writable else "it is a replica, and cannot write: name the master")
+    is_off = state.keeps is False
+    yield Finding(
+        "Redis keeps the counts", "appendonly is off: CONFIG SET appendonly yes, and in its file" if is_off else ""
+    )
+    evicts = state.policy not in (None, "noeviction")
+    yield Finding("Redis evicts nothing", f"maxmemory-policy is {state.policy}: make it noeviction" if evicts else "")
+    full = (state.used_share or 0) > NEARLY_FULL
+    yield Finding("Redis has room", "more than four fifths of maxmemory are used: raise it" if full else "")
+
+
+def _openai(settings: Settings) -> Iterator[Finding]:
+    """Lists the models: https://platform.openai.com/docs/api-reference/models/list costs nothing."""
+    upstream = Upstream(settings, lambda _: None)
+    try:
+        listed = {str(model.get("id")): model for model in upstream.list_models()}
+    except OpenAIRefusedKey:
+        yield Finding("OpenAI's key", "OpenAI refuses it: make a new one, and put it into OPENAI_API_KEY")
+        return
+    except Fault as fault:
+        yield Finding(
+            "OpenAI's key", f"OpenAI does not answer ({fault.code}): is this host allowed out, OPENAI_BASE_URL right?"
+        )
+        return
+    finally:
+        upstream.close()
+    yield Finding("OpenAI's key")
+    for name in sorted({str(patch["model"]) for patch in settings.models.values()}):
+        yield Finding(f"model {name}", _model(listed.get(name)))
+
+
+def _model(model: Mapping[str, object] | None) -> str:
+    if model is None:
+        return "the key may not use it, or it is gone: change MODELS"
+    date = str(model.get("shutdown_date") or "")
+    return f"OpenAI shuts it down on {date}: set MODELS before" if date else ""

@@ -1,0 +1,75 @@
+"""The doctor's look from outside, through the public URL: what every user depends on, and what no stranger may see."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from broker.doctor.findings import Finding
+from broker.doctor.public_url import PublicUrl, Unreachable, sign_in
+from broker.settings.settings import Settings
+
+SOON = 21  # days in which a certificate has to be renewed: Let's Encrypt's clients do it 30 before
+SDK_HEADERS = "authorization,content-type,apikey,x-client-info,x-stainless-lang,x-stainless-retry-count"
+FORGED: tuple[dict[str, str], ...] = ({}, {"X-Forwarded-For": "127.0.0.1"}, {"X-Real-IP": "127.0.0.1"})
+SIGN_IN = ("SUPABASE_ANON_KEY", "SUPABASE_EMAIL", "SUPABASE_PASSWORD")
+
+
+def examine(public: PublicUrl) -> Iterator[Finding]:
+    """TLS, preflight, /metrics and /ready, as a stranger finds them."""
+    looks: tuple[tuple[str, Callable[[PublicUrl], str]], ...] = (
+        (f"TLS of {public.url}", _tls),
+        ("a page's preflight", _preflight),
+        ("/metrics is closed", lambda public: _closed(public, "/metrics")),
+        ("/ready is closed", lambda public: _closed(public, "/ready")),
+    )
+    for what, look in looks:
+        try:
+            yield Finding(what, look(public))
+        except Unreachable as why:
+            yield Finding(what, f"no answer ({why})")
+
+
+def _tls(public: PublicUrl) -> str:
+    if not public.is_tls:
+        return "tokens go in the clear: serve it over https"
+    days = public.certificate_days()
+    return "" if days > SOON else f"the certificate ends in {days:.0f} days: is its renewal at work?"
+
+
+def _preflight(public: PublicUrl) -> str:
+    asked = {
+        "Origin": "https://page.example",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": SDK_HEADERS,
+    }
+    answer = public.ask("OPTIONS", "/stream", asked)
+    allowed = answer.headers.get("Access-Control-Allow-Headers", "").lower().replace(" ", "").split(",")
+    refused = sorted(set(SDK_HEADERS.split(",")) - set(allowed))
+    if answer.status_code not in (200, 204) or refused:
+        return (
+            f"status {answer.status_code}, headers refused: {', '.join(refused)}: does a proxy answer OPTIONS itself?"
+        )
+    return ""
+
+
+def _closed(public: PublicUrl, path: str) -> str:
+    for headers in FORGED:
+        status = public.ask("GET", path, headers).status_code
+        if status not in (403, 404):
+            asked = f", with {headers}" if headers else ""
+            return f"anyone gets a {status}{asked}: use deploy/nginx, and check METRICS_ALLOW"
+    return ""
+
+
+def streaming(public: PublicUrl, settings: Settings, environ: Mapping[str, str]) -> Finding:
+    """Whether text arrives as it is written, to a user whose sign-in `environ` holds; one call of theirs."""
+    given = [environ.get(name, "") for name in SIGN_IN]
+    if not all(given):
+        todo = f"give {', '.join(SIGN_IN)} in tests/live/.env.<tenant>_prod"
+        return Finding("streaming is not held back", todo, is_checked=False)
+    try:
+        arrivals = public.arrivals(sign_in(settings.supabase_url, *given))
+    except Unreachable as why:
+        return Finding("streaming is not held back", f"no stream ({why})")
+    spread = arrivals[-1] if arrivals else 0.0
+    is_held_back = len(arrivals) < 5 or spread < 0.2
+    todo = f"{len(arrivals)} reads within {spread:.1f} s: a proxy buffers; proxy_buffering off" if is_held_back else ""
+    return Finding("streaming is not held back", todo)

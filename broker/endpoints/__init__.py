@@ -1,1 +1,0 @@
-"""The endpoints, one blueprint a family. Each family names its guard."""

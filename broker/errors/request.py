@@ -1,0 +1,46 @@
+"""What can be wrong with a request before anybody asks what it wants: its head, its framing, its encoding."""
+
+from broker.errors.base import BodyNotJson, CallerFault
+
+
+class RequestMalformed(CallerFault):
+    sentence = "The request is not well-formed"
+
+
+class TargetTooLong(CallerFault):
+    status = 414
+    code = "target_too_long"
+    sentence = "The address of the request is too long; send a long prompt in a body"
+
+
+class ExpectationUnknown(CallerFault):
+    status = 417
+    code = "expectation_unknown"
+    sentence = "The broker cannot meet the request's 'Expect' header"
+
+
+class HeadTooLarge(CallerFault):
+    status = 431
+    code = "headers_too_large"
+    sentence = "The headers of the request are too large"
+
+
+class BodyBroken(CallerFault):
+    code = "body_broken"
+    sentence = "The body of the request is cut short, or not framed as its head says"
+
+
+class BodyEncoded(CallerFault):
+    """RFC 9110, 8.4: what is inside a compressed body has any size, so none is taken."""
+
+    status = 415
+    code = "body_encoded"
+    sentence = "The body of the request must not be compressed"
+
+
+class JsonRefused(BodyNotJson):
+    """JSON that two readers may read differently, or that is made to be costly; the sentence says which."""
+
+    status = 400
+    code = "invalid_json"
+    sentence = "The JSON in the body of the request cannot be taken"

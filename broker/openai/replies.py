@@ -1,0 +1,163 @@
+"""What OpenAI's answer to one request means: data, or a fault that says whose it is. Pure; nobody else looks
+at a status of OpenAI's.
+
+Errors: https://platform.openai.com/docs/guides/error-codes. What is worth another try, and when:
+the rule of OpenAI's own SDKs (openai-python, `_base_client.py`).
+"""
+
+import email.utils
+import json
+import math
+import random
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from broker.errors.base import Fault
+from broker.errors.openai import (
+    OpenAIBroken,
+    OpenAINonsense,
+    OpenAIOutOfQuota,
+    OpenAIRateLimited,
+    OpenAIRefusedBroker,
+    OpenAIRefusedKey,
+    OpenAIWaited,
+    RefusedByOpenAI,
+    TemperatureRefused,
+    UpstreamFault,
+)
+
+Headers = Mapping[str, str]
+NO_QUOTA = frozenset(
+    {
+        "insufficient_quota",
+        "credit_balance_exhausted",
+        "organization_spend_limit_exceeded",
+        "project_spend_limit_exceeded",
+        "organization_usage_limit_exceeded",
+    }
+)
+NOT_SUPPORTED = frozenset({"unsupported_value", "unsupported_parameter"})
+# what OpenAI's messages repeat of an account: keys (also masked ones), organisations, projects
+_ACCOUNT = re.compile(r"\b(?:sk|org|proj|sess)-?[-_*\w]{6,}")
+_OF_STATUS = {
+    401: OpenAIRefusedKey,
+    403: OpenAIRefusedBroker,
+    404: OpenAIRefusedBroker,
+    408: OpenAIWaited,
+    409: OpenAIBroken,
+}
+FIRST_WAIT, LONGEST_WAIT, JITTER = 0.5, 8.0, 0.25  # seconds, seconds, share
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole completion: its text, its token counts as OpenAI names them, and the bytes that it came in."""
+
+    text: str = field(repr=False)
+    usage: dict[str, Any]
+    body: bytes = field(repr=False)
+
+
+def read_reply(status: int, body: bytes) -> dict[str, Any]:
+    """The JSON object of a reply of 200; any other raises the fault that it stands for.
+
+    Raises `RefusedByOpenAI` where the caller's input is at fault, and an `UpstreamFault` otherwise.
+    """
+    content = _read_object(body)
+    if status == 200:
+        if content is None or content.get("error"):
+            raise OpenAINonsense
+        return content
+    raise _fault(status, _error_of(content))
+
+
+def read_answer(status: int, body: bytes) -> Answer:
+    """The answer in a chat completion. A refusal is the answer where there is no other. Raises as `read_reply`."""
+    content = read_reply(status, body)
+    try:
+        message = content["choices"][0]["message"]
+        text = message.get("content") or message.get("refusal") or ""
+        usage = content.get("usage") or {}
+    except (AttributeError, IndexError, KeyError, TypeError):
+        raise OpenAINonsense from None
+    if not isinstance(text, str) or not isinstance(usage, dict):
+        raise OpenAINonsense
+    return Answer(text, usage, body)
+
+
+def retry_after(headers: Headers, now: float) -> float | None:
+    """Seconds that OpenAI asks to wait (`retry-after-ms`, else `retry-after`: seconds or a date), None if none.
+
+    `headers` are looked up in lower case.
+    """
+    if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
+        return milliseconds / 1000
+    text = headers.get("retry-after")
+    if (seconds := _number(text)) is not None or text is None:
+        return seconds
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - now)
+    except (ValueError, OverflowError):  # the latter: a date beyond the calendar's end
+        return None
+
+
+def back_off(attempt: int) -> float:
+    """Seconds to wait after failed attempt number `attempt` (from 0): exponential, less a random quarter."""
+    return float(min(FIRST_WAIT * 2**attempt, LONGEST_WAIT) * (1 - JITTER * random.random()))  # noqa: S311 - jitter
+
+
+def without_account(text: str) -> str:
+    """`text` without what names the operator's OpenAI account."""
+    return _ACCOUNT.sub("…", text)
+
+
+def _fault(status: int, error: dict[str, str]) -> Fault:
+    if status in (400, 413, 422):
+        return _refusal(error)
+    if status == 429:
+        return _limit(error)
+    if status >= 500:
+        return OpenAIBroken()
+    return _OF_STATUS.get(status, UpstreamFault)()
+
+
+def _refusal(error: dict[str, str]) -> RefusedByOpenAI:
+    sentence = without_account(error["message"]) or None
+    details = {"openai": {"code": error["code"] or None, "param": error["param"] or None}}
+    if error["param"] == "temperature" and error["code"] in NOT_SUPPORTED:
+        return TemperatureRefused(sentence, details=details)
+    return RefusedByOpenAI(sentence, details=details)
+
+
+def _limit(error: dict[str, str]) -> Fault:
+    if error["code"] in NO_QUOTA or error["type"] in NO_QUOTA:
+        return OpenAIOutOfQuota()
+    if error["message"].startswith("Request too large"):  # larger than a whole minute's limit: never fits
+        return RefusedByOpenAI("The request has more tokens than OpenAI accepts from this broker; shorten it")
+    return OpenAIRateLimited()
+
+
+def _error_of(content: dict[str, Any] | None) -> dict[str, str]:
+    """The members of OpenAI's error object, '' for each that is not a text."""
+    error = content.get("error") if content else None
+    members = error if isinstance(error, dict) else {}
+    found = {name: members.get(name) for name in ("message", "type", "param", "code")}
+    return {name: value if isinstance(value, str) else "" for name, value in found.items()}
+
+
+def _read_object(body: bytes) -> dict[str, Any] | None:
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text) if text is not None else math.nan
+    except ValueError:
+        return None
+    return value if 0 <= value < math.inf else None

@@ -1,0 +1,1 @@
+"""The connections that `requests` sends through: opening, reuse, framing, timeouts. Knows nothing of chat."""

@@ -1,0 +1,1 @@
+"""How much a caller may still use, counted in Redis. The only package that talks to Redis; it never checks tokens."""

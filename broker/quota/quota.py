@@ -1,0 +1,175 @@
+"""Who has made how many calls today.
+
+A call is reserved before anything is spent, and then either settled (OpenAI began to answer) or
+given back, once. When Redis is away, by default nobody is let through (503): the limit is a promise
+about money. With `USAGE_WITHOUT_REDIS=allow`, each worker counts by itself within bounds, and tells
+Redis when it is back.
+
+The counters follow what Redis knows: a call is in flight until Redis has its end written down. So
+admitted = settled + given back + lapsed + in flight, at any time; lapsed are those whose worker died.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from broker.caller import Caller
+from broker.errors.base import UsageUnavailable, UsageUncertain
+from broker.errors.limits import TooManyCallsInFlight
+from broker.quota import scripts
+from broker.quota.local_fallback import LocalCounts
+from broker.quota.records import Entries, Entry
+from broker.quota.redis_store import TO_ITS_END, Store, Waiting
+from broker.quota.write_queue import Outbox
+from broker.settings.settings import Settings
+from broker.telemetry.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A user's day: the limit, the calls made, the Unix time of the next day, and whether they are exempt."""
+
+    limit: int
+    used: int
+    resets_at: int
+    exempt: bool
+
+    @property
+    def remaining(self) -> int:
+        """Calls left; for an exempt user always the whole limit."""
+        return self.limit if self.exempt else max(0, self.limit - self.used)
+
+
+class Reservation:
+    """One call that was let through. The first of `settle` and `give_back` counts; the other does nothing."""
+
+    __slots__ = ("_entry", "_usage", "is_local", "open", "standing")
+
+    def __init__(self, usage: "Usage", entry: Entry, standing: Standing, *, is_local: bool) -> None:
+        self._usage = usage
+        self._entry = entry
+        self.standing = standing
+        self.is_local = is_local
+        self.open = True
+
+    def settle(self) -> None:
+        """OpenAI began to answer. Returns at once; Redis hears of it within moments, or when it is back.
+
+        An answer that was still on its way when the client left, so that nobody has read of it, costs nothing.
+        """
+        if self.open:
+            self.open = False
+            self._usage.settle(self._entry)
+
+    def give_back(self) -> None:
+        """Nothing was answered, and the call costs nothing. Redis knows when this returns, or when it is back."""
+        if self.open:
+            self.open = False
+            self._usage.give_back(self._entry, is_local=self.is_local)
+            made = self.standing
+            self.standing = Standing(made.limit, made.used - 1, made.resets_at, made.exempt)
+
+    def leave(self) -> None:
+        """Nobody reads the answer any more, or it is complete: the call takes no place. May be called twice."""
+        self._usage.leave(self._entry)
+
+
+class Usage:
+    """The count of every user's calls of the day. Built before the fork; connects with the first call."""
+
+    def __init__(self, settings: Settings, store: Store, metrics: Metrics, clock: Callable[[], float]) -> None:
+        """`clock` gives Unix time in seconds."""
+        self._entries = Entries(settings, clock)
+        self._store = store
+        self._metrics = metrics
+        self._outbox = Outbox(store)
+        self._local = LocalCounts(settings.web_concurrency) if settings.usage_without_redis == "allow" else None
+
+    def reserve(self, caller: Caller, waiting: Waiting = TO_ITS_END) -> Reservation | Standing:
+        """A reservation for one call, or the standing of a user who has none left.
+
+        Raises `TooManyCallsInFlight`, and `UsageUnavailable` where Redis does not answer and may not be
+        done without; should it have counted the call all the same, that is taken back once it answers.
+        What breaks into `waiting` is raised before Redis is asked, and nothing is reserved.
+        """
+        entry = self._entries.new(caller)
+        try:
+            admitted, used = self._store.run(scripts.RESERVE, entry.arguments, waiting=waiting)
+        except UsageUnavailable as away:
+            return self._reserve_without_redis(entry, away)
+        if admitted < 0:
+            raise TooManyCallsInFlight(retry_after=1)
+        return self._admit(entry, used, is_local=False) if admitted else _standing(entry, used)
+
+    def standing(self, caller: Caller) -> Standing:
+        """How a user stands today. Raises `UsageUnavailable`."""
+        entry = self._entries.new(caller)
+        return _standing(entry, self._store.run(scripts.COUNT, entry.arguments[:1], keys=1))
+
+    def settle(self, entry: Entry) -> None:
+        """Of `Reservation`: count the call for good."""
+        if not entry.has_place:
+            self._outbox.let_go(entry.id)
+        self._outbox.put(scripts.SETTLE, entry.arguments, self._note_settled)
+
+    def give_back(self, entry: Entry, *, is_local: bool) -> None:
+        """Of `Reservation`: take the call back, before the client can ask again."""
+        self._outbox.let_go(entry.id)
+        if is_local and self._local:
+            self._local.give_back(entry.day, entry.caller_id)
+        try:
+            self._store.run(scripts.GIVE_BACK, entry.arguments)
+        except UsageUnavailable:
+            self._outbox.put(scripts.GIVE_BACK, entry.arguments, self._note_given_back)
+        else:
+            self._note_given_back()
+
+    def leave(self, entry: Entry) -> None:
+        """Of `Reservation`: make room for another call of the user's."""
+        self._outbox.let_go(entry.id)
+        if entry.has_place:
+            self._outbox.put(scripts.LEAVE, entry.arguments, _nothing)
+
+    def start(self) -> None:
+        """Look after Redis in the background."""
+        self._outbox.start()
+
+    def check(self) -> None:
+        """Raises `UsageUnavailable` where Redis does not answer, or takes nothing."""
+        self._store.probe()
+
+    def close(self, within: float = 2.0) -> None:
+        """Tell Redis what it does not know yet, in at most `within` seconds."""
+        self._outbox.close(within)
+
+    def _reserve_without_redis(self, entry: Entry, away: UsageUnavailable) -> Reservation | Standing:
+        used = self._local.admit(entry.day, entry.caller_id, entry.limit, exempt=entry.exempt) if self._local else None
+        if used is not None:
+            return self._admit(entry, used, is_local=True)
+        if isinstance(away, UsageUncertain):
+            self._outbox.put(scripts.GIVE_BACK, entry.arguments, _nothing)
+            self.leave(entry)
+        if self._local and self._local.used(entry.day, entry.caller_id) >= entry.limit:
+            return _standing(entry, entry.limit)
+        raise away
+
+    def _admit(self, entry: Entry, used: int, *, is_local: bool) -> Reservation:
+        self._metrics.calls_admitted.inc()
+        self._metrics.calls_in_flight.inc()
+        self._outbox.keep_alive(entry.id, entry.arguments)
+        return Reservation(self, entry, _standing(entry, used), is_local=is_local)
+
+    def _note_settled(self) -> None:
+        self._metrics.calls_settled.inc()
+        self._metrics.calls_in_flight.dec()
+
+    def _note_given_back(self) -> None:
+        self._metrics.calls_given_back.inc()
+        self._metrics.calls_in_flight.dec()
+
+
+def _nothing() -> None:
+    """Nobody waits to hear of it."""
+
+
+def _standing(entry: Entry, used: int) -> Standing:
+    return Standing(entry.limit, used, entry.day.ends_at, entry.exempt)

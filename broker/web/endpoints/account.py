@@ -1,0 +1,55 @@
+"""What a signed-in user may do here, and has done today. Nothing of it counts as a call."""
+
+import json
+
+from flask import Blueprint, Response
+
+from broker.errors.base import ModelNotFound
+from broker.web import guards, request_context
+from broker.web.error_handlers import JSON
+from broker.web.services import services
+
+blueprint = Blueprint("account", __name__)
+blueprint.before_request(guards.signed_in)
+
+
+@blueprint.get("/v1/usage")
+def usage() -> Response:
+    """The user's day: limit, calls used and remaining, when it resets, whether they are exempt from the limit."""
+    standing = request_context.standing()
+    return _json(
+        {
+            "object": "usage",
+            "limit": standing.limit,
+            "used": standing.used,
+            "remaining": standing.remaining,
+            "resets_at": guards.iso(standing.resets_at),
+            "exempt": standing.exempt,
+        }
+    )
+
+
+@blueprint.get("/v1/models")
+def models() -> Response:
+    """The names that a client may use, in OpenAI's format."""
+    return _json({"object": "list", "data": [_model(name) for name in services().settings.models]})
+
+
+@blueprint.get("/v1/models/<path:name>")
+def model(name: str) -> Response:
+    """One of them. Raises `ModelNotFound`."""
+    if name not in services().settings.models:
+        raise ModelNotFound
+    return _json(_model(name))
+
+
+def _model(name: str) -> dict[str, object]:
+    """OpenAI's fields; `created` is unknown here, and `shutdown_date` is that of the model which serves the name."""
+    parts = services()
+    served = str(parts.settings.models[name]["model"])
+    dates = {"shutdown_date": date} if (date := parts.catalogue.shutdown_dates.get(served)) else {}
+    return {"id": name, "object": "model", "created": 0, "owned_by": "gpt-broker", **dates}
+
+
+def _json(content: dict[str, object]) -> Response:
+    return Response(json.dumps(content) + "\n", mimetype=JSON)

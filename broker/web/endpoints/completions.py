@@ -1,0 +1,56 @@
+"""The endpoints that answer in one piece."""
+
+import json
+
+from flask import Blueprint, Response, request
+
+from broker.openai.requests import prompts
+from broker.web import guards, request_context
+from broker.web.error_handlers import JSON
+from broker.web.services import services
+
+blueprint = Blueprint("completions", __name__)
+blueprint.before_request(guards.counted)
+
+
+@blueprint.get("/simple-gpt-4o-mini-complete")
+def simple() -> Response:
+    """`?prompt=…` → the completion as trimmed text."""
+    return _text(_complete(prompts.read_query(request.args.get("prompt"), "gpt-4o-mini")))
+
+
+@blueprint.post("/advanced-gpt-4o-mini-complete")
+def advanced() -> Response:
+    """`{"messages": […]}` or the bare array → the completion as trimmed text."""
+    return _text(_complete(prompts.read_messages(request_context.current().take_body(), "gpt-4o-mini")))
+
+
+@blueprint.post("/v2/advanced-gpt-4o-mini-complete")
+def advanced_v2() -> Response:
+    """`{"messages": …, "temperature"?: 0..1}` → `{"message": "<completion>"}`."""
+    return _json(_complete(prompts.read_conversation(request_context.current().take_body(), "gpt-4o-mini")))
+
+
+@blueprint.post("/gpt-4o")
+def gpt_4o() -> Response:
+    """`{"messages": …, "temperature"?: 0..1}` → `{"message": "<completion>"}`."""
+    return _json(_complete(prompts.read_conversation(request_context.current().take_body(), "gpt-4o")))
+
+
+def _complete(prompt: prompts.Prompt) -> str:
+    """OpenAI's whole answer; the call counts once it is here. Raises as `Upstream.ask`."""
+    present, parts = request_context.current(), services()
+    present.model = prompt.model
+    asked = parts.terms.patched(prompt.request())
+    answer, present.openai_id = parts.upstream.ask(asked, request_context.open_call())
+    present.usage = answer.usage
+    present.settle()
+    return answer.text
+
+
+def _text(completion: str) -> Response:
+    return Response(completion.strip().encode("utf-8", "replace"), mimetype="text/plain")
+
+
+def _json(completion: str) -> Response:
+    return Response(json.dumps({"message": completion}) + "\n", mimetype=JSON)

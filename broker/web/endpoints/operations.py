@@ -1,0 +1,59 @@
+"""For whoever runs it or builds on it: is it alive, can it serve, what does it offer."""
+
+import json
+
+from flask import Blueprint, Response
+
+from broker.errors.base import UsageUnavailable
+from broker.web import guards
+from broker.web.error_handlers import JSON
+from broker.web.openapi.document import document
+from broker.web.services import Services, services
+
+blueprint = Blueprint("operations", __name__)
+blueprint.before_request(guards.anyone)
+
+
+@blueprint.get("/openapi.json")
+def description() -> Response:
+    """What there is, in the form that tools read."""
+    settings = services().settings
+    content = document(settings.models, settings.max_completion_tokens)
+    return Response(json.dumps(content) + "\n", mimetype=JSON)
+
+
+@blueprint.get("/health")
+def health() -> Response:
+    """The process is alive. Asks nothing of anyone."""
+    return Response("OK", mimetype="text/plain")
+
+
+@blueprint.get("/ready")
+def ready() -> Response:
+    """200 if calls can be served, else 503; each part with "ok" or what is wrong with it."""
+    parts = services()
+    state = {"redis": _redis(parts), "supabase": _supabase(parts), "openai": _openai(parts)}
+    can_serve = all(word in ("ok", "stale", "counted without") for word in state.values())
+    body: dict[str, object] = {"ready": can_serve, "parts": state}
+    if parts.catalogue.shutdown_dates:
+        body["shutdown_dates"] = parts.catalogue.shutdown_dates
+    return Response(json.dumps(body) + "\n", 200 if can_serve else 503, mimetype=JSON)
+
+
+def _redis(parts: Services) -> str:
+    try:
+        parts.usage.check()
+    except UsageUnavailable:
+        return "away" if parts.settings.usage_without_redis == "refuse" else "counted without"
+    return "ok"
+
+
+def _supabase(parts: Services) -> str:
+    """The last good keys serve while Supabase is away; with a secret, no key is needed at all."""
+    if parts.keys.is_up:
+        return "ok"
+    return "stale" if parts.keys.ever_fetched or parts.settings.supabase_jwt_secret else "away"
+
+
+def _openai(parts: Services) -> str:
+    return "key refused" if parts.catalogue.key_refused else "ok"

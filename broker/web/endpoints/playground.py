@@ -1,0 +1,65 @@
+"""The page to try the broker with, at `/` where PLAYGROUND is on: files as they lie in `broker/web/static`."""
+
+import json
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from flask import Blueprint, Response, send_from_directory
+
+from broker.web import guards
+from broker.web.error_handlers import JSON
+from broker.web.services import services
+
+PAGE = Path(__file__).parent.parent / "static"
+
+blueprint = Blueprint("playground", __name__)
+blueprint.before_request(guards.anyone)
+
+
+@blueprint.get("/")
+def page() -> Response:
+    """The page itself."""
+    return send_from_directory(PAGE, "index.html")
+
+
+@blueprint.get("/playground/<name>")
+def part(name: str) -> Response:
+    """One of its files, by name."""
+    return send_from_directory(PAGE, name)
+
+
+@blueprint.get("/playground/settings.json")
+def settings() -> Response:
+    """What the page has to know: all of it may be known to anyone."""
+    chosen = services().settings
+    body = {"supabase_url": chosen.supabase_url, "anon_key": chosen.supabase_anon_key, "models": list(chosen.models)}
+    return Response(json.dumps(body) + "\n", mimetype=JSON)
+
+
+@blueprint.after_request
+def protect(response: Response) -> Response:
+    """Nothing from elsewhere, nothing inline, no frame, and words only to the broker and to Supabase.
+
+    In the place of what `security_headers` says of all other answers: https://www.w3.org/TR/CSP3/.
+    """
+    response.headers["Content-Security-Policy"] = "; ".join(_policy(services().settings.supabase_url))
+    response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+    response.headers["Cache-Control"] = "no-cache"  # asked about each time; the answer is mostly 304
+    return response
+
+
+def _policy(supabase_url: str) -> tuple[str, ...]:
+    parts = urlsplit(supabase_url)
+    return (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        f"connect-src 'self' {parts.scheme}://{parts.netloc.rpartition('@')[2]}",
+        "form-action 'none'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
+    )

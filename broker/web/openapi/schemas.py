@@ -1,0 +1,126 @@
+"""The schemas of the OpenAPI document: what is sent and what comes back. Pure."""
+
+from collections.abc import Collection
+
+from broker.openai.requests.chat_completions import ONLY, PARTS, STREAM_OPTIONS
+
+Schema = dict[str, object]
+
+TEXT: Schema = {"type": "string"}
+OBJECT: Schema = {"type": "object"}
+COUNT: Schema = {"type": "integer", "minimum": 0}
+TEXT_OR_NULL: Schema = {"type": ["string", "null"]}
+
+
+def all_schemas(models: Collection[str], most_tokens: int) -> dict[str, Schema]:
+    """Each by its name."""
+    return {
+        "Error": _error(),
+        "OpenAIError": _openai_error(),
+        "Message": _message(),
+        "Messages": _messages(),
+        "Temperature": {"type": "number", "minimum": 0, "maximum": 1, "default": 0.7},
+        "ChatRequest": _chat_request(models, most_tokens),
+        "ChatCompletion": _chat_completion(),
+        "Model": _model(),
+        "Usage": _usage(),
+        "Readiness": _readiness(),
+    }
+
+
+def object_of(required: Collection[str] = (), **properties: object) -> Schema:
+    """An object with these properties, of which some are required."""
+    return {"type": "object", "required": list(required), "properties": properties}
+
+
+def all_of(**properties: object) -> Schema:
+    """An object with all of these properties."""
+    return object_of(properties, **properties)
+
+
+def array_of(items: Schema, **limits: object) -> Schema:
+    """An array."""
+    return {"type": "array", "items": items, **limits}
+
+
+def reference(name: str) -> Schema:
+    """One of `all_schemas`."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _error() -> Schema:
+    """The contract's."""
+    return all_of(error={"type": "string", "minLength": 1}, message={"type": "null"}, code={"type": "string"})
+
+
+def _openai_error() -> Schema:
+    error = all_of(message={"type": "string", "minLength": 1}, type=TEXT, param=TEXT_OR_NULL, code=TEXT_OR_NULL)
+    return all_of(error=error)
+
+
+def _message() -> Schema:
+    """Of the contract's own endpoints: extra fields pass through, and what is in them OpenAI checks."""
+    return object_of(
+        ["role", "content"],
+        role={"description": "`user`, `assistant`, `system`, …"},
+        content={"description": "text, or OpenAI's content parts"},
+    )
+
+
+def _messages() -> Schema:
+    text = {"type": "string", "minLength": 1, "description": "one `user` message, or a JSON array of messages"}
+    return {"anyOf": [array_of(reference("Message"), minItems=1), text]}
+
+
+def _chat_request(models: Collection[str], most_tokens: int) -> Schema:
+    """What of https://platform.openai.com/docs/api-reference/chat/create is passed on. Null is as good as nothing."""
+    bound = {"type": ["integer", "null"], "minimum": 1, "maximum": most_tokens}
+    one_message = object_of(["role"], role=TEXT, content={"anyOf": [TEXT, {"type": "null"}, _message_parts()]})
+    properties: dict[str, object] = {
+        "messages": array_of(one_message, minItems=1),
+        "model": {"enum": list(models)},
+        "stream": {"type": ["boolean", "null"], "default": False},
+        "stream_options": {
+            "type": ["object", "null"],
+            "properties": {name: {"type": "boolean"} for name in STREAM_OPTIONS},
+            "additionalProperties": False,
+        },
+        "max_completion_tokens": bound | {"default": most_tokens},
+        "max_tokens": bound | {"deprecated": True, "description": "the old name of `max_completion_tokens`"},
+        **{name: {"enum": [*values, None]} for name, values in ONLY.items()},
+        **{name: {"type": ["number", "null"], "minimum": least, "maximum": most} for name, least, most in (
+            ("temperature", 0, 2), ("top_p", 0, 1), ("frequency_penalty", -2, 2), ("presence_penalty", -2, 2))},
+        **{name: {"type": [kind, "null"]} for name, kind in (
+            ("logprobs", "boolean"), ("parallel_tool_calls", "boolean"), ("seed", "integer"), ("logit_bias", "object"),
+            ("response_format", "object"), ("reasoning_effort", "string"), ("verbosity", "string"))},
+        **{name: {"type": ["array", "null"], "items": OBJECT} for name in ("tools", "functions")},
+        **{name: {"type": ["string", "object", "null"]} for name in ("tool_choice", "function_call")},
+        "top_logprobs": {"type": ["integer", "null"], "minimum": 0, "maximum": 20},
+        "stop": {"anyOf": [TEXT_OR_NULL, array_of(TEXT, maxItems=4)]},
+    }  # fmt: skip
+    return object_of(["messages", "model"], **properties) | {"additionalProperties": False}
+
+
+def _message_parts() -> Schema:
+    return array_of(object_of(["type"], type={"enum": list(PARTS)}))
+
+
+def _chat_completion() -> Schema:
+    message = object_of(["role"], role=TEXT, content=TEXT_OR_NULL, refusal=TEXT_OR_NULL)
+    choice = object_of(["index", "message"], index=COUNT, message=message, finish_reason=TEXT_OR_NULL)
+    return all_of(id=TEXT, object={"const": "chat.completion"}, created=COUNT, model=TEXT, choices=array_of(choice))
+
+
+def _model() -> Schema:
+    model = all_of(id=TEXT, object={"const": "model"}, created=COUNT, owned_by=TEXT)
+    return model | {"description": "`shutdown_date`, where it is known: OpenAI's last day for it"}
+
+
+def _usage() -> Schema:
+    when = {"type": "string", "format": "date-time"}
+    return all_of(object={"const": "usage"}, limit=COUNT, used=COUNT, remaining=COUNT, resets_at=when,
+                  exempt={"type": "boolean"})  # fmt: skip
+
+
+def _readiness() -> Schema:
+    return all_of(ready={"type": "boolean"}, parts={"type": "object", "additionalProperties": TEXT})

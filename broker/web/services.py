@@ -1,0 +1,52 @@
+"""The live parts of one app, built once in `create_app` and passed in: nothing is a global."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+from flask import current_app
+
+from broker.active_calls import OpenCalls
+from broker.auth.authenticator import SignIn
+from broker.auth.signing_keys import SigningKeys
+from broker.openai.client import Upstream
+from broker.openai.model_catalogue import Catalogue
+from broker.openai.requests.policy import Terms
+from broker.quota.quota import Usage
+from broker.settings.settings import Settings
+from broker.telemetry.metrics import Metrics
+
+EXTENSION = "gpt-broker"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """What the endpoints call."""
+
+    settings: Settings
+    clock: Callable[[], float]  # Unix time, seconds
+    metrics: Metrics
+    keys: SigningKeys
+    sign_in: SignIn
+    usage: Usage
+    terms: Terms
+    upstream: Upstream
+    catalogue: Catalogue
+    calls: OpenCalls
+
+    def start(self) -> None:
+        """Begin what runs in the background. Called in each worker, after the fork."""
+        self.metrics.worker_started()
+        self.keys.start()
+        self.usage.start()
+        self.catalogue.start()
+
+    def close(self) -> None:
+        """Finish what is unfinished, when a worker goes."""
+        self.usage.close()
+        self.upstream.close()
+
+
+def services() -> Services:
+    """The services of the app that handles the present request."""
+    return cast("Services", current_app.extensions[EXTENSION])

@@ -1,0 +1,148 @@
+"""Supabase's keys: found at once, fetched rarely, never lost."""
+
+import threading
+from typing import Any
+
+import pytest
+
+from broker.auth.signing_keys import COOL_DOWN, SigningKeys
+from broker.auth.supabase_client import SupabaseAway
+from broker.errors.base import SignInUnavailable, TokenInvalid
+from broker.telemetry.metrics import Metrics
+from deploy.local.signing import KeyRing
+
+
+class FakeSupabase:
+    """Answers with a key ring's document, or as it is told."""
+
+    def __init__(self) -> None:
+        self.ring = KeyRing("ES256")
+        self.fetches = 0
+        self.error: Exception | None = None
+        self.status = 200
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def get(self, url: str, headers: object = None) -> tuple[int, Any]:
+        assert url == "https://abc/auth/v1/.well-known/jwks.json"
+        self.fetches += 1
+        self.gate.wait(5)
+        if self.error:
+            raise self.error
+        return self.status, self.ring.jwks()
+
+
+@pytest.fixture
+def supabase() -> FakeSupabase:
+    return FakeSupabase()
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    time = [1000.0]
+    monkeypatch.setattr("broker.auth.signing_keys.time.monotonic", lambda: time[0])
+    return time
+
+
+@pytest.fixture
+def keys(supabase: FakeSupabase, now: list[float]) -> SigningKeys:
+    return SigningKeys("https://abc/auth/v1", supabase, Metrics())  # type: ignore[arg-type]
+
+
+def refused(keys: SigningKeys, kid: str) -> None:
+    with pytest.raises(TokenInvalid):
+        keys.find(kid)
+
+
+def kid(supabase: FakeSupabase) -> str:
+    assert supabase.ring.in_use
+    return supabase.ring.in_use.kid
+
+
+def test_a_known_key_is_fetched_once(keys: SigningKeys, supabase: FakeSupabase) -> None:
+    """With the first token that names it."""
+    assert {keys.find(kid(supabase)).alg for _ in range(5)} == {"ES256"}
+    assert supabase.fetches == 1
+
+
+def test_unknown_kids_cause_one_fetch_in_30_seconds(
+    keys: SigningKeys, supabase: FakeSupabase, now: list[float]
+) -> None:
+    """However many come."""
+    for number in range(50):
+        with pytest.raises(TokenInvalid):
+            keys.find(f"made-up-{number}")
+    assert supabase.fetches == 1
+    now[0] += COOL_DOWN
+    with pytest.raises(TokenInvalid):
+        keys.find("made-up")
+    assert supabase.fetches == 2
+
+
+def test_a_rotated_key_is_found_with_its_first_token(
+    keys: SigningKeys, supabase: FakeSupabase, now: list[float]
+) -> None:
+    """And the one before stays good."""
+    old = kid(supabase)
+    keys.find(old)
+    now[0] += COOL_DOWN
+    supabase.ring.rotate()
+    assert keys.find(kid(supabase))
+    assert keys.find(old)
+
+
+@pytest.mark.parametrize("error", [SupabaseAway("status 500"), ValueError("not a JWKS document")])
+def test_the_last_good_set_is_kept(
+    keys: SigningKeys, supabase: FakeSupabase, now: list[float], error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is unknown then cannot be judged; the log says so once."""
+    keys.find(kid(supabase))
+    supabase.error = error
+    for _ in range(3):
+        now[0] += COOL_DOWN
+        with pytest.raises(SignInUnavailable):
+            keys.find("unknown")
+    assert keys.find(kid(supabase))
+    assert not keys.is_up
+    assert len(caplog.records) == 1
+
+
+def test_an_error_status_is_no_key_set(keys: SigningKeys, supabase: FakeSupabase) -> None:
+    """Even with a well-formed body."""
+    supabase.status = 404
+    with pytest.raises(SignInUnavailable):
+        keys.find(kid(supabase))
+
+
+def test_no_kid_is_no_key(keys: SigningKeys, supabase: FakeSupabase) -> None:
+    """Supabase names its keys; nothing is tried out."""
+    with pytest.raises(TokenInvalid):
+        keys.find(None)
+    assert supabase.fetches == 0
+
+
+def test_a_known_key_does_not_wait_for_a_fetch(keys: SigningKeys, supabase: FakeSupabase, now: list[float]) -> None:
+    """Another request's unknown `kid` may take its two seconds."""
+    keys.find(kid(supabase))
+    now[0] += COOL_DOWN
+    supabase.gate.clear()
+    slow = threading.Thread(target=refused, args=(keys, "unknown"))
+    slow.start()
+    assert keys.find(kid(supabase))
+    assert slow.is_alive()
+    supabase.gate.set()
+    slow.join(5)
+
+
+def test_all_who_miss_a_key_share_one_fetch(keys: SigningKeys, supabase: FakeSupabase) -> None:
+    """A cold start under load is one request to Supabase."""
+    supabase.gate.clear()
+    found: list[object] = []
+    threads = [threading.Thread(target=lambda: found.append(keys.find(kid(supabase)))) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    supabase.gate.set()
+    for thread in threads:
+        thread.join(5)
+    assert len(found) == 10
+    assert supabase.fetches == 1

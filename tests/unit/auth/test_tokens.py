@@ -1,0 +1,200 @@
+"""Tokens: which are believed, and which are not."""
+
+import base64
+import json
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+from broker.auth import tokens
+from broker.caller import Caller
+from broker.errors.base import TokenExpired, TokenInvalid
+
+NOW = 1_790_000_000
+SECRET = "a-secret-of-the-project-with-more-than-32-characters"
+EXPECTED = tokens.Expected("https://project.supabase.co/auth/v1")
+ADA = "11111111-1111-4111-8111-111111111111"
+PRIVATE: dict[str, Any] = {
+    "ES256": ec.generate_private_key(ec.SECP256R1()),
+    "RS256": rsa.generate_private_key(65537, 2048),
+    "EdDSA": ed25519.Ed25519PrivateKey.generate(),
+}
+
+
+def claims(**changes: Any) -> dict[str, Any]:
+    """A signed-in user's claims, with `changes`; None takes one out."""
+    good = {
+        "iss": EXPECTED.issuer,
+        "aud": "authenticated",
+        "exp": NOW + 3600,
+        "iat": NOW,
+        "sub": ADA,
+        "role": "authenticated",
+    }
+    return {name: value for name, value in (good | changes).items() if value is not None}
+
+
+def hs256(payload: dict[str, Any], **header: Any) -> str:
+    return jwt.encode(payload, SECRET, "HS256", headers=header or None)
+
+
+def jwk(alg: str) -> dict[str, Any]:
+    algorithm = jwt.get_algorithm_by_name(alg)
+    return {**algorithm.to_jwk(PRIVATE[alg].public_key(), as_dict=True), "kid": alg, "use": "sig", "alg": alg}
+
+
+def caller_of(text: str, key: tokens.Key) -> Caller:
+    token = tokens.read_token(text)
+    tokens.check_signature(token, key)
+    return tokens.check_claims(token, EXPECTED, NOW)
+
+
+def encode(part: object) -> str:
+    text = part if isinstance(part, str) else json.dumps(part)
+    return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+
+
+def test_it_believes_a_token_signed_with_the_secret() -> None:
+    """A good HS256 token gives its user and its end."""
+    assert caller_of(hs256(claims()), tokens.secret_key(SECRET)) == Caller(ADA, NOW + 3600)
+
+
+@pytest.mark.parametrize("alg", ["ES256", "RS256", "EdDSA"])
+def test_it_believes_a_token_signed_with_a_published_key(alg: str) -> None:
+    """Each asymmetric algorithm of Supabase's is checked with the key from the JWKS document."""
+    keys = tokens.key_set({"keys": [jwk(alg)]})
+    assert caller_of(jwt.encode(claims(), PRIVATE[alg], alg), keys[alg]).id == ADA
+
+
+def test_an_audience_may_be_a_list() -> None:
+    """RFC 7519 lets `aud` be an array."""
+    assert caller_of(hs256(claims(aud=["x", "authenticated"])), tokens.secret_key(SECRET)).id == ADA
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"iss": None},
+        {"iss": "https://other.supabase.co/auth/v1"},
+        {"iss": ["https://project.supabase.co/auth/v1"]},
+        {"aud": None},
+        {"aud": "anon"},
+        {"aud": []},
+        {"exp": None},
+        {"exp": True},
+        {"exp": str(NOW + 60)},
+        {"exp": float("inf")},
+        {"exp": 10**400},
+        {"nbf": NOW + 60},
+        {"nbf": "soon"},
+        {"role": None},
+        {"role": "anon"},
+        {"role": "service_role"},
+        {"role": ["authenticated"]},
+        {"sub": None},
+        {"sub": ""},
+        {"sub": " "},
+        {"sub": 7},
+    ],
+)
+def test_it_refuses_claims_that_are_not_a_signed_in_users(changes: dict[str, Any]) -> None:
+    """Issuer, audience, end, role and subject are all required, each of its type and value."""
+    text = ".".join((encode({"alg": "HS256"}), encode(claims(**changes)), encode("signature")))
+    with pytest.raises(TokenInvalid):
+        tokens.check_claims(tokens.read_token(text), EXPECTED, NOW)
+
+
+def test_it_forgives_ten_seconds_of_clock_skew_and_not_more() -> None:
+    """A token holds for 10 s past its end; then it is expired, with a code of its own."""
+    token = tokens.read_token(hs256(claims(exp=NOW)))
+    assert tokens.check_claims(token, EXPECTED, NOW + 9.9).id == ADA
+    with pytest.raises(TokenExpired):
+        tokens.check_claims(token, EXPECTED, NOW + 10)
+
+
+def test_the_anon_key_is_no_users_token() -> None:
+    """The legacy public key has the right signature, and is refused all the same."""
+    anon = hs256({"iss": "supabase", "ref": "abc", "role": "anon", "iat": NOW, "exp": NOW + 10**8})
+    with pytest.raises(TokenInvalid):
+        caller_of(anon, tokens.secret_key(SECRET))
+
+
+def test_a_public_key_is_never_taken_for_a_secret() -> None:
+    """HS256 with the public key's text as the secret does not verify against that key."""
+    public = PRIVATE["RS256"].public_key()
+    pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    forged = hs256(claims(), kid="RS256").rpartition(".")[0]
+    signature = jwt.get_algorithm_by_name("HS256").sign(forged.encode(), pem)
+    text = forged + "." + base64.urlsafe_b64encode(signature).rstrip(b"=").decode()
+    with pytest.raises(TokenInvalid):
+        caller_of(text, tokens.key_set({"keys": [jwk("RS256")]})["RS256"])
+
+
+@pytest.mark.parametrize("alg", ["none", "None", "HS512", "RS256", "ES256"])
+def test_the_key_decides_the_algorithm(alg: str) -> None:
+    """A token that names another algorithm than its key's is refused, `none` above all."""
+    text = ".".join((encode({"alg": alg}), encode(claims()), hs256(claims()).split(".")[2]))
+    with pytest.raises(TokenInvalid):
+        caller_of(text, tokens.secret_key(SECRET))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "a",
+        "a.b",
+        "a.b.c",
+        "....",
+        encode({"alg": "HS256"}) + "." + encode("[]") + ".",
+        encode({"alg": "HS256"}) + "." + encode('{"sub": "a", "sub": "b"}') + ".",
+        encode({"alg": "HS256", "crit": ["exp"]}) + "." + encode(claims()) + ".",
+        encode({"alg": ["HS256"]}) + "." + encode(claims()) + ".",
+        encode({"alg": "HS256", "kid": {}}) + "." + encode(claims()) + ".",
+        encode({"alg": "HS256"}) + "." + encode("[" * 5000) + ".",
+        encode({"alg": "HS256"}) + "." + encode('{"a":' * 3000) + ".",
+        hs256(claims()) + "=",
+        hs256(claims()).replace(".", ".\n", 1),
+        hs256(claims(extra="x" * 16_000)),
+        "tökén.a.b",
+    ],
+)
+def test_it_refuses_what_is_no_well_formed_token(text: str) -> None:
+    """Whatever a header holds ends in a refusal, never in another error."""
+    with pytest.raises(TokenInvalid):
+        caller_of(text, tokens.secret_key(SECRET))
+
+
+def test_a_signature_has_one_spelling() -> None:
+    """The last character of base64 carries spare bits: changing them is not the token that was signed."""
+    text = hs256(claims())
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    spare = alphabet[alphabet.index(text[-1]) ^ 1]
+    with pytest.raises(TokenInvalid):
+        caller_of(text[:-1] + spare, tokens.secret_key(SECRET))
+
+
+def test_a_key_set_leaves_out_what_it_cannot_use() -> None:
+    """Unknown kinds, secrets, keys for encryption and nonsense are passed over; the good key is kept."""
+    document = {
+        "keys": [
+            None,
+            {"kid": "a"},
+            {"kid": "b", "kty": "oct", "k": encode("secret"), "alg": "HS256"},
+            {**jwk("RS256"), "use": "enc"},
+            {**jwk("ES256"), "kid": 5},
+            {"kid": "c", "kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"},
+            jwk("ES256"),
+        ]
+    }
+    assert set(tokens.key_set(document)) == {"ES256"}
+
+
+@pytest.mark.parametrize("document", [None, [], {}, {"keys": {}}, "keys"])
+def test_a_key_set_is_a_jwks_document(document: object) -> None:
+    """Anything else is an error, so that it never replaces a good set."""
+    with pytest.raises(ValueError, match="JWKS"):
+        tokens.key_set(document)

@@ -1,0 +1,44 @@
+"""What the doctor learns of a Redis, from each form in which clients hand its INFO out."""
+
+from typing import Any
+
+import pytest
+import redis
+
+from broker.doctor.redis_info import RedisAway, RedisState, look_at
+
+FACTS = {
+    "role": "master", "aof_enabled": 1, "maxmemory": 1000, "used_memory": 900, "maxmemory_policy": "noeviction",
+}  # fmt: skip
+TEXT = "# Server\r\n" + "".join(f"{name}:{value}\r\n" for name, value in FACTS.items())
+
+
+class Client:
+    """Answers INFO so."""
+
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
+
+    def info(self) -> Any:
+        """As a Redis client."""
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return self._answer
+
+
+@pytest.mark.parametrize("answer", [TEXT.encode(), FACTS, {"10.0.0.1:6379": FACTS, "10.0.0.2:6379": FACTS}])
+def test_every_form_of_the_answer_is_read(answer: Any) -> None:
+    """As it came, parsed, or one for each node of a cluster."""
+    assert look_at(Client(answer)) == RedisState(is_writable=True, keeps=True, policy="noeviction", used_share=0.9)
+
+
+def test_what_a_managed_redis_hides_is_unknown() -> None:
+    """Not wrong."""
+    state = look_at(Client({"role": "slave"}))
+    assert state == RedisState(is_writable=False, keeps=None, policy=None, used_share=None)
+
+
+def test_one_that_does_not_answer_is_away() -> None:
+    """The message holds no URL, which may have a password."""
+    with pytest.raises(RedisAway, match=r"^TimeoutError$"):
+        look_at(Client(redis.TimeoutError("redis://:planted@host")))

@@ -1,0 +1,113 @@
+"""One fault, two shapes: the contract's, and under /v1 OpenAI's."""
+
+from typing import Any
+
+import pytest
+import responses
+from flask.testing import FlaskClient
+
+from broker.errors.base import DailyLimitReached, Fault, ParameterRefused, SignInUnavailable, TokenExpired
+from broker.errors.bodies import body_of
+from broker.errors.openai import OpenAIOutOfQuota, RefusedByOpenAI
+from tests.apps import OPENAI, bearer, make_client
+
+V1 = "/v1/chat/completions"
+HELLO = [{"role": "user", "content": "hello"}]
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "param", "code"),
+    [
+        (TokenExpired(), "invalid_request_error", None, "token_expired"),
+        (DailyLimitReached(), "rate_limit_error", None, "daily_limit_exceeded"),
+        (ParameterRefused("n", "must be 1", "unsupported_value"), "invalid_request_error", "n", "unsupported_value"),
+        (SignInUnavailable(), "service_unavailable_error", None, "sign_in_unavailable"),
+        (OpenAIOutOfQuota(), "server_error", None, "openai_quota_exhausted"),
+        (Fault(), "server_error", None, "internal_error"),
+        (RefusedByOpenAI("too long", details={"openai": {"code": "context_length_exceeded", "param": "messages"}}),
+         "invalid_request_error", "messages", "context_length_exceeded"),
+        (RefusedByOpenAI("what?", details={"openai": {"code": None, "param": None}}),
+         "invalid_request_error", None, None),
+    ],
+)  # fmt: skip
+def test_under_v1_an_error_has_openais_shape(fault: Fault, kind: str, param: str | None, code: str | None) -> None:
+    """Four members, of which two may be null. What OpenAI itself said of it, it says there."""
+    expected = {"message": fault.sentence, "type": kind, "param": param, "code": code}
+    assert body_of(fault, V1) == {"error": expected}
+    assert body_of(fault, "/gpt-4o")["error"] == fault.sentence
+
+
+def test_what_else_there_is_to_know_stands_beside_it() -> None:
+    """A page shows when the day turns."""
+    fault = DailyLimitReached(details={"limit": 50, "resets_at": "2026-11-25T00:00:00+00:00"})
+    error: Any = body_of(fault, "/v1/x")["error"]
+    assert (error["limit"], error["resets_at"]) == (50, "2026-11-25T00:00:00+00:00")
+    assert body_of(fault, "/stream")["limit"] == 50
+
+
+@pytest.mark.parametrize(("path", "is_openais"), [("/v1", True), ("/v1/", True), ("/v1/x", True), ("/v11", False),
+                                                  ("/v2/x", False), ("/", False)])  # fmt: skip
+def test_the_path_decides(path: str, is_openais: bool) -> None:
+    """Also where there is no endpoint."""
+    assert isinstance(body_of(Fault(), path)["error"], dict) is is_openais
+
+
+@pytest.fixture
+def client() -> FlaskClient:
+    return make_client(MAX_BODY_BYTES="1000")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [("GET", "/v1/nothing", b"", 404), ("GET", V1, b"", 405), ("POST", "/v1/models", b"", 405),
+     ("POST", V1, b"x" * 2000, 413), ("POST", V1, b"not json", 415), ("POST", V1, b"", 415), ("POST", V1, b"[]", 415),
+     ("POST", V1, b"{}", 400), ("GET", "/v1/models/none", b"", 404)],
+)  # fmt: skip
+def test_every_refusal_under_v1_has_it(client: FlaskClient, method: str, path: str, body: bytes, status: int) -> None:
+    """Also those of the server itself."""
+    answer = client.open(path, method=method, data=body, headers=bearer())
+    assert answer.status_code == status
+    assert answer.json
+    assert set(answer.json["error"]) == {"message", "type", "param", "code"}
+    assert answer.json["error"]["message"]
+
+
+def test_whoever_may_not_pass_is_told_so_in_it() -> None:
+    """401, then 429, then 400."""
+    client = make_client(DAILY_LIMIT="0")
+    stranger = client.post(V1, json={})
+    assert (stranger.status_code, stranger.headers["WWW-Authenticate"]) == (401, "Bearer")
+    refused = client.post(V1, json={}, headers=bearer())
+    assert refused.status_code == 429
+    for answer in (stranger, refused):
+        assert answer.json
+        assert answer.json["error"]["type"]
+    assert refused.headers["x-should-retry"] == "false"
+    assert 0 < int(refused.headers["Retry-After"]) <= 86_400
+
+
+@pytest.mark.parametrize("path", ["/v1/usage", "/v1/models", V1])
+def test_whoever_is_blocked_is_told_so_in_it(path: str) -> None:
+    """403: the SDKs' PermissionDeniedError."""
+    blocked = "22222222-2222-4222-8222-222222222222"
+    client = make_client(BLOCKED_IDS=f'["{blocked}"]')
+    refused = client.open(path, method="POST" if path == V1 else "GET", headers=bearer(blocked))
+    assert (refused.status_code, refused.get_json()["error"]["code"]) == (403, "blocked")
+
+
+@responses.activate
+@pytest.mark.parametrize(
+    ("status", "code", "headers", "once"),
+    [(500, None, {}, True), (429, "insufficient_quota", {}, True), (401, "invalid_api_key", {}, True),
+     (429, "rate_limit_exceeded", {"retry-after": "30"}, False),
+     (429, "rate_limit_exceeded", {"retry-after": "61"}, True)],
+)  # fmt: skip
+def test_what_is_not_worth_an_sdks_own_tries_says_so(
+    status: int, code: str | None, headers: dict[str, str], once: bool
+) -> None:
+    """The broker has made its tries; the account will not be in order in a moment; no page waits for minutes."""
+    error = {"message": "x", "type": code, "param": None, "code": code}
+    responses.post(OPENAI + "/chat/completions", status=status, json={"error": error}, headers=headers)
+    answer = make_client().post(V1, json={"model": "gpt-4o", "messages": HELLO}, headers=bearer())
+    assert answer.status_code in (502, 503)
+    assert (answer.headers.get("x-should-retry") == "false") is once

@@ -1,0 +1,199 @@
+"""What of OpenAI's format is passed on, and in which words the rest is refused."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from broker.errors.base import BodyNotJson, CallerFault, ModelNotFound, ParameterRefused
+from broker.openai.requests import chat_completions
+
+HELLO = [{"role": "user", "content": "hello"}]
+IMAGE = {"type": "image_url", "image_url": {"url": "https://pictures.example/tide.png"}}
+MODELS = ("gpt-4o", "gpt-4o-mini", "tide")
+MOST = 1000
+
+
+def read(**members: Any) -> chat_completions.ChatRequest:
+    body = {"model": "tide", "messages": HELLO, **members}
+    return chat_completions.read(json.dumps(body).encode(), MODELS, MOST)
+
+
+def refusal(**members: Any) -> tuple[int, object, str]:
+    """Status, parameter and code."""
+    with pytest.raises(ParameterRefused) as caught:
+        read(**members)
+    param = caught.value.details["param"]
+    assert str(param) in caught.value.sentence
+    return caught.value.status, param, caught.value.code
+
+
+def test_a_request_is_passed_on_as_it_is() -> None:
+    """Tools, formats, images, and whatever else costs no more than one answer."""
+    members = {
+        "messages": [
+            {"role": "system", "content": "be brief"},
+            {"role": "user", "content": [{"type": "text", "text": "what is this?"}, IMAGE]},
+            {"role": "assistant", "content": None, "tool_calls": [{"id": "call_1", "type": "function"}]},
+            {"role": "tool", "tool_call_id": "call_1", "content": "high"},
+        ],
+        "tools": [{"type": "function", "function": {"name": "tide", "parameters": {"type": "object"}}}],
+        "tool_choice": "auto",
+        "response_format": {"type": "json_schema", "json_schema": {"name": "tide", "schema": {}}},
+        "temperature": 1.7,
+        "stop": ["\n"],
+        "seed": 7,
+        "n": 1,
+        "store": False,
+        "service_tier": "default",
+        "modalities": ["text"],
+    }
+    asked = read(**members)
+    assert asked.body == {"model": "tide", **members}
+    assert (asked.model, asked.is_stream, asked.wants_usage) == ("tide", False, False)
+
+
+def test_how_the_answer_is_to_come() -> None:
+    """Streamed or whole, with its usage or without."""
+    assert read(stream=True).is_stream
+    assert not read(stream=False).is_stream
+    assert read(stream=True, stream_options={"include_usage": True}).wants_usage
+    assert not read(stream=True, stream_options={"include_usage": False, "include_obfuscation": False}).wants_usage
+
+
+def test_null_is_as_good_as_nothing() -> None:
+    """For what is refused, too."""
+    assert read(temperature=None, user=None, n=None, max_tokens=None, stream=None).body == {
+        "model": "tide",
+        "messages": HELLO,
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["user", "safety_identifier", "metadata", "audio", "web_search_options", "prediction", "prompt_cache_key",
+     "prompt_cache_retention", "prompt_cache_options", "moderation", "reasoning", "extra"],
+)  # fmt: skip
+def test_what_is_not_on_the_list_is_refused(name: str) -> None:
+    """What costs more, is kept at OpenAI, names a user; and whatever OpenAI may think of tomorrow."""
+    assert refusal(**{name: "x"}) == (400, name, "unsupported_parameter")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("n", 2), ("n", 0), ("n", True), ("n", 1.0), ("n", "1"), ("store", True), ("store", 0),
+     ("service_tier", "priority"), ("service_tier", "flex"), ("modalities", ["text", "audio"]),
+     ("modalities", []), ("modalities", "text")],
+)  # fmt: skip
+def test_some_are_passed_on_with_one_value_only(name: str, value: object) -> None:
+    """The one that costs one answer at the usual price, and stays nowhere."""
+    assert refusal(**{name: value}) == (400, name, "unsupported_value")
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+def test_an_answers_length_is_bounded(name: str) -> None:
+    """Under its old name, too, which newer models refuse."""
+    for most in (MOST, float(MOST)):
+        assert read(**{name: most}).body == {"model": "tide", "messages": HELLO, "max_completion_tokens": MOST}
+    for value in (MOST + 1, 0, -1, 10**400):
+        assert refusal(**{name: value}) == (400, name, "invalid_value")
+    odd: object
+    for odd in ("5", 1.5, True, [], {}):
+        assert refusal(**{name: odd}) == (400, name, "invalid_type")
+
+
+def test_of_two_bounds_the_lesser_holds() -> None:
+    """Some libraries send both names."""
+    for small, large in ((5, 9), (9, 5)):
+        body = read(max_tokens=small, max_completion_tokens=large).body
+        assert body == {"model": "tide", "messages": HELLO, "max_completion_tokens": 5}
+    assert refusal(max_tokens=5, max_completion_tokens=MOST + 1)[1] == "max_completion_tokens"
+
+
+@pytest.mark.parametrize(
+    ("members", "param", "code"),
+    [({"messages": None}, "messages", "missing_required_parameter"), ({"messages": "hi"}, "messages", "invalid_type"),
+     ({"messages": []}, "messages", "empty_array"), ({"messages": [7]}, "messages[0]", "invalid_type"),
+     ({"messages": [*HELLO, {"content": "x"}]}, "messages[1]", "invalid_type"),
+     ({"model": None}, "model", "missing_required_parameter"), ({"model": 4}, "model", "invalid_type"),
+     ({"stream": "yes"}, "stream", "invalid_type"), ({"stream": 1}, "stream", "invalid_type"),
+     ({"stream_options": []}, "stream_options", "invalid_type"),
+     ({"stream_options": {"include_usage": 1}}, "stream_options.include_usage", "invalid_value"),
+     ({"stream_options": {"x": True}}, "stream_options.x", "invalid_value")],
+)  # fmt: skip
+def test_what_the_broker_itself_reads_is_checked(members: dict[str, object], param: str, code: str) -> None:
+    """The rest OpenAI checks."""
+    assert refusal(**members) == (400, param, code)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [{"type": "file", "file": {"file_id": "file-of-the-account"}}, {"type": "input_audio"}, {"type": None},
+     {"type": ["text"]}, {}, "text", 7],
+)  # fmt: skip
+def test_a_part_that_may_name_what_is_stored_at_openai_is_refused(part: object) -> None:
+    """A file by its id would be one of the operator's."""
+    content = [{"type": "text", "text": "read this"}, part]
+    assert refusal(messages=[{"role": "user", "content": content}]) == (
+        400,
+        "messages[0].content",
+        "unsupported_value",
+    )
+
+
+@pytest.mark.parametrize("content", [7, True, {"type": "text"}])
+def test_content_is_text_or_parts(content: object) -> None:
+    """Or null, where a message calls tools."""
+    assert refusal(messages=[{"role": "user", "content": content}])[1] == "messages[0].content"
+
+
+def test_an_earlier_spoken_answer_is_refused() -> None:
+    """It is named by an id of the account's."""
+    message = {"role": "assistant", "content": None, "audio": {"id": "audio_1"}}
+    assert refusal(messages=[message]) == (400, "messages[0].audio", "unsupported_parameter")
+
+
+@pytest.mark.parametrize("model", ["gpt-3", "GPT-4o", ""])
+def test_only_the_operators_models_are_there(model: str) -> None:
+    """404, as OpenAI says it."""
+    with pytest.raises(ModelNotFound) as caught:
+        read(model=model)
+    assert (caught.value.status, caught.value.code) == (404, "model_not_found")
+
+
+@pytest.mark.parametrize("content", [b"", b" ", b"hello", b"{", b"[]", b"null", b'"x"', b"\xff", b"[" * 100_000])
+def test_a_body_is_a_json_object(content: bytes) -> None:
+    """Anything else is told so."""
+    with pytest.raises(BodyNotJson):
+        chat_completions.read(content, MODELS, MOST)
+
+
+ODD: list[Any] = [
+    None,
+    True,
+    0,
+    -1,
+    10**400,
+    0.5,
+    float("nan"),
+    "",
+    "\ud800",
+    [],
+    [[]],
+    [{}],
+    [None],
+    {},
+    {"type": []},
+    {"": [1]},
+]
+
+
+@given(members=st.dictionaries(st.sampled_from(sorted(chat_completions.PASSED_ON)), st.sampled_from(ODD)))
+def test_no_values_cause_an_accident(members: dict[str, Any]) -> None:
+    """Whatever comes is a request or a refusal."""
+    try:
+        assert read(**members).model == "tide"
+    except CallerFault as fault:
+        assert fault.status in (400, 404)  # noqa: PT017 - either is right

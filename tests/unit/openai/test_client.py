@@ -1,0 +1,251 @@
+"""Asking OpenAI: what is sent, what is tried again, and what comes of each failure."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+import responses
+
+from broker.active_calls import OpenCall, OpenCalls
+from broker.errors.base import BodyNotJson
+from broker.errors.openai import (
+    OpenAIBroken,
+    OpenAIOutOfQuota,
+    OpenAIRateLimited,
+    OpenAITimeout,
+    OpenAIUnreachable,
+    RefusedByOpenAI,
+)
+from broker.openai.client import Upstream
+from broker.settings.settings import Settings
+from tests.apps import OPENAI, REQUIRED
+from tests.recorded import named
+
+URL = OPENAI + "/chat/completions"
+BODY = {"model": "gpt-4o", "messages": [], "temperature": 0.7}
+
+
+@pytest.fixture
+def openai() -> Iterator[responses.RequestsMock]:
+    with responses.RequestsMock() as mock:
+        yield mock
+
+
+@pytest.fixture
+def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long it waited between tries, without waiting."""
+    taken: list[float] = []
+    sleep, here = time.sleep, threading.current_thread()
+
+    def nap(seconds: float) -> None:
+        if threading.current_thread() is here:
+            taken.append(seconds)
+        else:  # a thread that an earlier test has left behind: it would not rest any more, and spin
+            sleep(seconds)
+
+    monkeypatch.setattr("broker.openai.client.time.sleep", nap)
+    return taken
+
+
+@pytest.fixture
+def retried() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def upstream(retried: list[str]) -> Upstream:
+    return Upstream(Settings.from_environ(REQUIRED | {"OPENAI_MAX_RETRIES": "2"}), retried.append)
+
+
+@pytest.fixture
+def call() -> Iterator[OpenCall]:
+    made = OpenCalls(within=60).begin(None)
+    yield made
+    made.close()
+
+
+def play(openai: responses.RequestsMock, *names: str, **headers: str) -> None:
+    for name in names:
+        reply = named(name)
+        openai.post(URL, status=reply.status, body=reply.body, headers=headers)
+
+
+def test_it_sends_the_body_with_the_key(openai: responses.RequestsMock, upstream: Upstream, call: OpenCall) -> None:
+    """As JSON, uncompressed answers asked for, and nothing of the environment's."""
+    play(openai, "answer_plain")
+    answer, _ = upstream.ask(BODY, call)
+    assert answer.text == "The tide comes in twice a day."
+    sent = openai.calls[0].request
+    assert json.loads(sent.body or "") == BODY
+    assert sent.headers["Authorization"] == "Bearer " + REQUIRED["OPENAI_API_KEY"]
+    assert sent.headers["Accept-Encoding"] == "identity"
+    assert "Cookie" not in sent.headers
+
+
+def test_a_stream_asks_for_its_usage(openai: responses.RequestsMock, upstream: Upstream, call: OpenCall) -> None:
+    """So that tokens are known though no client asks."""
+    play(openai, "stream_usage")
+    stream = upstream.open_stream(BODY, call)
+    assert b"".join(stream.reads()) == named("stream_usage").body
+    stream.close()
+    sent = json.loads(openai.calls[0].request.body or "")
+    assert (sent["stream"], sent["stream_options"]) == (True, {"include_usage": True})
+
+
+@pytest.mark.parametrize(
+    "first",
+    ["408_request_timeout", "409_conflict", "429_rate_limit", "429_slow_down", "500_server_error", "503_plain_text"],
+)
+def test_a_failure_that_may_pass_is_tried_again(
+    openai: responses.RequestsMock, upstream: Upstream, call: OpenCall, naps: list[float], first: str
+) -> None:
+    """After a back-off that grows."""
+    play(openai, first, first, "answer_plain")
+    assert upstream.ask(BODY, call)[0].text
+    assert 0.3 < naps[0] <= 0.5
+    assert 0.7 < naps[1] <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("500_server_error", OpenAIBroken),
+        ("429_rate_limit", OpenAIRateLimited),
+    ],
+)
+def test_two_retries_are_all(
+    openai: responses.RequestsMock,
+    upstream: Upstream,
+    call: OpenCall,
+    naps: list[float],
+    name: str,
+    fault: type[Exception],
+) -> None:
+    """Then the fault is the client's to know."""
+    play(openai, name, name, name)
+    with pytest.raises(fault):
+        upstream.ask(BODY, call)
+    assert len(naps) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"), [("429_insufficient_quota", OpenAIOutOfQuota), ("400_invalid_image", RefusedByOpenAI)]
+)
+def test_what_cannot_pass_is_not_tried_again(
+    openai: responses.RequestsMock,
+    upstream: Upstream,
+    call: OpenCall,
+    naps: list[float],
+    name: str,
+    fault: type[Exception],
+) -> None:
+    """An empty account stays empty, a bad request bad."""
+    play(openai, name)
+    with pytest.raises(fault):
+        upstream.ask(BODY, call)
+    assert naps == []
+
+
+def test_openais_wish_to_wait_is_obeyed(
+    openai: responses.RequestsMock, upstream: Upstream, call: OpenCall, naps: list[float], retried: list[str]
+) -> None:
+    """Milliseconds if it gives them."""
+    play(openai, "429_rate_limit", **{"Retry-After": "7", "Retry-After-Ms": "6500"})
+    play(openai, "answer_plain")
+    upstream.ask(BODY, call)
+    assert naps == [6.5]
+    assert retried == ["openai_rate_limited"]
+
+
+def test_a_wish_to_wait_too_long_is_passed_on(
+    openai: responses.RequestsMock, upstream: Upstream, call: OpenCall, naps: list[float]
+) -> None:
+    """The client hears at once for how long."""
+    play(openai, "429_rate_limit", **{"Retry-After": "40"})
+    with pytest.raises(OpenAIRateLimited) as raised:
+        upstream.ask(BODY, call)
+    assert (raised.value.retry_after, naps) == (40, [])
+
+
+@pytest.mark.parametrize(
+    ("error", "fault", "tries"),
+    [
+        (requests.ConnectionError("sk-planted"), OpenAIUnreachable, 3),
+        (requests.ConnectTimeout(), OpenAIUnreachable, 3),
+        (requests.exceptions.SSLError(), OpenAIUnreachable, 3),
+        (requests.ReadTimeout(), OpenAITimeout, 1),
+    ],
+)
+def test_connections_are_tried_again_and_paid_silence_is_not(
+    openai: responses.RequestsMock,
+    upstream: Upstream,
+    call: OpenCall,
+    naps: list[float],
+    error: Exception,
+    fault: type[Exception],
+    tries: int,
+) -> None:
+    """OpenAI may be at work on what it has not answered."""
+    for _ in range(tries):
+        openai.post(URL, body=error)
+    with pytest.raises(fault) as raised:
+        upstream.ask(BODY, call)
+    assert len(naps) == tries - 1
+    assert "planted" not in str(raised.value)
+
+
+@pytest.mark.parametrize("refusal", ["400_temperature_unsupported", "400_temperature_parameter"])
+def test_a_refused_temperature_is_left_out_at_once_and_from_then_on(
+    openai: responses.RequestsMock,
+    upstream: Upstream,
+    call: OpenCall,
+    naps: list[float],
+    caplog: pytest.LogCaptureFixture,
+    refusal: str,
+) -> None:
+    """No wait, no retry spent, one line in the log."""
+    play(openai, refusal, "answer_plain", "answer_plain")
+    upstream.ask(BODY, call)
+    upstream.ask(BODY, call)
+    sent = ["temperature" in json.loads(one.request.body or "") for one in openai.calls]
+    assert sent == [True, False, False]
+    assert naps == []
+    assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 1
+
+
+def test_a_temperature_refused_though_none_was_sent_is_the_callers(
+    openai: responses.RequestsMock, upstream: Upstream, call: OpenCall
+) -> None:
+    """And ends: it is not asked for ever."""
+    play(openai, "400_temperature_unsupported")
+    with pytest.raises(RefusedByOpenAI):
+        upstream.ask({"model": "gpt-4o", "messages": []}, call)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_no_json_is_never_sent(upstream: Upstream, call: OpenCall, value: float) -> None:
+    """The caller is told."""
+    with pytest.raises(BodyNotJson):
+        upstream.ask({**BODY, "messages": [{"content": value}]}, call)
+
+
+def test_lone_surrogates_are_sent_as_they_came(
+    openai: responses.RequestsMock, upstream: Upstream, call: OpenCall
+) -> None:
+    """JSON can spell them, so OpenAI may judge them."""
+    play(openai, "answer_plain")
+    upstream.ask({**BODY, "messages": [{"role": "user", "content": "\ud83c"}]}, call)
+    assert "\\ud83c" in str(openai.calls[0].request.body)
+
+
+def test_the_list_of_models_is_read(openai: responses.RequestsMock, upstream: Upstream) -> None:
+    """Whatever else is in it."""
+    listed: list[Any] = [{"id": "gpt-4o", "shutdown_date": "2027-01-14"}, 7]
+    openai.get(OPENAI + "/models", json={"data": listed})
+    openai.get(OPENAI + "/models", json={"data": None})
+    assert upstream.list_models() == listed[:1]
+    assert upstream.list_models() == []

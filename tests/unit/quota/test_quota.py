@@ -1,0 +1,383 @@
+"""Reserving, settling and giving back, as the broker does it."""
+
+import hashlib
+import math
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import fakeredis
+import gevent
+import gevent.event
+import pytest
+import redis as redis_errors
+
+from broker.active_calls import OpenCalls
+from broker.caller import Caller
+from broker.errors.base import UsageUnavailable, UsageUncertain
+from broker.errors.limits import TooManyCallsInFlight
+from broker.errors.openai import OpenAITimeout
+from broker.quota import scripts
+from broker.quota.quota import Reservation, Standing, Usage
+from broker.quota.redis_store import AT_ONCE, Store
+from broker.settings.settings import Settings
+from broker.telemetry.metrics import Metrics
+from tests.apps import REQUIRED
+
+ADA, GRACE = Caller("ada", math.inf), Caller("grace", math.inf)
+
+
+class Clock:
+    """A clock that tests set."""
+
+    def __init__(self) -> None:
+        self.now = time.time() // 86_400 * 86_400 + 86_395.0  # five seconds before midnight
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def usage(redis: fakeredis.FakeRedis, clock: Clock) -> Iterator[Usage]:
+    settings = Settings.from_environ(REQUIRED | {"DAILY_LIMIT": "2", "ID_WHITE_LIST": '["grace"]'})
+    metrics = Metrics()
+    made = Usage(settings, Store(redis, metrics), metrics, clock)
+    yield made
+    made.close()
+
+
+def reserve(usage: Usage, user: Caller = ADA) -> Reservation:
+    outcome = usage.reserve(user)
+    assert isinstance(outcome, Reservation)
+    return outcome
+
+
+def test_the_limit_is_the_limit(usage: Usage) -> None:
+    """The third call of two is told how the user stands."""
+    assert [reserve(usage).standing.remaining for _ in range(2)] == [1, 0]
+    refused = usage.reserve(ADA)
+    assert isinstance(refused, Standing)
+    assert (refused.remaining, refused.used, refused.exempt) == (0, 2, False)
+
+
+def test_exempt_users_are_counted_and_never_refused(usage: Usage) -> None:
+    """Their standing says so."""
+    for number in range(1, 6):
+        standing = reserve(usage, GRACE).standing
+        assert (standing.used, standing.exempt, standing.remaining) == (number, True, 2)
+
+
+def test_the_day_turns_at_midnight_utc(usage: Usage, clock: Clock) -> None:
+    """A user at the limit may call again, not a second before."""
+    for _ in range(2):
+        reserve(usage)
+    clock.now += 4
+    assert isinstance(usage.reserve(ADA), Standing)
+    clock.now += 1
+    assert reserve(usage).standing.resets_at == clock.now + 86_400
+
+
+def test_a_call_belongs_to_the_day_in_which_it_began(usage: Usage, clock: Clock) -> None:
+    """Given back after midnight, it is given back to yesterday."""
+    reservation = reserve(usage)
+    clock.now += 10
+    reserve(usage)
+    reservation.give_back()
+    assert usage.standing(ADA).used == 1
+
+
+def test_only_the_first_of_settle_and_give_back_counts(usage: Usage) -> None:
+    """Whatever the ways in which a request may end, it is settled once or given back once."""
+    settled, given_back = reserve(usage), reserve(usage)
+    settled.settle()
+    settled.give_back()
+    given_back.give_back()
+    given_back.settle()
+    given_back.give_back()
+    usage.close()
+    assert usage.standing(ADA).used == 1
+    assert given_back.standing.remaining == 1
+
+
+def test_a_settled_call_is_settled_in_redis(usage: Usage, redis: fakeredis.FakeRedis) -> None:
+    """With no lease to lapse."""
+    reserve(usage).settle()
+    usage.close()
+    (key,) = redis.keys("*ada*")
+    assert redis.zcount(key, "+inf", "+inf") == 1
+
+
+class Away:
+    """A Redis that is not there, until it is."""
+
+    def __init__(self, redis: fakeredis.FakeRedis) -> None:
+        self.redis = redis
+        self.is_away = True
+        self.asked = 0
+
+    def evalsha(self, *arguments: Any) -> Any:
+        self.asked += 1
+        if self.is_away:
+            raise redis_errors.ConnectionError("redis://:planted@host")
+        return self.redis.evalsha(*arguments)
+
+    def eval(self, *arguments: Any) -> Any:
+        return self.redis.eval(*arguments)
+
+
+@pytest.fixture
+def away(redis: fakeredis.FakeRedis) -> Away:
+    return Away(redis)
+
+
+def test_a_redis_that_is_away_is_asked_once_a_second(
+    away: Away, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every call is refused at once; the log says so once, and once when it is back."""
+    now = [100.0]
+    monkeypatch.setattr("broker.quota.redis_store.time.monotonic", lambda: now[0])
+    store = Store(away, Metrics())
+    caplog.set_level("INFO")
+    for _ in range(10):
+        with pytest.raises(UsageUnavailable) as raised:
+            store.run(scripts.PROBE, ("key",), keys=1)
+        assert raised.value.retry_after == 1
+    assert away.asked == 1
+    now[0] += 1.1
+    with pytest.raises(UsageUnavailable):
+        store.run(scripts.PROBE, ("key",), keys=1)
+    assert away.asked == 2
+    away.is_away = False
+    now[0] += 1.1
+    assert store.run(scripts.PROBE, ("key",), keys=1)
+    assert [record.message.partition(":")[0] for record in caplog.records] == ["Redis is away", "Redis is back"]
+    assert "planted" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        redis_errors.TimeoutError(),
+        redis_errors.ReadOnlyError(),
+        redis_errors.ResponseError("OOM command not allowed"),
+        redis_errors.BusyLoadingError(),
+        redis_errors.AuthenticationError(),
+        OSError(),
+    ],
+)
+def test_a_redis_that_cannot_count_is_away(error: Exception) -> None:
+    """Frozen, read-only, full, loading, locked: nobody is let through uncounted."""
+
+    class Broken:
+        def evalsha(self, *_: object) -> None:
+            raise error
+
+    with pytest.raises(UsageUnavailable):
+        Store(Broken(), Metrics()).run(scripts.PROBE, ("key",), keys=1)
+
+
+def test_who_waits_for_their_turn_at_a_redis_that_goes_is_refused_unasked() -> None:
+    """Their wait ends with the first time-out of those who have a turn: it is not one wait behind the other."""
+    asked, time_is_up = [], threading.Event()
+
+    class Frozen:
+        def evalsha(self, *_: object) -> None:
+            asked.append(1)
+            time_is_up.wait(5)
+            raise redis_errors.TimeoutError
+
+    def run(_: int) -> type[Exception]:
+        with pytest.raises(UsageUnavailable) as raised:
+            store.run(scripts.PROBE, ("key",), keys=1)
+        return raised.type
+
+    store = Store(Frozen(), Metrics())
+    with ThreadPoolExecutor(2 * AT_ONCE) as pool:
+        refusals = [pool.submit(run, number) for number in range(2 * AT_ONCE)]
+        eventually(lambda: len(asked) == AT_ONCE)
+        time_is_up.set()
+        kinds = Counter(refusal.result(5) for refusal in refusals)
+    assert kinds == {UsageUncertain: AT_ONCE, UsageUnavailable: AT_ONCE}
+    assert len(asked) == AT_ONCE
+
+
+def test_a_call_that_ends_before_its_turn_is_not_asked_for() -> None:
+    """Nor does it take the turn of anybody else."""
+    asked, goes_on = [], gevent.event.Event()
+
+    class Slow:
+        def evalsha(self, *_: object) -> None:
+            asked.append(1)
+            goes_on.wait()
+
+    store = Store(Slow(), Metrics())
+    others = [gevent.spawn(store.run, scripts.PROBE, ("key",), keys=1) for _ in range(AT_ONCE)]
+    gevent.sleep(0)  # they ask
+    with pytest.raises(OpenAITimeout):
+        store.run(scripts.PROBE, ("key",), keys=1, waiting=OpenCalls(within=0.05).begin(None))
+    assert len(asked) == AT_ONCE
+    goes_on.set()
+    gevent.joinall(others, timeout=5, raise_error=True)
+    store.run(scripts.PROBE, ("key",), keys=1, waiting=OpenCalls(within=5).begin(None))
+    assert len(asked) == AT_ONCE + 1
+
+
+class Fickle(Away):
+    """A Redis that does what it is asked for, and then is not there to say so."""
+
+    def evalsha(self, *arguments: Any) -> Any:
+        if self.is_away:
+            self.eval(*self._spelled_out(arguments))
+            raise redis_errors.TimeoutError
+        return self.redis.evalsha(*arguments)
+
+    def _spelled_out(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        scripts = {hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest(): script for script in SCRIPTS}
+        return (scripts[arguments[0]], *arguments[1:])
+
+
+SCRIPTS = (scripts.RESERVE, scripts.GIVE_BACK, scripts.SETTLE, scripts.LEAVE, scripts.COUNT)
+
+
+def usage_of(redis: Any, clock: Clock, **environ: str) -> tuple[Usage, Metrics]:
+    settings = Settings.from_environ(REQUIRED | {"DAILY_LIMIT": "2", "WEB_CONCURRENCY": "1"} | environ)
+    metrics = Metrics()
+    is_required = settings.usage_without_redis == "refuse"
+    return Usage(settings, Store(redis, metrics, is_required=is_required), metrics, clock), metrics
+
+
+def books(metrics: Metrics) -> list[float]:
+    """Admitted, settled, given back, in flight."""
+    text = metrics.exposition(None)[0]
+    lines = (text if isinstance(text, str) else text.decode()).splitlines()
+    names = ("calls_admitted_total", "calls_settled_total", "calls_given_back_total", "calls_in_flight")
+    return [float(line.split()[1]) for name in names for line in lines if line.startswith(f"gpt_broker_{name} ")]
+
+
+def eventually(holds: Callable[[], object]) -> None:
+    end = time.monotonic() + 5
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_call_that_redis_counted_unheard_is_taken_back(redis: fakeredis.FakeRedis, clock: Clock) -> None:
+    """It was refused: it must not cost the user a call, once Redis is back."""
+    fickle = Fickle(redis)
+    usage, metrics = usage_of(fickle, clock)
+    with pytest.raises(UsageUncertain):
+        usage.reserve(ADA)
+    (key,) = redis.keys("*ada*")
+    fickle.is_away = False
+    eventually(lambda: redis.zcard(key) == 0)
+    assert books(metrics) == [0, 0, 0, 0]
+
+
+def test_the_books_follow_redis(away: Away, redis: fakeredis.FakeRedis, clock: Clock) -> None:
+    """A call is in flight until Redis knows how it ended; nothing is lost while it is away."""
+    away.is_away = False
+    usage, metrics = usage_of(away, clock)
+    settled, given_back = reserve(usage), reserve(usage)
+    away.is_away = True
+    settled.settle()
+    given_back.give_back()
+    assert books(metrics) == [2, 0, 0, 2]
+    away.is_away = False
+    eventually(lambda: books(metrics) == [2, 1, 1, 0])
+    (key,) = redis.keys("*ada*")
+    assert redis.zcount(key, "+inf", "+inf") == redis.zcard(key) == 1
+
+
+def test_without_redis_calls_may_be_counted_here(away: Away, redis: fakeredis.FakeRedis, clock: Clock) -> None:
+    """Up to the limit, in the contract's words; and Redis hears of them when it is back."""
+    usage, metrics = usage_of(away, clock, USAGE_WITHOUT_REDIS="allow")
+    first, second = reserve(usage), reserve(usage)
+    assert [one.standing.remaining for one in (first, second)] == [1, 0]
+    refused = usage.reserve(ADA)
+    assert isinstance(refused, Standing)
+    assert refused.remaining == 0
+    first.give_back()
+    third = reserve(usage)
+    for one in (second, third):
+        one.settle()
+    away.is_away = False
+    eventually(lambda: books(metrics) == [3, 2, 1, 0])
+    (key,) = redis.keys("*ada*")
+    assert redis.zcount(key, "+inf", "+inf") == redis.zcard(key) == 2
+
+
+def test_a_worker_that_has_spent_its_share_waits_for_redis(away: Away, clock: Clock) -> None:
+    """What is left of the limit is the other workers': that is no 429."""
+    usage, _ = usage_of(away, clock, USAGE_WITHOUT_REDIS="allow", WEB_CONCURRENCY="2")
+    reserve(usage)
+    with pytest.raises(UsageUnavailable):
+        usage.reserve(ADA)
+
+
+def test_anonymous_users_have_their_own_limit(redis: fakeredis.FakeRedis, clock: Clock) -> None:
+    """Less than others, as a rule."""
+    usage, _ = usage_of(redis, clock, ANONYMOUS_DAILY_LIMIT="1")
+    stranger = Caller("stranger", math.inf, is_anonymous=True)
+    assert reserve(usage, stranger).standing.limit == 1
+    assert isinstance(usage.reserve(stranger), Standing)
+    assert usage.standing(stranger).limit == 1
+    assert reserve(usage).standing.limit == 2
+
+
+def test_a_user_may_have_so_many_calls_under_way(redis: fakeredis.FakeRedis, clock: Clock) -> None:
+    """A settled one is under way until it is over; the exempt are never refused."""
+    usage, _ = usage_of(redis, clock, DAILY_LIMIT="9", MAX_CALLS_PER_USER="1", ID_WHITE_LIST='["grace"]')
+    call = reserve(usage)
+    call.settle()
+    with pytest.raises(TooManyCallsInFlight) as raised:
+        usage.reserve(ADA)
+    assert (raised.value.status, raised.value.retry_after) == (429, 1)
+    assert usage.standing(ADA).used == 1
+    call.leave()
+    usage.close()
+    reserve(usage).give_back()
+    assert [reserve(usage, GRACE).standing.used for _ in range(3)] == [1, 2, 3]
+
+
+def test_a_full_redis_is_away_though_things_can_be_taken_from_it(
+    redis: fakeredis.FakeRedis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Giving back works on: that is no return, and no line in the log."""
+
+    class Full(Away):
+        def evalsha(self, digest: str, *arguments: Any) -> Any:
+            if digest == hashlib.sha1(scripts.GIVE_BACK.encode(), usedforsecurity=False).hexdigest():
+                return 0
+            raise redis_errors.ResponseError("OOM command not allowed when used memory > 'maxmemory'.")
+
+    store = Store(Full(redis), Metrics())
+    for _ in range(2):
+        with pytest.raises(UsageUnavailable):
+            store.run(scripts.PROBE, ("key",), keys=1)
+        store._asleep_until = 0.0
+        assert store.run(scripts.GIVE_BACK, ("key", "places", -1, 1, "id")) == 0
+        store._asleep_until = 0.0
+    assert [record.message.partition(":")[0] for record in caplog.records] == ["Redis is away"]
+
+
+def test_a_worker_without_new_calls_learns_that_redis_is_back(
+    away: Away, redis: fakeredis.FakeRedis, clock: Clock
+) -> None:
+    """And tells it all that it has to give back, which by itself proves nothing, within 5 s."""
+    away.is_away = False
+    usage, metrics = usage_of(away, clock, DAILY_LIMIT="50")
+    calls = [reserve(usage) for _ in range(30)]
+    away.is_away = True
+    for call in calls:
+        call.give_back()
+    away.is_away = False
+    eventually(lambda: books(metrics) == [30, 0, 30, 0])
+    eventually(lambda: "gpt_broker_redis_up 1.0" in str(metrics.exposition(None)[0]))

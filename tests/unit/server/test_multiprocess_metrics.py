@@ -1,0 +1,44 @@
+"""What a dead worker had in flight, read from the files that it leaves behind."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+CODE = """
+import os, sys
+from pathlib import Path
+from broker.server.multiprocess_metrics import DeadWorkers
+from broker.telemetry.metrics import Metrics
+
+metrics = Metrics()
+worker = os.fork()
+if worker == 0:
+    for _ in range(7):
+        metrics.calls_admitted.inc()
+        metrics.calls_in_flight.inc()
+    for _ in range(3):
+        metrics.calls_settled.inc()
+        metrics.calls_in_flight.dec()
+    metrics.calls_given_back.inc()
+    metrics.calls_in_flight.dec()
+    os._exit(0)
+os.waitpid(worker, 0)
+dead = DeadWorkers(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]), metrics)
+before = metrics.exposition(None)[0]
+print(dead.bury(worker), dead.bury(worker), dead.bury(1))
+for text in (before, metrics.exposition(None)[0]):
+    wanted = ("gpt_broker_calls_lapsed_total ", "gpt_broker_calls_in_flight ")
+    print(*[line.split()[1] for line in text.splitlines() if line.startswith(wanted)])
+"""
+
+
+def test_what_was_in_flight_has_lapsed_once(tmp_path: Path) -> None:
+    """However often it is looked at; a number that no worker had is none; the dead one's gauges are gone."""
+    environ = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", CODE]
+    said = subprocess.run(command, env=environ, check=True, capture_output=True, text=True).stdout.split("\n")
+
+    assert said[0] == "3.0 0.0 0.0"
+    assert sorted(said[1].split()) == ["0.0", "3.0"]  # lapsed, in flight; the master's own gauge is 0
+    assert sorted(said[2].split()) == ["0.0", "3.0"]

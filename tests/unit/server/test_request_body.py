@@ -1,0 +1,48 @@
+"""Bodies as gunicorn reads them: whole, or a fault; never more than is worth it."""
+
+import pytest
+from gunicorn.http.body import ChunkedReader, LengthReader
+from gunicorn.http.unreader import IterUnreader
+
+from broker.errors.request import BodyBroken
+from broker.server.request_body import MAX_CHUNKS, WORTH_READING, ClientBody
+
+
+def of_length(length: int, *pieces: bytes) -> ClientBody:
+    return ClientBody(LengthReader(IterUnreader(pieces), length))
+
+
+def in_chunks(*pieces: bytes) -> ClientBody:
+    return ClientBody(ChunkedReader(None, IterUnreader(pieces)))
+
+
+@pytest.mark.parametrize("body", [
+    of_length(5, b"hello"), of_length(5, b"he", b"l", b"lo, and the next request"),
+    in_chunks(b"5\r\nhello\r\n0\r\n\r\n"), in_chunks(b"2\r", b"\nhe\r\n3;a=b\r\nllo\r\n0\r\n\r\n"),
+])  # fmt: skip
+def test_a_body_is_read_whole(body: ClientBody) -> None:
+    """However it comes; then nothing is pending, and the connection may serve another request."""
+    assert body.read(3) + body.read(1000) == b"hello"
+    assert body.read(1000) == b""
+    assert not body.is_pending
+
+
+@pytest.mark.parametrize("body", [
+    of_length(6, b"hello"), of_length(1, b""), in_chunks(b"5\r\nhello\r\n"), in_chunks(b"5\r\nhel"),
+    in_chunks(b"x\r\n\r\n"), in_chunks(b"5\r\nhello!\r\n0\r\n\r\n"),
+    in_chunks(b"1\r\nx\r\n" * (MAX_CHUNKS + 1) + b"0\r\n\r\n"),
+])  # fmt: skip
+def test_a_body_that_is_not_what_it_says_is_a_fault(body: ClientBody) -> None:
+    """Cut short, framed wrongly, or in too many pieces; nothing more is read on its connection."""
+    with pytest.raises(BodyBroken):
+        body.read(100_000)
+    assert body.is_pending
+
+
+@pytest.mark.parametrize(("body", "is_pending"), [
+    (of_length(0), False), (of_length(WORTH_READING, b"x"), False), (of_length(WORTH_READING + 1, b"x"), True),
+    (in_chunks(b"0\r\n\r\n"), True),
+])  # fmt: skip
+def test_a_body_that_nobody_read_is_pending_where_it_is_large(body: ClientBody, is_pending: bool) -> None:
+    """A small rest is read and thrown away, and the connection kept; chunks may go on without end."""
+    assert body.is_pending is is_pending

@@ -1,0 +1,60 @@
+"""Requests that never reach the app, and what they are told."""
+
+from types import SimpleNamespace
+
+import pytest
+from gunicorn.http import errors
+
+from broker.server.request_validation import check, fault_of
+
+
+def request(host: str | None, path: str = "/health", version: tuple[int, int] = (1, 1)) -> SimpleNamespace:
+    headers = [("ACCEPT", "*/*")] + ([("HOST", host)] if host is not None else [])
+    return SimpleNamespace(headers=headers, path=path, version=version)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "x",
+        "gpt.example.com",
+        "gpt.example.com:8011",
+        "127.0.0.1:80",
+        "[::1]:8011",
+        "redis_stack",
+        "",
+        "xn--e1a.example",
+    ],
+)
+def test_a_host_is_taken_in_every_form(host: str) -> None:
+    """RFC 3986, 3.2.2."""
+    check(request(host))
+
+
+@pytest.mark.parametrize("host", [None, "a b", "a/b", "a@b", "[::1", "::1", "x:port", "x:123456", "a\\b", 'a"b', "ä"])
+def test_a_host_that_is_none_is_refused(host: str | None) -> None:
+    """And one that is missing, in HTTP/1.1."""
+    with pytest.raises(errors.InvalidHeader):
+        check(request(host))
+
+
+def test_http_1_0_has_no_host() -> None:
+    """Some probes speak it."""
+    check(request(None, version=(1, 0)))
+
+
+def test_a_path_does_not_begin_with_two_slashes() -> None:
+    """What follows them is a host to some readers, and the same path to others."""
+    with pytest.raises(errors.InvalidRequestLine):
+        check(request("x", "//metrics"))
+
+
+@pytest.mark.parametrize(("error", "status"), [
+    (errors.InvalidRequestLine("x"), 400), (errors.UnsupportedTransferCoding("x"), 400),
+    (errors.InvalidHeader("x"), 400),    (errors.LimitRequestLine(9, 8), 414), (errors.LimitRequestHeaders("x"), 431),
+    (errors.ExpectationFailed("x"), 417),
+    (errors.ConfigurationProblem("x"), 400), (KeyError("x"), 500),
+])  # fmt: skip
+def test_what_gunicorn_cannot_read_is_the_callers_fault(error: Exception, status: int) -> None:
+    """An accident is not."""
+    assert fault_of(error).status == status

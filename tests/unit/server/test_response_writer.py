@@ -1,0 +1,91 @@
+"""What goes to the client's socket, and in how many pieces."""
+
+import types
+from typing import Any
+
+import pytest
+
+from broker.server.response_writer import AnswerWriter
+
+
+class Socket:
+    """Takes what it is sent; `takes` bytes at the first try."""
+
+    def __init__(self, takes: int = 1_000_000) -> None:
+        self.takes = takes
+        self.sent: list[bytes] = []
+
+    def send(self, data: bytes) -> int:
+        self.sent.append(data[: self.takes])
+        return len(self.sent[-1])
+
+    def sendall(self, data: bytes) -> None:
+        self.sent.append(data)
+
+
+def request(method: str = "GET", *, is_pending: bool = False) -> Any:
+    body = types.SimpleNamespace(is_pending=is_pending)
+    return types.SimpleNamespace(version=(1, 1), method=method, should_close=lambda: False, body=body)
+
+
+def writer(socket: Any, headers: list[tuple[str, str]], method: str = "GET", status: str = "200 OK") -> AnswerWriter:
+    made = AnswerWriter(request(method), socket, types.SimpleNamespace())
+    made.start_response(status, headers)
+    return made
+
+
+def test_head_and_body_go_out_together() -> None:
+    """One call of the kernel for a whole answer."""
+    socket = Socket()
+    answer = writer(socket, [("Content-Length", "2"), ("X-Y", "z")])
+    answer.write(b"hi")
+    answer.close()
+    head, _, body = socket.sent[0].partition(b"\r\n\r\n")
+    assert (len(socket.sent), body) == (1, b"hi")
+    lines = head.split(b"\r\n")
+    assert lines[0] == b"HTTP/1.1 200 OK"
+    assert lines[3:] == [b"Connection: keep-alive", b"Content-Length: 2", b"X-Y: z"]
+    assert lines[2].startswith(b"Date: ")
+    assert lines[2].endswith(b" GMT")
+
+
+def test_a_stream_goes_out_piece_by_piece() -> None:
+    """Each as a chunk, as soon as it is there, the first with the head."""
+    socket = Socket()
+    answer = writer(socket, [])
+    for piece in (b"one", b"", b"two"):
+        answer.write(piece)
+    assert socket.sent[0].endswith(b"Transfer-Encoding: chunked\r\n\r\n3\r\none\r\n")
+    assert socket.sent[1:] == [b"3\r\ntwo\r\n"]
+    answer.close()
+    assert socket.sent[2:] == [b"0\r\n\r\n"]
+
+
+@pytest.mark.parametrize(("method", "status"), [("HEAD", "200 OK"), ("GET", "204 No Content")])
+def test_an_answer_without_a_body_is_its_head(method: str, status: str) -> None:
+    """And is sent when it is complete."""
+    socket = Socket()
+    answer = writer(socket, [("X-Y", "z")], method, status)
+    answer.write(b"hi")
+    assert socket.sent == []
+    answer.close()
+    assert b"".join(socket.sent).endswith(b"X-Y: z\r\n\r\n")
+
+
+def test_what_the_kernel_does_not_take_at_once_follows() -> None:
+    """No byte is lost where the client is slow."""
+    socket = Socket(takes=5)
+    answer = writer(socket, [("Content-Length", "1000")])
+    answer.write(b"x" * 1000)
+    assert len(socket.sent) == 2
+    assert b"".join(socket.sent).endswith(b"\r\n\r\n" + b"x" * 1000)
+
+
+def test_a_request_that_is_not_read_to_its_end_costs_the_connection() -> None:
+    """And the client is told."""
+    socket: Any = Socket()
+    answer = AnswerWriter(request(is_pending=True), socket, types.SimpleNamespace())
+    answer.start_response("413 Too Large", [("Content-Length", "0")])
+    answer.close()
+    assert b"\r\nConnection: close\r\n" in socket.sent[0]
+    assert answer.should_close()

@@ -1,0 +1,39 @@
+"""What Prometheus sees, also at awkward moments."""
+
+import struct
+from typing import Any
+
+import pytest
+
+from broker.telemetry import metrics
+from broker.telemetry.metrics import Metrics
+
+
+class Starting:
+    """An exporter that finds files which a worker has created and not yet filled, for so many times."""
+
+    def __init__(self, times: int) -> None:
+        self._left = times
+
+    def generate_metrics(self, _: Any) -> tuple[str, str]:
+        """As the real one."""
+        self._left -= 1
+        if self._left >= 0:
+            struct.unpack("i", b"")
+        return "gpt_broker_workers 1", "text/plain"
+
+
+def test_a_scrape_survives_a_worker_s_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its empty files are there for a moment only."""
+    measured = Metrics()
+    monkeypatch.setattr(measured, "_exporter", Starting(times=3))
+    assert measured.exposition(None)[0] == "gpt_broker_workers 1"
+
+
+def test_a_file_that_stays_broken_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scrape does not try for ever."""
+    measured = Metrics()
+    monkeypatch.setattr(measured, "_exporter", Starting(times=1000))
+    monkeypatch.setattr(metrics, "STARTING", 0.0)
+    with pytest.raises(struct.error):
+        measured.exposition(None)

@@ -1,0 +1,151 @@
+"""What breaks into a call's waiting: the client's leaving, the time for the whole call, the worker's end."""
+
+import socket
+from collections.abc import Iterator
+
+import gevent
+import pytest
+
+from broker.active_calls import OpenCall, OpenCalls
+from broker.errors.base import ClientLeft, Fault, TokenInvalid, WorkerStopping
+from broker.errors.openai import OpenAITimeout
+
+ENDLESS = 60.0  # seconds of a wait that something has to break into
+
+
+@pytest.fixture(autouse=True)
+def _clock() -> None:
+    """The event loop's, which stands still between tests: a timer would count from the last one's end."""
+    gevent.get_hub().loop.update_now()
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """The client's end, and ours."""
+    theirs, ours = socket.socketpair()
+    yield theirs, ours
+    theirs.close()
+    ours.close()
+
+
+def pass_a_moment() -> None:
+    """60 ms, in three turns: in the first one after a pause of the machine, a timer may come before the news."""
+    for _ in range(3):
+        gevent.sleep(0.02)
+
+
+def wait_in(call: OpenCall, seconds: float = ENDLESS) -> Fault | None:
+    """What breaks into a wait, None where nothing does."""
+    try:
+        with call:
+            gevent.sleep(seconds)
+    except Fault as fault:
+        return fault
+    return None
+
+
+def test_a_client_that_leaves_ends_the_wait(pair: tuple[socket.socket, socket.socket]) -> None:
+    """At once, though OpenAI is silent."""
+    theirs, ours = pair
+    calls = OpenCalls(within=60)
+    call = calls.begin(ours)
+    waiting = gevent.spawn(wait_in, call)
+    pass_a_moment()
+    theirs.close()
+    pass_a_moment()
+    assert isinstance(waiting.get(block=False), ClientLeft)
+    call.close()
+
+
+def test_a_client_that_sends_more_has_not_left(pair: tuple[socket.socket, socket.socket]) -> None:
+    """A pipelined request is no farewell."""
+    theirs, ours = pair
+    call = OpenCalls(within=60).begin(ours)
+    waiting = gevent.spawn(wait_in, call, seconds=1.0)
+    pass_a_moment()
+    theirs.send(b"GET / HTTP/1.1\r\n\r\n")
+    assert waiting.get() is None
+    call.close()
+
+
+def test_a_departure_between_two_waits_is_met_by_the_next(pair: tuple[socket.socket, socket.socket]) -> None:
+    """Nothing is thrown into code that does not wait for OpenAI."""
+    theirs, ours = pair
+    call = OpenCalls(within=60).begin(ours)
+    pass_a_moment()
+    theirs.close()
+    pass_a_moment()
+    with pytest.raises(ClientLeft), call:
+        pytest.fail("the wait began")
+    call.close()
+
+
+def test_what_is_left_behind_is_done_to_its_end() -> None:
+    """Others may wait for it; what it raises is raised here, where the call is still there."""
+    done: list[str] = []
+
+    def work() -> None:
+        gevent.sleep(0.05)
+        done.append("done")
+        raise TokenInvalid
+
+    with pytest.raises(OpenAITimeout):
+        OpenCalls(within=0.01).begin(None).leave_behind(work)
+    assert not done
+    pass_a_moment()
+    assert done == ["done"]
+    with pytest.raises(TokenInvalid):
+        OpenCalls(within=60).begin(None).leave_behind(work)
+
+
+def test_a_call_has_a_time() -> None:
+    """Its waits together take no longer."""
+    call = OpenCalls(within=0.05).begin(None)
+    waiting = gevent.spawn(wait_in, call)
+    gevent.sleep(0.05)
+    pass_a_moment()
+    assert isinstance(waiting.get(block=False), OpenAITimeout)
+    call.close()
+
+
+def test_a_worker_that_stops_ends_every_call() -> None:
+    """Each at its next wait, each with the same fault."""
+    calls = OpenCalls(within=60)
+    opened = [calls.begin(None) for _ in range(3)]
+    waiting = [gevent.spawn(wait_in, call) for call in opened]
+    pass_a_moment()
+    calls.stop()
+    pass_a_moment()
+    assert [type(one.get(block=False)) for one in waiting] == [WorkerStopping] * 3
+    for call in opened:
+        call.close()
+    assert len(calls) == 0
+
+
+def test_a_closed_call_is_left_in_peace(pair: tuple[socket.socket, socket.socket]) -> None:
+    """A socket's number is soon another client's."""
+    theirs, ours = pair
+    calls = OpenCalls(within=0.02)
+    calls.begin(ours).close()
+    second = OpenCalls(within=60).begin(None)
+    theirs.close()
+    pass_a_moment()
+    assert wait_in(second, seconds=1.0) is None
+    assert len(calls) == 0
+    second.close()
+
+
+def test_closing_twice_does_not_forget_another_call(pair: tuple[socket.socket, socket.socket]) -> None:
+    """The second request on a kept-alive connection has the first one's socket."""
+    theirs, ours = pair
+    calls = OpenCalls(within=60)
+    first = calls.begin(ours)
+    first.close()
+    second = calls.begin(ours)
+    first.close()
+    waiting = gevent.spawn(wait_in, second)
+    pass_a_moment()
+    theirs.close()
+    pass_a_moment()
+    assert isinstance(waiting.get(block=False), ClientLeft)
+    second.close()

@@ -1,0 +1,121 @@
+"""The page at `/`, where it is asked for: its files, and the policy that they keep."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+
+from broker.errors.base import Fault
+from broker.web.endpoints.playground import PAGE
+from tests.apps import REQUIRED, make_client
+
+FILES = sorted(path for path in PAGE.iterdir() if path.is_file())
+
+
+@pytest.fixture
+def client() -> FlaskClient:
+    return make_client(PLAYGROUND="on")
+
+
+class Inline(HTMLParser):
+    """Collects what a strict policy would block, and what is loaded from where."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocked: list[str] = []
+        self.loaded: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        names = dict(attrs)
+        self.loaded += [names[name] or "" for name in ("src", "href") if name in names]
+        self.blocked += [name for name in names if name == "style" or name.startswith("on")]
+        if tag == "style" or (tag == "script" and "src" not in names):
+            self.blocked.append(tag)
+
+
+def test_there_is_no_page_unless_it_is_asked_for() -> None:
+    """As before: an unknown endpoint."""
+    for path in ("/", "/playground/main.js", "/playground/settings.json"):
+        response = make_client().get(path)
+        assert (response.status_code, response.get_json()["code"]) == (404, "endpoint_not_found")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_every_file_is_served_as_it_is(client: FlaskClient, path: Path) -> None:
+    """To anyone, with its media type, asked about again each time."""
+    response = client.get("/" if path == PAGE / "index.html" else f"/playground/{path.name}")
+    assert response.status_code == 200
+    assert response.data == path.read_bytes()
+    expected = {".html": "text/html", ".css": "text/css", ".js": "javascript", ".svg": "image/svg+xml"}
+    assert expected[path.suffix] in response.headers["Content-Type"]
+    assert response.headers["Cache-Control"] == "no-cache"
+    again = client.get(response.request.path, headers={"If-None-Match": response.headers["ETag"]})
+    assert again.status_code == 304
+
+
+@pytest.mark.parametrize("name", ["nothing.js", "..%2fapp.py", "%2e%2e/app.py", "%2fetc%2fpasswd"])
+def test_nothing_else_is(client: FlaskClient, name: str) -> None:
+    """Also nothing beside the folder."""
+    assert client.get(f"/playground/{name}").status_code == 404
+
+
+def test_the_policy_lets_in_nothing_from_elsewhere(client: FlaskClient) -> None:
+    """No inline script or style, no frame; connections to the broker and to Supabase only."""
+    policy = client.get("/").headers["Content-Security-Policy"]
+    rules = {rule.split()[0]: rule.split()[1:] for rule in policy.split("; ")}
+    assert rules["default-src"] == ["'none'"]
+    assert rules["script-src"] == rules["style-src"] == rules["img-src"] == ["'self'"]
+    assert rules["connect-src"] == ["'self'", REQUIRED["SUPABASE_URL"]]
+    assert rules["form-action"] == rules["base-uri"] == rules["frame-ancestors"] == ["'none'"]
+    assert "unsafe" not in policy
+    headers = client.get("/").headers
+    assert len(headers.getlist("Content-Security-Policy")) == 1
+    assert headers["Cross-Origin-Opener-Policy"] == headers["Cross-Origin-Resource-Policy"] == "same-origin"
+
+
+def test_the_policy_names_no_password_of_the_url() -> None:
+    """Only scheme, host and port are a source."""
+    policy = make_client(PLAYGROUND="on", SUPABASE_URL="https://u:p@abc.supabase.co:8443/x").get("/").headers
+    assert "connect-src 'self' https://abc.supabase.co:8443;" in policy["Content-Security-Policy"]
+
+
+def test_the_page_keeps_its_policy() -> None:
+    """Nothing inline, and every file that it names lies in its folder."""
+    parser = Inline()
+    parser.feed((PAGE / "index.html").read_text())
+    assert parser.blocked == []
+    assert {name.removeprefix("playground/") for name in parser.loaded} <= {path.name for path in FILES}
+    for path in FILES:
+        code = re.sub(r"^\s*//.*$|<svg xmlns=\S+", "", path.read_text(), flags=re.MULTILINE)
+        assert not re.search(r"https?://|innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b", code), path
+
+
+def test_the_page_gives_advice_on_faults_that_there_are() -> None:
+    """A code that is renamed would leave its advice behind."""
+
+    def codes(kind: type[Fault]) -> set[str]:
+        return {kind.code}.union(*(codes(one) for one in kind.__subclasses__()))
+
+    advice = (PAGE / "refusals.js").read_text().partition("ADVICE = {")[2].partition("};")[0]
+    named = set(re.findall(r"^  ([a-z_]+): \"", advice, re.MULTILINE))
+    assert len(named) > 10
+    assert named - codes(Fault) == {"context_length_exceeded"}  # OpenAI's own word
+
+
+def test_the_page_learns_where_supabase_is_and_nothing_secret() -> None:
+    """Its URL, its public key if the operator gave it, the models."""
+    known = make_client(PLAYGROUND="on", SUPABASE_ANON_KEY="sb_publishable_x").get("/playground/settings.json")
+    assert known.get_json() == {
+        "supabase_url": REQUIRED["SUPABASE_URL"],
+        "anon_key": "sb_publishable_x",
+        "models": ["gpt-4o", "gpt-4o-mini"],
+    }
+    assert make_client(PLAYGROUND="on").get("/playground/settings.json").get_json()["anon_key"] is None
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_each_file_of_the_page_is_short(path: Path) -> None:
+    """The house's budget holds for them, too."""
+    assert len(path.read_text().splitlines()) <= 200

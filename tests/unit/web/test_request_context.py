@@ -1,0 +1,53 @@
+"""One request, from its first hook to its end."""
+
+import io
+
+import pytest
+
+from broker.errors.base import BodyTooLarge
+from broker.web import request_context
+from broker.web.request_context import Visit
+from tests.apps import make_app
+
+
+def test_at_its_end_all_is_undone_once_last_first_whatever_fails() -> None:
+    """Nothing that a request holds outlives it because something else failed."""
+    present, undone = Visit("1", "GET", "/"), []
+    present.at_end(lambda: undone.append("first"))
+    present.at_end(lambda: 1 // 0)
+    present.at_end(lambda: undone.append("last"))
+
+    with pytest.raises(ZeroDivisionError):
+        present.end()
+    present.end()
+    assert undone == ["last", "first"]
+
+
+def test_a_body_is_kept_until_it_is_taken() -> None:
+    """An answer may take minutes, and many are under way."""
+    with make_app().test_request_context("/stream", method="POST", data=b"[1]"):
+        request_context.begin()
+        request_context.read_body()
+        assert request_context.current().take_body() == b"[1]"
+        assert request_context.current().take_body() == b""
+        request_context.current().end()
+
+
+@pytest.mark.parametrize("head", [{"CONTENT_LENGTH": "11"}, {"HTTP_TRANSFER_ENCODING": "chunked"}])
+def test_a_body_beyond_the_cap_is_not_taken(head: dict[str, str]) -> None:
+    """Whether its head says so, or it only turns out to be; no more than a byte too many is read."""
+    body = io.BytesIO(b"x" * 100)
+    environ = {"wsgi.input": body, "wsgi.input_terminated": True, **head}
+    with make_app(MAX_BODY_BYTES="1024").test_request_context("/stream", method="POST", environ_overrides=environ):
+        request_context.begin()
+        with pytest.raises(BodyTooLarge):
+            request_context._whole_body(10)
+    assert body.tell() == (0 if "CONTENT_LENGTH" in head else 11)
+
+
+def test_without_a_length_there_is_no_body() -> None:
+    """Where the server does not tell its end, nobody waits for it."""
+    environ = {"wsgi.input": io.BytesIO(b"x"), "HTTP_TRANSFER_ENCODING": "chunked"}
+    with make_app().test_request_context("/stream", method="POST", environ_overrides=environ):
+        request_context.begin()
+        assert request_context._whole_body(10) == b""
