@@ -6,11 +6,10 @@ from collections.abc import Callable
 from flask import Flask
 
 from broker.active_calls import OpenCalls
-from broker.auth.auth_server import AuthServer
-from broker.auth.authenticator import SignIn
-from broker.auth.remote_check import Confirmations
+from broker.auth.authenticator import Authenticator
+from broker.auth.remote_check import RemoteCheck
 from broker.auth.signing_keys import SigningKeys
-from broker.auth.supabase_client import Supabase
+from broker.auth.supabase_client import SupabaseClient
 from broker.openai.client import Upstream
 from broker.openai.model_catalogue import Catalogue
 from broker.openai.requests.policy import Terms
@@ -60,12 +59,11 @@ def build_services(settings: Settings, redis: Client | None, clock: Callable[[],
     """The live parts, joined."""
     metrics = Metrics()
     client = redis or connect(settings.redis_url, settings.redis_connect_timeout, settings.redis_timeout)
-    issuer_url = settings.supabase_url + "/auth/v1"
-    supabase = Supabase(settings.supabase_timeout)
-    keys = SigningKeys(issuer_url, supabase, metrics)
+    auth_url = settings.supabase_url + "/auth/v1"
+    supabase = SupabaseClient(auth_url, settings.supabase_service_key, settings.supabase_timeout)
+    keys = SigningKeys(supabase, metrics)
     is_required = settings.usage_without_redis == "refuse"
     store = Store(client, metrics, is_required=is_required)
-    auth_server = AuthServer(issuer_url, settings.supabase_service_key, supabase)
     upstream = Upstream(settings, metrics.upstream_retried)
     return Services(
         settings=settings,
@@ -73,7 +71,7 @@ def build_services(settings: Settings, redis: Client | None, clock: Callable[[],
         metrics=metrics,
         keys=keys,
         terms=Terms(settings.models, settings.max_completion_tokens, settings.supabase_service_key),
-        sign_in=SignIn(settings, keys, Confirmations(auth_server), clock),
+        authenticator=Authenticator(settings, keys, RemoteCheck(supabase), clock),
         usage=Usage(settings, store, metrics, clock),
         upstream=upstream,
         catalogue=Catalogue(_asked_for(settings), upstream.list_models),

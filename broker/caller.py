@@ -1,12 +1,14 @@
-"""Who is calling, once a token has been checked."""
+"""The user on whose behalf a request is made, once the token has been checked."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A signed-in user: Supabase's id for them, when their token ends (Unix time, seconds), and whether they
-    have given no name (https://supabase.com/docs/guides/auth/auth-anonymous).
+    """A signed-in user.
+
+    `id` is Supabase's user id, `expires_at` the end of the token in Unix time (seconds), `is_anonymous` whether the
+    user signed in anonymously (https://supabase.com/docs/guides/auth/auth-anonymous).
     """
 
     id: str

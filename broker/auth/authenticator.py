@@ -1,5 +1,7 @@
-"""From an `Authorization` header to a caller. How a token is checked follows from its algorithm, and each
-algorithm has one kind of key: no token can have a public key taken for a secret.
+"""From an `Authorization` header to a caller.
+
+The token's algorithm decides how it is checked, and each key is bound to one algorithm: a public key can never be used
+as an HMAC secret.
 """
 
 import functools
@@ -12,21 +14,22 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from broker.auth import tokens
-from broker.auth.remote_check import Confirmations
+from broker.auth.remote_check import RemoteCheck
 from broker.auth.signing_keys import SigningKeys
 from broker.caller import Caller
 from broker.errors.base import AuthorizationMissing, TokenInvalid
 from broker.errors.limits import AnonymousRefused, CallerBlocked
 from broker.settings.settings import Settings
 
-REMEMBERED = 10_000  # tokens
+CACHE_SIZE = 10_000  # tokens
+CACHE_SECONDS = 60.0  # for Supabase's verdict on a token, and for a bad signature
+Run = Callable[[Callable[[], None]], None]
 Value = TypeVar("Value")
-CONFIRMATION = 60.0  # seconds for which Supabase's word on a token is taken, and a bad signature is remembered
 
 
 @dataclass(frozen=True, slots=True)
 class _Verified:
-    """A token found good: whose it is, until when that holds (Unix time), and by which key."""
+    """A token that verified: its caller, the Unix time until which that holds, and the id of the public key."""
 
     caller: Caller
     until: float
@@ -37,14 +40,14 @@ def _unknown() -> str:
     return "unknown"
 
 
-class SignIn:
-    """Who is calling."""
+class Authenticator:
+    """Checks access tokens and remembers the results. One per worker."""
 
     def __init__(
         self,
         settings: Settings,
         keys: SigningKeys,
-        confirmations: Confirmations,
+        remote: RemoteCheck,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`clock` gives Unix time in seconds."""
@@ -52,25 +55,24 @@ class SignIn:
         self._secret = tokens.secret_key(secret) if secret else None
         self._expected = tokens.Expected(settings.supabase_jwt_issuer)
         self._keys = keys
-        self._confirmations = confirmations
+        self._remote = remote
         self._clock = clock
         self._blocked = settings.blocked_ids
         self._white_list = settings.id_white_list
-        self._takes_anonymous = settings.anonymous_daily_limit is not None
-        self._remembered: OrderedDict[bytes, _Verified] = OrderedDict()
+        self._allows_anonymous = settings.anonymous_daily_limit is not None
+        self._verified: OrderedDict[bytes, _Verified] = OrderedDict()
         self._refused: OrderedDict[bytes, float] = OrderedDict()
 
-    def caller(
-        self,
-        authorization: str | None,
-        address: Callable[[], str] = _unknown,
-        apart: Callable[[Callable[[], None]], None] = operator.call,
+    def authenticate(
+        self, authorization: str | None, address: Callable[[], str] = _unknown, run: Run = operator.call
     ) -> Caller:
-        """Who sent this `Authorization` header, from `address` (worked out only where it matters).
+        """The caller that this `Authorization` header names.
 
-        A token that is not known yet is judged by what `apart` is given to call: that may wait for Supabase, and others
-        wait for it. Raises `AuthorizationMissing`, `TokenInvalid`, `TokenExpired`, `CallerBlocked`,
-        `AnonymousRefused`; or `TooManyBadTokens`, `SignInUnavailable` where the token cannot be judged at present.
+        `address` gives the client's address and is called only if the token is not in the cache. `run` calls the check
+        of such a token: the check may wait for Supabase, and other requests may wait for its result.
+
+        Raises `AuthorizationMissing`, `TokenInvalid`, `TokenExpired`, `CallerBlocked` and `AnonymousRefused`;
+        `TooManyBadTokens` and `SignInUnavailable` if the token cannot be checked now.
         """
         if not authorization:
             raise AuthorizationMissing
@@ -78,57 +80,57 @@ class SignIn:
         if scheme.lower() != "bearer":
             raise TokenInvalid
         text = text.strip()
-        digest = _digest(text)
-        caller = self._recall(digest) or self._verify(text, address, apart)
+        caller = self._cached(_digest(text)) or self._verify(text, address, run)
         if caller.id in self._blocked:
             raise CallerBlocked
-        if caller.is_anonymous and not self._takes_anonymous and caller.id not in self._white_list:
+        if caller.is_anonymous and not self._allows_anonymous and caller.id not in self._white_list:
             raise AnonymousRefused
         return caller
 
-    def _recall(self, digest: bytes) -> Caller | None:
+    def _cached(self, digest: bytes) -> Caller | None:
+        """The caller of a cached token. Raises `TokenInvalid` for a token that was refused a moment ago."""
         if self._refused and self._refused.get(digest, 0.0) > self._clock():
             raise TokenInvalid
-        found = self._remembered.get(digest)
+        found = self._verified.get(digest)
         if found is None:
             return None
         if found.until <= self._clock() or (found.kid and not self._keys.knows(found.kid)):
-            del self._remembered[digest]
+            del self._verified[digest]
             return None
         return found.caller
 
-    def _verify(self, text: str, address: Callable[[], str], apart: Callable[[Callable[[], None]], None]) -> Caller:
+    def _verify(self, text: str, address: Callable[[], str], run: Run) -> Caller:
         token = tokens.read_token(text)
         caller = tokens.check_claims(token, self._expected, self._clock())
-        apart(functools.partial(self._judge, text, token, caller, address()))
+        run(functools.partial(self._check, text, token, caller, address()))
         return caller
 
-    def _judge(self, text: str, token: tokens.Token, caller: Caller, address: str) -> None:
-        """Returns if the token is good. Either is remembered."""
-        digest, until = _digest(text), caller.expires_at  # the skew that is forgiven beyond it is judged anew each time
-        if self._recall(digest):  # somebody else's judgement, made since
+    def _check(self, text: str, token: tokens.Token, caller: Caller, address: str) -> None:
+        """Return if the token is genuine. Both results are cached."""
+        digest, until = _digest(text), caller.expires_at  # within the leeway after it, each request is checked
+        if self._cached(digest):  # another request has checked it meanwhile
             return
         key = self._key_for(token)
         try:
             if key:
                 tokens.check_signature(token, key)
             else:
-                self._confirmations.confirm(text, caller.id, address)
-                until = min(until, self._clock() + CONFIRMATION)
+                self._remote.check(text, caller.id, address)
+                until = min(until, self._clock() + CACHE_SECONDS)
         except TokenInvalid:
-            self._refuse(digest)
+            self._cache_refusal(digest)
             raise
-        _keep(self._remembered, digest, _Verified(caller, until, token.kid if token.alg in tokens.ASYMMETRIC else None))
+        _put(self._verified, digest, _Verified(caller, until, token.kid if token.alg in tokens.ASYMMETRIC else None))
 
-    def _refuse(self, digest: bytes) -> None:
-        """Remember a bad token for a while; those whose time is over are the oldest, and go."""
+    def _cache_refusal(self, digest: bytes) -> None:
+        """Cache a bad token for `CACHE_SECONDS`, and drop the entries that have expired."""
         now = self._clock()
         while self._refused and next(iter(self._refused.values())) <= now:
             self._refused.popitem(last=False)
-        _keep(self._refused, digest, now + CONFIRMATION)
+        _put(self._refused, digest, now + CACHE_SECONDS)
 
     def _key_for(self, token: tokens.Token) -> tokens.Key | None:
-        """What the token's algorithm is checked with; None: only Supabase can."""
+        """The key for the token's algorithm; None if only Supabase can check the token."""
         if token.alg in tokens.ASYMMETRIC:
             return self._keys.find(token.kid)
         if token.alg != "HS256":
@@ -136,12 +138,12 @@ class SignIn:
         return self._secret
 
 
-def _keep(memory: OrderedDict[bytes, Value], digest: bytes, value: Value) -> None:
-    memory[digest] = value
-    if len(memory) > REMEMBERED:
-        memory.popitem(last=False)
+def _put(cache: OrderedDict[bytes, Value], digest: bytes, value: Value) -> None:
+    cache[digest] = value
+    if len(cache) > CACHE_SIZE:
+        cache.popitem(last=False)
 
 
 def _digest(text: str) -> bytes:
-    """What a token is remembered by: a heap dump shows no token."""
+    """The cache key of a token: a heap dump shows no token."""
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()

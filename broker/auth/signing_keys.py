@@ -1,9 +1,9 @@
-"""Supabase's public keys: fetched, refreshed in the background, and kept while Supabase is away.
+"""Supabase's public keys: fetched, refreshed in the background, and kept while Supabase is unavailable.
 
-Supabase lets a key stand by in the set for 20 minutes before it signs, and its edge caches the set
-for 10 (https://supabase.com/docs/guides/auth/signing-keys): so a set fetched every 5 minutes knows
-each key before its first token comes. Only a project that rotates faster needs a fetch for an
-unknown `kid`; made-up `kid`s must not become a fetch each.
+Supabase publishes a key at least 20 minutes before it signs with it, and its edge caches the set for 10 minutes
+(https://supabase.com/docs/guides/auth/signing-keys). A set fetched every 5 minutes therefore holds each key before its
+first token arrives. Only a project that rotates faster needs a fetch for an unknown `kid`, and made-up `kid`s must not
+cause a fetch each.
 """
 
 import logging
@@ -11,23 +11,22 @@ import threading
 import time
 
 from broker.auth import tokens
-from broker.auth.supabase_client import Supabase, SupabaseAway
+from broker.auth.supabase_client import SupabaseClient, SupabaseUnavailable
 from broker.errors.base import SignInUnavailable, TokenInvalid
 from broker.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
-REFRESH = 300.0  # seconds between fetches while all is well
-RETRY = 3.0  # seconds between fetches while Supabase is away
-COOL_DOWN = 30.0  # seconds in which unknown `kid`s cause one fetch
+KEY_SET = "/.well-known/jwks.json"  # below the Auth URL
+REFRESH = 300.0  # seconds between fetches while Supabase answers
+RETRY = 3.0  # seconds between fetches while it does not
+COOL_DOWN = 30.0  # seconds; unknown `kid`s cause at most one fetch in this time
 
 
 class SigningKeys:
-    """The project's key set, as one worker knows it. Built before the fork; `start` it after."""
+    """The project's key set. One per worker: built before the fork, started after it."""
 
-    def __init__(self, issuer_url: str, supabase: Supabase, metrics: Metrics) -> None:
-        """`issuer_url`: `<SUPABASE_URL>/auth/v1`, where the set is published."""
-        self._url = issuer_url + "/.well-known/jwks.json"
+    def __init__(self, supabase: SupabaseClient, metrics: Metrics) -> None:
         self._supabase = supabase
         self._metrics = metrics
         self._keys: dict[str, tokens.Key] = {}
@@ -42,41 +41,40 @@ class SigningKeys:
         return bool(self._is_up)
 
     def start(self) -> None:
-        """Fetch the set now and keep it fresh, in the background."""
-        threading.Thread(target=self._keep_fresh, name="signing-keys", daemon=True).start()
+        """Fetch the set now and refresh it in the background."""
+        threading.Thread(target=self._refresh_forever, name="signing-keys", daemon=True).start()
 
     def knows(self, kid: str) -> bool:
-        """Whether the set holds this key: a revoked one leaves it."""
+        """Whether the set holds this key. Supabase removes a revoked key from it."""
         return kid in self._keys
 
     def find(self, kid: str | None) -> tokens.Key:
-        """The key with this id. A known one is found at once, whatever a fetch is doing.
+        """The key with this id. A known key is returned at once, also during a fetch.
 
-        Raises `TokenInvalid` where Supabase has no such key, `SignInUnavailable` where that cannot be
-        known because the set could not be fetched.
+        Raises `TokenInvalid` if Supabase has no such key, `SignInUnavailable` if the set could not be fetched.
         """
         if kid is None:
             raise TokenInvalid
-        key = self._keys.get(kid) or self._look_again(kid)
+        key = self._keys.get(kid) or self._fetch_for(kid)
         if key is not None:
             return key
         if self._is_up:
             raise TokenInvalid
         raise SignInUnavailable(retry_after=RETRY)
 
-    def _look_again(self, kid: str) -> tokens.Key | None:
-        """Fetch the set because of an unknown `kid`, unless that was done a moment ago."""
+    def _fetch_for(self, kid: str) -> tokens.Key | None:
+        """Fetch the set for an unknown `kid`, unless that happened within `COOL_DOWN`."""
         if time.monotonic() < self._cool_until and not self._fetching.locked():
             return None
-        with self._fetching:  # whoever comes meanwhile shares this one's fetch
+        with self._fetching:  # concurrent requests share one fetch
             if kid not in self._keys and time.monotonic() >= self._cool_until:
                 self._cool_until = time.monotonic() + COOL_DOWN
                 self._fetch()
-                if not self._is_up:  # that tells nothing of the `kid`, and Supabase may be back in a moment
+                if not self._is_up:  # the `kid` may be good, so try again soon
                     self._cool_until = time.monotonic() + RETRY
         return self._keys.get(kid)
 
-    def _keep_fresh(self) -> None:
+    def _refresh_forever(self) -> None:
         while True:
             with self._fetching:
                 self._fetch()
@@ -84,9 +82,9 @@ class SigningKeys:
 
     def _fetch(self) -> None:
         try:
-            status, document = self._supabase.get(self._url)
+            status, document = self._supabase.get(KEY_SET)
             keys = tokens.key_set(document)
-        except (SupabaseAway, ValueError) as error:
+        except (SupabaseUnavailable, ValueError) as error:
             self._note(is_up=False, why=str(error))
             return
         if status != 200:

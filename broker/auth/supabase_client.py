@@ -1,4 +1,4 @@
-"""One way to ask Supabase Auth something: a GET with a bound on its time and on the size of its answer."""
+"""The only requests to Supabase Auth: each is a GET with a bound on its time and on the size of its answer."""
 
 import json
 import time
@@ -6,37 +6,62 @@ from typing import Any
 
 import requests
 
+from broker.errors.base import SignInUnavailable, TokenInvalid
+from broker.settings.parsers import Secret
+
 MAX_ANSWER_BYTES = 1024 * 1024
+RETRY_AFTER = 2.0  # seconds until a client may try again after a check that failed
 
 
-class SupabaseAway(Exception):
-    """Supabase gave no usable answer; the message says how, without any secret."""
+class SupabaseUnavailable(Exception):
+    """Supabase gave no usable answer. The message says why and holds no secret."""
 
 
-class Supabase:
-    """Supabase Auth over HTTP. Connects with the first question."""
+class SupabaseClient:
+    """Supabase Auth over HTTP. Connects with the first request."""
 
-    def __init__(self, timeout: float) -> None:
-        """`timeout`: seconds for a whole answer."""
+    def __init__(self, auth_url: str, service_key: Secret, timeout: float) -> None:
+        """`auth_url`: `<SUPABASE_URL>/auth/v1`; `timeout`: seconds for a whole answer."""
+        self._auth_url = auth_url
+        self._service_key = service_key
         self._timeout = timeout
         self._session = requests.Session()
         self._session.trust_env = False
 
-    def get(self, url: str, headers: dict[str, str] | None = None) -> tuple[int, Any]:
-        """The status, below 500, and the JSON of the answer (None where it is no JSON).
+    def check_token(self, token: str, caller_id: str) -> None:
+        """Return if Supabase accepts `token` as `caller_id`'s.
 
-        Raises `SupabaseAway` for a status of 429 or from 500, and for no answer within the time-out.
+        Raises `TokenInvalid` if Supabase rejects it, `SignInUnavailable` if Supabase gives no verdict. Supabase
+        answers 401 or 403 for a bad or expired token, an ended session and a banned user
+        (https://supabase.com/docs/reference/javascript/auth-getuser).
+        """
+        headers = {"apikey": str(self._service_key), "Authorization": f"Bearer {token}"}
+        try:
+            status, user = self.get("/user", headers)
+        except SupabaseUnavailable:
+            raise SignInUnavailable(retry_after=RETRY_AFTER) from None
+        if status in (401, 403):
+            raise TokenInvalid
+        if status != 200 or not isinstance(user, dict):
+            raise SignInUnavailable(retry_after=RETRY_AFTER)
+        if user.get("id") != caller_id:
+            raise TokenInvalid
+
+    def get(self, path: str, headers: dict[str, str] | None = None) -> tuple[int, Any]:
+        """The status (below 500) and the parsed JSON of `path` under the Auth URL; None if it is not JSON.
+
+        Raises `SupabaseUnavailable` for status 429 or 5xx, and if no answer arrives within the time-out.
         """
         ends_at = time.monotonic() + self._timeout
         try:
             with self._session.get(
-                url, headers=headers, timeout=self._timeout, stream=True, allow_redirects=False
+                self._auth_url + path, headers=headers, timeout=self._timeout, stream=True, allow_redirects=False
             ) as response:
                 body = _read(response, ends_at)
         except (requests.RequestException, OSError) as error:
-            raise SupabaseAway(type(error).__name__) from None
+            raise SupabaseUnavailable(type(error).__name__) from None
         if response.status_code == 429 or response.status_code >= 500:
-            raise SupabaseAway(f"status {response.status_code}")
+            raise SupabaseUnavailable(f"status {response.status_code}")
         try:
             return response.status_code, json.loads(body)
         except (ValueError, RecursionError):
@@ -45,10 +70,10 @@ class Supabase:
 
 def _read(response: requests.Response, ends_at: float) -> bytes:
     body = b""
-    for part in response.iter_content(65_536):
-        body += part
+    for piece in response.iter_content(65_536):
+        body += piece
         if len(body) > MAX_ANSWER_BYTES:
-            raise SupabaseAway("an answer without end")
+            raise SupabaseUnavailable("the answer is too large")
         if time.monotonic() > ends_at:
-            raise SupabaseAway("an answer that drips")
+            raise SupabaseUnavailable("the answer did not end in time")
     return body

@@ -1,8 +1,8 @@
-"""Supabase access tokens: what one claims, and whether it may be believed. Pure: no clock, no network.
+"""Parses Supabase access tokens, and checks their claims and signatures. Pure: no clock, no network.
 
-Claims: https://supabase.com/docs/guides/auth/jwt-fields. Form: RFC 7515 (JWS), RFC 7519 (JWT).
-The legacy `anon` and `service_role` keys are tokens too, signed with the same secret as a user's,
-and the `anon` key is public: they have no `sub` and no `aud`, and are refused for that.
+Claims: https://supabase.com/docs/guides/auth/jwt-fields. Format: RFC 7515 (JWS), RFC 7519 (JWT). The legacy `anon` and
+`service_role` keys are JWTs too, signed with the same secret as a user's token, and the `anon` key is public. They have
+no `sub` and no `aud`, and are refused for that.
 """
 
 import base64
@@ -19,15 +19,15 @@ from broker import strict_json
 from broker.caller import Caller
 from broker.errors.base import CallerFault, TokenExpired, TokenInvalid
 
-LEEWAY = 10  # seconds of clock skew that are forgiven
-MAX_LENGTH = 16_000  # characters; a longer one is refused unread
-MAX_ID = 128  # characters of a user's id
-ASYMMETRIC = frozenset({"ES256", "RS256", "EdDSA"})  # what Supabase signs with: /docs/guides/auth/signing-keys
+LEEWAY = 10  # seconds of clock skew
+MAX_LENGTH = 16_000  # characters; a longer token is refused without parsing it
+MAX_ID = 128  # characters of a user id
+ASYMMETRIC = frozenset({"ES256", "RS256", "EdDSA"})  # https://supabase.com/docs/guides/auth/signing-keys
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key bound to the one algorithm that it may verify: no token chooses how it is checked."""
+    """A key bound to one algorithm, so that a token cannot choose how it is checked."""
 
     alg: str
     algorithm: Algorithm
@@ -40,7 +40,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a token of this project says of itself."""
+    """The claims that every user token of this project has."""
 
     issuer: str
     audience: str = "authenticated"
@@ -49,7 +49,7 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token taken apart, not yet believed."""
+    """A parsed token, not yet verified."""
 
     alg: str
     kid: str | None
@@ -67,8 +67,8 @@ def secret_key(secret: str) -> Key:
 def key_set(document: object) -> dict[str, Key]:
     """The usable keys of a JWKS document (RFC 7517), by `kid`.
 
-    A key of a kind that is not known here, or meant for another use, is left out, as the RFC
-    asks. Raises ValueError where the document is no JWKS.
+    Keys of unknown kinds and keys for other uses are left out, as the RFC asks. Raises ValueError if the document is
+    not a JWKS.
     """
     entries = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(entries, list):
@@ -89,13 +89,13 @@ def _public_key(entry: object) -> tuple[str, Key] | None:
 
 
 def read_token(text: str) -> Token:
-    """Take `text` apart. Raises `TokenInvalid` where it is no well-formed token."""
+    """Parse `text`. Raises `TokenInvalid` if it is not a well-formed token."""
     if len(text) > MAX_LENGTH or text.count(".") != 2 or not text.isascii():
         raise TokenInvalid
     parts = text.split(".")
     header, claims = _read_object(parts[0]), _read_object(parts[1])
     alg, kid = header.get("alg"), header.get("kid")
-    # `crit` names extensions that must be understood, and none is: RFC 7515, 4.1.11
+    # `crit` names extensions that a reader must support; this one supports none (RFC 7515, 4.1.11)
     if not isinstance(alg, str) or not isinstance(kid, str | None) or "crit" in header:
         raise TokenInvalid
     signed = text.rpartition(".")[0].encode()
@@ -103,9 +103,9 @@ def read_token(text: str) -> Token:
 
 
 def check_claims(token: Token, expected: Expected, now: float) -> Caller:
-    """Who the token says is calling, if its claims are those of a signed-in user at `now` (Unix time).
+    """The caller named by the token, if its claims are those of a signed-in user at `now` (Unix time, seconds).
 
-    Raises `TokenInvalid`, or `TokenExpired` where only its time is over. Says nothing of the signature.
+    Raises `TokenInvalid`, or `TokenExpired` if all other claims are right. Does not check the signature.
     """
     claims = token.claims
     caller_id, expires_at = claims.get("sub"), _time(claims, "exp")
@@ -121,7 +121,7 @@ def check_claims(token: Token, expected: Expected, now: float) -> Caller:
         raise TokenInvalid
     if now >= expires_at + LEEWAY:
         raise TokenExpired
-    # whatever else stands there than a plain `false` is taken for a yes: this claim only ever forbids
+    # any value but `false` counts as true, because the claim only restricts
     return Caller(caller_id, expires_at, claims.get("is_anonymous", False) is not False)
 
 
@@ -132,7 +132,7 @@ def check_signature(token: Token, key: Key) -> None:
 
 
 def _is_id(value: object) -> TypeGuard[str]:
-    """Supabase's are UUIDs; whatever it is, it becomes part of a key in Redis and of a log line."""
+    """Supabase's ids are UUIDs. The id becomes part of a Redis key and of a log line."""
     return isinstance(value, str) and bool(value.strip()) and value.isprintable() and len(value) <= MAX_ID
 
 
@@ -148,7 +148,7 @@ def _time(claims: dict[str, Any], name: str) -> float | None:
 
 
 def _read_object(part: str) -> dict[str, Any]:
-    """A name that stands twice would be read one way here and another way elsewhere (RFC 7519, 4): it is refused."""
+    """A JSON object. Repeated member names are refused, because parsers disagree on them (RFC 7519, 4)."""
     try:
         value = strict_json.read(_read_base64(part))
     except CallerFault:
@@ -159,7 +159,7 @@ def _read_object(part: str) -> dict[str, Any]:
 
 
 def _read_base64(part: str) -> bytes:
-    """Base64url without padding, in its one canonical spelling: another spelling is not what was signed."""
+    """Decode base64url without padding. Non-canonical spellings are refused: they are not the signed bytes."""
     try:
         value = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
     except (binascii.Error, ValueError):

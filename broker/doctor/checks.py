@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 from broker.auth import tokens
-from broker.auth.supabase_client import Supabase, SupabaseAway
+from broker.auth.signing_keys import KEY_SET
+from broker.auth.supabase_client import SupabaseClient, SupabaseUnavailable
 from broker.doctor import public_checks
 from broker.doctor.findings import Finding
 from broker.doctor.public_url import PublicUrl
@@ -45,13 +46,17 @@ def _secret(settings: Settings) -> Iterator[Finding]:
     yield Finding("service key", f"it is of the project '{named}', not of '{project}'" if wrong else "")
     headers = {"apikey": str(settings.supabase_service_key)}
     try:
-        status, _ = Supabase(settings.supabase_timeout).get(settings.supabase_url + "/auth/v1/settings", headers)
-    except SupabaseAway as away:
+        status, _ = _supabase(settings).get("/settings", headers)
+    except SupabaseUnavailable as away:
         yield Finding("Supabase Auth", f"it does not answer ({away}): is SUPABASE_URL right, the project paused?")
         return
     yield Finding(
         "Supabase Auth", "" if status == 200 else f"it answers {status} to the SUPABASE_SERVICE_KEY: renew it"
     )
+
+
+def _supabase(settings: Settings) -> SupabaseClient:
+    return SupabaseClient(settings.supabase_url + "/auth/v1", settings.supabase_service_key, settings.supabase_timeout)
 
 
 def _claims(key: str) -> dict[str, object]:
@@ -65,11 +70,11 @@ def _claims(key: str) -> dict[str, object]:
 
 
 def _signing_keys(settings: Settings) -> Iterator[Finding]:
-    url = settings.supabase_url + "/auth/v1/.well-known/jwks.json"
+    url = settings.supabase_url + "/auth/v1" + KEY_SET
     try:
-        status, document = Supabase(settings.supabase_timeout).get(url)
+        status, document = _supabase(settings).get(KEY_SET)
         keys = tokens.key_set(document) if status == 200 else None
-    except (SupabaseAway, ValueError) as why:
+    except (SupabaseUnavailable, ValueError) as why:
         yield Finding("signing keys", f"{url} gives no key set ({why})")
         return
     if keys is None:

@@ -32,14 +32,14 @@ def listed_network() -> None:
 
 
 def signed_in() -> None:
-    """A Supabase user, however many calls they have left. Raises as `SignIn.caller` and `Usage.standing`."""
+    """A Supabase user, with or without calls left. Raises as `Authenticator.authenticate` and `Usage.standing`."""
     request_context.current().standing = services().usage.standing(_sign_in(operator.call))
 
 
 def counted() -> None:
     """A Supabase user with a call left today, which is now reserved; and the body of the request is here.
 
-    The client is watched from now on. Raises as `SignIn.caller`, `OpenCalls.begin`, `Usage.reserve` and
+    The client is watched from now on. Raises as `Authenticator.authenticate`, `OpenCalls.begin`, `Usage.reserve` and
     `visit.read_body`, `DailyLimitReached`, and `BodyEncoded`.
     """
     if request.method == "HEAD":  # Flask lets it follow GET; a call would be paid for and thrown away
@@ -71,7 +71,7 @@ def leave(response: Response) -> Response:
 
 
 def _sign_in(apart: Callable[[Callable[[], None]], None]) -> Caller:
-    caller = services().sign_in.caller(request.headers.get("Authorization"), _address, apart)
+    caller = services().authenticator.authenticate(request.headers.get("Authorization"), _address, apart)
     request_context.current().caller = caller
     return caller
 

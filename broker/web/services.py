@@ -7,7 +7,7 @@ from typing import cast
 from flask import current_app
 
 from broker.active_calls import OpenCalls
-from broker.auth.authenticator import SignIn
+from broker.auth.authenticator import Authenticator
 from broker.auth.signing_keys import SigningKeys
 from broker.openai.client import Upstream
 from broker.openai.model_catalogue import Catalogue
@@ -27,7 +27,7 @@ class Services:
     clock: Callable[[], float]  # Unix time, seconds
     metrics: Metrics
     keys: SigningKeys
-    sign_in: SignIn
+    authenticator: Authenticator
     usage: Usage
     terms: Terms
     upstream: Upstream

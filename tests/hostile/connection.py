@@ -1,4 +1,4 @@
-"""A client that writes what it likes, and the processor time that a program spends on it."""
+"""A client that writes raw bytes, and the processor time of a server process."""
 
 import socket
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Answer:
 
 
 def exchange(port: int, written: bytes, expected: int, *, cut: bool = False) -> list[Answer]:
-    """Write, and read every answer that comes: `expected` of them, and any that nobody asked for."""
+    """Write, and read every response: the `expected` ones and any unexpected ones."""
     with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
         _write(client, written, cut=cut)
         reader, answers = client.makefile("rb"), []
@@ -34,7 +34,7 @@ def _write(client: socket.socket, written: bytes, *, cut: bool) -> None:
         if cut:
             client.shutdown(socket.SHUT_WR)
     except (BrokenPipeError, ConnectionResetError):
-        pass  # it need not be heard out
+        pass  # the server may close before it has read everything
 
 
 def _read(reader: BinaryIO) -> Answer | None:
@@ -52,6 +52,6 @@ def _read(reader: BinaryIO) -> Answer | None:
 
 
 def processor_seconds(pid: int) -> float:
-    """What a process has spent so far, in all of its threads: `schedstat` counts nanoseconds."""
+    """Processor time of a process, over all of its threads (`schedstat` counts nanoseconds)."""
     stats = Path(f"/proc/{pid}/task").glob("*/schedstat")
     return sum(int(path.read_text().split()[0]) for path in stats) / 1e9

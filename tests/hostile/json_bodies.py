@@ -1,17 +1,17 @@
-"""Hostile JSON: bodies that no endpoint may answer, each with a caller's error at little cost."""
+"""Hostile JSON bodies. Every endpoint must refuse them with a caller's error at little cost."""
 
 M = 1024 * 1024
-SIZE = 8 * M - 64  # bytes: as much as a body may be
+SIZE = 8 * M - 64  # bytes: the greatest allowed body
 
 
 def filled(size: int, with_what: bytes, start: bytes = b"[", end: bytes = b"]") -> bytes:
-    """An array, or what `start` and `end` make of it, of as many as fit."""
+    """`start` and `end` around as many repetitions as fit into `size` bytes."""
     many = with_what * ((size - len(start) - len(end)) // len(with_what))
     return start + many.removesuffix(b",") + end
 
 
 def message(content: bytes) -> bytes:
-    """A body that is good but for its content."""
+    """A body that is valid except for its content."""
     return b'{"model": "gpt-4o", "messages": [{"role": "user", "content": %s}]}' % content
 
 
@@ -19,7 +19,7 @@ def pairs(count: int) -> bytes:
     return b",".join(b'"%d":0' % number for number in range(count))
 
 
-# what is wrong with these is the temperature alone
+# only the temperature is wrong in these
 TEMPERATURES: dict[str, bytes] = {
     "a temperature of 5000 digits": b'{"model":"gpt-4o","messages":"x","temperature":' + b"1" * 5000 + b"}",
     "a temperature of 10^400": b'{"model":"gpt-4o","messages":"x","temperature":1' + b"0" * 400 + b"}",
@@ -31,7 +31,7 @@ TEMPERATURES: dict[str, bytes] = {
 
 
 def bodies(size: int) -> dict[str, bytes]:
-    """Each by its name; those whose trick is to be large have this many bytes."""
+    """Bodies by name; those that are hostile by size have `size` bytes."""
     return TEMPERATURES | {
         "empty arrays": filled(size, b"[],"),
         "empty objects": filled(size, b"{},"),
@@ -69,7 +69,7 @@ def bodies(size: int) -> dict[str, bytes]:
         "the halves turned": message(b'"\\ude00\\ud83d"'),
         "half a character in a name": message(b'[{"type": "text", "text": "x", "\\ud800": 1}]'),
         "half a character in bytes": message(b'"\xed\xa0\xbd"'),
-        "a byte that is none": message(b'"\xff"'),
+        "an invalid byte": message(b'"\xff"'),
         "an overlong slash": message(b'"\xc0\xaf"'),
         "a control character": message(b'"\x01"'),
         "a null byte behind": message(b'"x"') + b"\x00",

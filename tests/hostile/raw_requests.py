@@ -1,7 +1,7 @@
-"""Hostile HTTP: what a stranger may write to the broker's socket, and the statuses that come back.
+"""Hostile HTTP: raw requests, and the statuses that they must get.
 
-In `written`, TOKEN stands for a signed-in user's token and BODY for a good body. Where a request is only odd, and
-the standard allows it, it is answered like any other: that is said here too.
+In `written`, TOKEN stands for a signed-in user's token and BODY for a valid body. Requests that are unusual but allowed
+by the standard are here too, with their ordinary status.
 """
 
 import gzip
@@ -15,7 +15,7 @@ HEALTH = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
 
 @dataclass(frozen=True)
 class Raw:
-    """What is written; the statuses that must come back, in order; whether the client then ends its side."""
+    """The bytes to write, the statuses to expect in order, and whether the client then closes its sending side."""
 
     name: str
     written: bytes
@@ -25,18 +25,18 @@ class Raw:
 
 def post(*lines: bytes, body: bytes = BODY, length: bytes | None = None, path: bytes = b"/gpt-4o") -> bytes:
     """A signed-in POST with more header lines; `length` replaces the true Content-Length, b"" leaves it out."""
-    told = str(len(body)).encode() if length is None else length
+    value = str(len(body)).encode() if length is None else length
     head = [b"POST " + path + b" HTTP/1.1", b"Host: x", b"Authorization: Bearer TOKEN", *lines]
-    return b"\r\n".join([*head, *([b"Content-Length: " + told] if told else []), b"", b""]) + body
+    return b"\r\n".join([*head, *([b"Content-Length: " + value] if value else []), b"", b""]) + body
 
 
 def chunked(body: bytes, *lines: bytes) -> bytes:
-    """A signed-in POST whose framing is `body`."""
+    """A signed-in POST whose chunked framing is `body`."""
     return post(b"Transfer-Encoding: chunked", *lines, body=body, length=b"")
 
 
 def get(target: bytes, *lines: bytes, host: bytes = b"Host: x") -> bytes:
-    """A GET of this target."""
+    """A GET request for this target."""
     return b"\r\n".join([b"GET " + target + b" HTTP/1.1", *([host] if host else []), *lines, b"", b""])
 
 

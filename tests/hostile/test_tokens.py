@@ -1,4 +1,4 @@
-"""Hostile tokens against the pure functions, and against the whole app."""
+"""Forged tokens against the pure functions, and against the whole app."""
 
 import time
 
@@ -17,7 +17,7 @@ COST = 0.05  # seconds of processor time
 
 
 def ring_of_all() -> KeyRing:
-    """A project that has signed with every algorithm, one after the other, and trusts them all."""
+    """A project that has rotated through every algorithm and trusts all of its keys."""
     ring = KeyRing("HS256")
     for alg in ("RS256", "EdDSA", "ES256"):
         ring.rotate(alg)
@@ -30,8 +30,8 @@ KEYS = [tokens.secret_key(SECRET), *tokens.key_set(PROJECT.ring.jwks()).values()
 names = pytest.mark.parametrize("name", FORGED)
 
 
-def judge(text: str) -> Caller:
-    """Who the token is by any of the project's keys: whichever one is looked up, none may believe a forged one."""
+def verify(text: str) -> Caller:
+    """The token's caller, if any of the project's keys verifies it: no key may verify a forged token."""
     token = tokens.read_token(text)
     caller = tokens.check_claims(token, tokens.Expected(PROJECT.issuer), time.time())
     for key in KEYS:
@@ -52,46 +52,46 @@ def client() -> FlaskClient:
 
 
 def ask(client: FlaskClient, authorization: str) -> tuple[int, str]:
-    # the environ, because a header cannot hold all that is in the corpus; a server would give it as Latin-1
+    # through the environ, because a header cannot hold every value of the corpus
     response = client.post("/gpt-4o", data=b"{}", environ_overrides={"HTTP_AUTHORIZATION": authorization})
     return response.status_code, response.get_json()["code"]
 
 
 @pytest.mark.parametrize("alg", ["ES256", "RS256", "EdDSA"])
-def test_a_good_token_is_believed(client: FlaskClient, alg: str) -> None:
-    """What all the forged ones are held against: it gets past the gate, to its empty body."""
-    assert judge(PROJECT.good(alg)).id == ADA
+def test_a_genuine_token_is_accepted(client: FlaskClient, alg: str) -> None:
+    """The control: it passes the guard and fails only for its empty body."""
+    assert verify(PROJECT.good(alg)).id == ADA
     assert ask(client, "Bearer " + PROJECT.good(alg)) == (400, "messages_required")
     assert ask(client, "Bearer " + PROJECT.shared()) == (400, "messages_required")
 
 
 @names
 def test_the_rules_refuse_a_forged_token(name: str) -> None:
-    """With a fault of the caller's, not with an accident, and at little cost."""
+    """With a caller's fault, not an internal error, and at little cost."""
     started = time.process_time()
     with pytest.raises(TokenInvalid):
-        judge(FORGED[name])
+        verify(FORGED[name])
     assert time.process_time() - started < COST
 
 
 @names
 def test_the_app_refuses_a_forged_token(client: FlaskClient, name: str) -> None:
-    """401; a page is told to refresh its session only where a token's time is over."""
+    """401. Only an expired token gets the code that asks for a session refresh."""
     status, code = ask(client, "Bearer " + FORGED[name])
-    is_over = name.startswith("expired") or name in {"exp is -1", "exp is 0", f"exp is {PROJECT.now - 11}"}
-    assert (status, code) == (401, "token_expired" if is_over else "invalid_token")
+    is_expired = name.startswith("expired") or name in {"exp is -1", "exp is 0", f"exp is {PROJECT.now - 11}"}
+    assert (status, code) == (401, "token_expired" if is_expired else "invalid_token")
 
 
 @pytest.mark.parametrize("scheme", ["Basic ", "Token ", "", "Bearer", "Bearer Bearer ", "Bearer,", "Bearer: ", "JWT "])
-def test_a_good_token_with_another_scheme_is_refused(client: FlaskClient, scheme: str) -> None:
-    """Nothing but `Bearer` and a space."""
+def test_a_genuine_token_with_another_scheme_is_refused(client: FlaskClient, scheme: str) -> None:
+    """Only `Bearer` and a space are accepted."""
     assert ask(client, scheme + PROJECT.good()) == (401, "invalid_token")
 
 
-def test_no_fault_of_a_token_tells_of_it() -> None:
-    """The sentence is the contract's, whatever was in the token."""
+def test_a_fault_reveals_nothing_of_the_token() -> None:
+    """The sentence is the contract's for every token."""
     for text in FORGED.values():
         with pytest.raises(Fault) as caught:
-            judge(text)
+            verify(text)
         assert str(caught.value) == "Invalid or expired token"
         assert caught.value.details == {}

@@ -1,8 +1,8 @@
-"""Hostile tokens: every trick by which somebody without a right to it may try to be taken for a user.
+"""Forged tokens: known attacks on JWT verification.
 
-`forge` makes them for a project whose published keys, secret and issuer are given: a stranger knows the former and the
-latter, and everything that was ever signed; what only the project itself could sign is here too, where it is
-not a user's token (its API keys, broken claims).
+`forge` makes them for a project with given published keys, secret and issuer. An attacker knows the published keys,
+the issuer and previously signed tokens. Some tokens need the project's secret and still must be refused: its API keys,
+and tokens with broken claims.
 """
 
 import base64
@@ -27,7 +27,7 @@ RSA_KEY, EC_KEY, P384_KEY, ED_KEY = (
     ec.generate_private_key(ec.SECP256R1()),
     ec.generate_private_key(ec.SECP384R1()),
     ed25519.Ed25519PrivateKey.generate(),
-)  # the stranger's own
+)  # the attacker's own
 
 
 def b64(data: bytes | str) -> str:
@@ -36,7 +36,7 @@ def b64(data: bytes | str) -> str:
 
 
 def hs256(header: object, claims: object, secret: bytes, digest: str = "sha256") -> str:
-    """A token signed with a secret; header and claims are JSON, or a text that is taken as it is."""
+    """A token signed with a secret; header and claims are JSON values, or text that is used as it is."""
     signed = f"{_part(header)}.{_part(claims)}"
     return f"{signed}.{b64(hmac.digest(secret, signed.encode(), digest))}"
 
@@ -47,7 +47,7 @@ def _part(value: object) -> str:
 
 @dataclass
 class Project:
-    """What tokens are forged for. `ring` publishes ES256, RS256 and EdDSA keys and knows the HS256 secret."""
+    """The attacked project. `ring` publishes ES256, RS256 and EdDSA keys and holds the HS256 secret."""
 
     ring: KeyRing
     issuer: str
@@ -62,23 +62,23 @@ class Project:
         return next(key for key in self.ring.published if key.alg == alg)
 
     def claims(self, **changes: Any) -> dict[str, Any]:
-        """A user's claims, with changes; ... takes one out."""
+        """A user's claims, with changes; `...` removes one."""
         good = {"iss": self.issuer, "aud": "authenticated", "role": "authenticated", "sub": ADA,
                 "iat": self.now, "exp": self.now + 3600}  # fmt: skip
         return {name: value for name, value in (good | changes).items() if value is not ...}
 
     def good(self, alg: str = "ES256", **changes: Any) -> str:
-        """A token as the project signs it: what all others are held against."""
+        """A token as the project signs it: the control."""
         key = self.key(alg)
         return jwt.encode(self.claims(**changes), key.private, alg, headers={"kid": key.kid})
 
     def shared(self, claims: object = None, **header: Any) -> str:
-        """A token signed with the project's true secret."""
+        """A token signed with the project's secret."""
         return hs256({"alg": "HS256", "typ": "JWT"} | header, self.claims() if claims is None else claims, self.secret)
 
 
 def forge(project: Project) -> dict[str, str]:
-    """Every hostile token by the name of its trick. None may be believed."""
+    """Every forged token by the name of its attack. All must be refused."""
     kinds = (_algorithms, _key_confusion, _key_names, _headers, _claims, _unicode, _forms, _signatures, _other_keys)
     forged: dict[str, str] = {}
     for kind in kinds:
@@ -125,7 +125,7 @@ def _rsa(project: Project) -> rsa.RSAPrivateKey:
 
 
 def _key_confusion(project: Project) -> dict[str, str]:
-    """A public key's bytes, in every spelling, as the secret of an HMAC."""
+    """A public key in every encoding, used as an HMAC secret."""
     forged: dict[str, str] = {}
     encodings = serialization.Encoding
     form = serialization.PublicFormat.SubjectPublicKeyInfo
@@ -166,7 +166,7 @@ def _ec(header: object, claims: object, key: ec.EllipticCurvePrivateKey, *, raw:
 
 
 def _headers(project: Project) -> dict[str, str]:
-    """A header that brings its own key, or wants to be understood in a way of its own."""
+    """Headers that carry a key, or name extensions."""
     mine = jwt.get_algorithm_by_name("ES256").to_jwk(EC_KEY.public_key(), as_dict=True)
     kid = project.key("ES256").kid
     pem = EC_KEY.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
@@ -200,7 +200,7 @@ def _with_bytes(header: bytes, claims: object, secret: bytes) -> str:
 
 
 def _claims(project: Project) -> dict[str, str]:
-    """Signed by the project itself, and not a user's all the same."""
+    """Signed by the project, but not with a user's claims."""
     now, other = project.now, "https://othersothersothersot.supabase.co/auth/v1"
     wrong: dict[str, list[Any]] = {
         "exp": [..., None, True, "never", str(now + 60), [], {}, [now + 60], -1, 0, now - 11, float("nan"),
@@ -222,7 +222,7 @@ def _claims(project: Project) -> dict[str, str]:
 
 
 def _unicode(project: Project) -> dict[str, str]:
-    """Letters that look like others, or become them."""
+    """Look-alike and normalising characters."""
     return {
         "a Cyrillic role": project.shared(project.claims(role="аuthenticated")),
         "a role in wide letters": project.shared(project.claims(role="ａuthenticated")),
@@ -238,7 +238,7 @@ def _unicode(project: Project) -> dict[str, str]:
 
 
 def _forms(project: Project) -> dict[str, str]:
-    """What is no token of three parts in base64url."""
+    """Not three parts in base64url."""
     good = project.good()
     header, claims, signature = good.split(".")
     twice = json.dumps(project.claims())[:-1]
@@ -265,7 +265,7 @@ def _forms(project: Project) -> dict[str, str]:
 
 
 def _signatures(project: Project) -> dict[str, str]:
-    """A good token's signature: cut, lengthened, spelled otherwise, moved."""
+    """A genuine token's signature: truncated, extended, re-encoded, moved."""
     good, shared = project.good(), project.shared()
     head, _, signature = good.rpartition(".")
     raw = base64.urlsafe_b64decode(signature + "==")
@@ -306,7 +306,7 @@ def _claims_only(project: Project) -> str:
 
 
 def _other_keys(project: Project) -> dict[str, str]:
-    """Well made, by somebody else; or by the project, and for something else."""
+    """Well formed, by another issuer; or by the project for another purpose."""
     api = {"iss": "supabase", "ref": "a" * 20, "iat": project.now, "exp": project.now + 10**8}
     kid, claims = project.key("ES256").kid, project.claims()
     return {

@@ -1,4 +1,4 @@
-"""Supabase gone, slow, failing, sending garbage, rotating its keys: under load of users whom the broker can judge."""
+"""Supabase down, slow, failing, sending garbage, or rotating its keys, under load of users with valid tokens."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -12,8 +12,8 @@ from tests.integration.stack import SUPABASE_TIMEOUT, Stack
 from tests.integration.waiting import within
 
 GOOD = (200, "")
-AWAY = "Supabase's signing keys cannot be fetched"
-BACK = "Supabase's signing keys are fetched again"
+UNAVAILABLE = "Supabase's signing keys cannot be fetched"
+AVAILABLE = "Supabase's signing keys are fetched again"
 SLACK = 1.0  # seconds, on a busy machine
 
 
@@ -26,7 +26,7 @@ def stack() -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def asking() -> Iterator[Stack]:
-    """A project that signs with HS256 and keeps the secret: Supabase is asked about each token."""
+    """A project that signs with HS256 and does not share the secret: Supabase checks each token."""
     made = Stack(WEB_CONCURRENCY="1")
     made.supabase.keys.in_use = None
     yield made
@@ -45,42 +45,42 @@ def mood(name: str) -> Callable[[Stack], None]:
     return change
 
 
-def gone(stack: Stack) -> None:
+def down(stack: Stack) -> None:
     stack.supabase.stop()
 
 
-def back(stack: Stack) -> None:
+def up(stack: Stack) -> None:
     stack.supabase.mood = "well"
     if not stack.supabase.is_serving:
         stack.supabase.start_in_thread()
 
 
-@pytest.mark.parametrize("fault", [gone, mood("slow"), mood("garbage")])
-def test_a_supabase_that_is_away_costs_only_those_whom_nobody_can_judge(
+@pytest.mark.parametrize("fault", [down, mood("slow"), mood("garbage")])
+def test_an_outage_of_supabase_affects_only_tokens_of_unknown_keys(
     stack: Stack, fault: Callable[[Stack], None]
 ) -> None:
-    """Users of known keys go on; one of a new key gets 503 within the time-out, and is let in soon after its return."""
+    """Tokens of known keys stay accepted; one of a new key gets 503 within the time-out until Supabase answers."""
     known = stack.user()
     with Load(stack.users()) as load:
         fault(stack)
         stack.supabase.keys.rotate()
-        stranger = stack.user()
-        response = stranger.post("/gpt-4o", {})
+        newcomer = stack.user()
+        response = newcomer.post("/gpt-4o", {})
         assert (response.status_code, response.json()["code"]) == (503, "sign_in_unavailable")
         assert response.elapsed.total_seconds() < SUPABASE_TIMEOUT + SLACK
         assert try_in(known) == 400
         within(2, lambda: stack.metric("signing_keys_up") == 0)
-        back(stack)
-        within(5, lambda: all(try_in(stranger) == 400 for _ in range(6)))
+        up(stack)
+        within(5, lambda: all(try_in(newcomer) == 400 for _ in range(6)))
     assert set(load.tally()) == {GOOD}
     assert load.slowest() < SUPABASE_TIMEOUT
-    assert stack.said(AWAY) <= 2
-    assert stack.said(BACK) <= 2
+    assert stack.said(UNAVAILABLE) <= 2
+    assert stack.said(AVAILABLE) <= 2
     stack.settle_up()
 
 
-def test_keys_that_rotate_under_load_refuse_nobody(stack: Stack) -> None:
-    """Old tokens and new ones, each from the first call on."""
+def test_a_rotation_under_load_refuses_no_valid_token(stack: Stack) -> None:
+    """Old and new tokens, each from the first call on."""
     with Load(stack.users(2)) as load:
         stack.supabase.keys.rotate()
         assert [try_in(user) for user in stack.users(6)] == [400] * 6
@@ -89,22 +89,22 @@ def test_keys_that_rotate_under_load_refuse_nobody(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("name", ["silent", "failing", "garbage"])
-def test_without_supabase_remembered_hs256_users_go_on(asking: Stack, name: str) -> None:
-    """Others get 503 within the time-out, at the cost of nobody."""
-    known, stranger = asking.users(2)
+def test_cached_hs256_tokens_stay_accepted_without_supabase(asking: Stack, name: str) -> None:
+    """Others get 503 within the time-out and delay nobody."""
+    known, newcomer = asking.users(2)
     assert try_in(known) == 400
     with Load([known]) as load:
         asking.supabase.mood = name
-        response = stranger.post("/gpt-4o", {})
+        response = newcomer.post("/gpt-4o", {})
         assert (response.status_code, response.json()["code"]) == (503, "sign_in_unavailable")
         assert response.elapsed.total_seconds() < SUPABASE_TIMEOUT + SLACK
         asking.supabase.mood = "well"
-        within(5, lambda: try_in(stranger) == 400)
+        within(5, lambda: try_in(newcomer) == 400)
     assert set(load.tally()) == {GOOD}
 
 
 def test_repeated_bad_tokens_cost_no_network_call_and_no_redis_call(asking: Stack) -> None:
-    """The same ones: one question each. Ever new ones: soon 429, and a question a second, whatever a header claims."""
+    """Repeats: one check each. New ones: soon 429 and one check a second, whatever `X-Forwarded-For` says."""
     commands = _commands(asking)
     ada = asking.user()
     ada.token = ada.token[:-6] + "AAAAAA"
@@ -123,9 +123,9 @@ def test_repeated_bad_tokens_cost_no_network_call_and_no_redis_call(asking: Stac
     assert _commands(asking) == commands
 
 
-def test_a_page_that_calls_many_times_at_once_causes_one_question(asking: Stack) -> None:
-    """Whoever comes with the same token meanwhile shares the answer."""
-    time.sleep(1.5)  # what the bad tokens of the test before have used up comes back
+def test_concurrent_calls_with_one_token_cause_one_check(asking: Stack) -> None:
+    """Concurrent calls share the answer."""
+    time.sleep(1.5)  # the bucket of failed checks refills
     asking.supabase.mood = "well"
     ada = asking.user()
     asked = asking.supabase.requests["/user"]
@@ -136,6 +136,6 @@ def test_a_page_that_calls_many_times_at_once_causes_one_question(asking: Stack)
 
 
 def _commands(stack: Stack) -> int:
-    """How many scripts Redis has run."""
+    """The number of scripts that Redis has run."""
     stats = stack.redis.client.info("commandstats")
     return sum(stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("evalsha", "eval"))

@@ -1,4 +1,4 @@
-"""The document as a whole: https://spec.openapis.org/oas/v3.1.1.html. Pure."""
+"""The OpenAPI document: https://spec.openapis.org/oas/v3.1.1.html. Pure."""
 
 from collections.abc import Collection
 
@@ -6,14 +6,14 @@ from broker.web.openapi import answers, paths, schemas
 
 DESCRIPTION = """OpenAI's chat completions for the users of a web app, who sign in with Supabase.
 
-Every call carries the user's Supabase access token: `Authorization: Bearer <token>`. A user has so many calls per UTC
-day; one call is one answer that OpenAI began to give, and refused, invalid and failed requests cost nothing. What is
-under `/v1` speaks OpenAI's wire format, errors included, so that OpenAI's SDKs work with the access token as API key.
+Every call carries the user's Supabase access token: `Authorization: Bearer <token>`. The number of calls per user and
+UTC day is limited. One call is one answer that OpenAI began to give; refused, invalid and failed requests cost nothing.
+Endpoints under `/v1` use OpenAI's format, errors included, so that OpenAI's SDKs work with the access token as API key.
 """
 
 
 def document(models: Collection[str], most_tokens: int) -> dict[str, object]:
-    """The description of a broker that serves these models, with answers of at most so many tokens."""
+    """The document of a broker that serves `models` and limits an answer to `most_tokens` tokens."""
     return {
         "openapi": "3.1.1",
         "info": {"title": "GPT Broker", "version": "1", "description": DESCRIPTION},

@@ -1,4 +1,4 @@
-"""The schemas of the OpenAPI document: what is sent and what comes back. Pure."""
+"""The schemas of the OpenAPI document: request and response bodies. Pure."""
 
 from collections.abc import Collection
 
@@ -13,7 +13,7 @@ TEXT_OR_NULL: Schema = {"type": ["string", "null"]}
 
 
 def all_schemas(models: Collection[str], most_tokens: int) -> dict[str, Schema]:
-    """Each by its name."""
+    """Every schema by name."""
     return {
         "Error": _error(),
         "OpenAIError": _openai_error(),
@@ -29,27 +29,27 @@ def all_schemas(models: Collection[str], most_tokens: int) -> dict[str, Schema]:
 
 
 def object_of(required: Collection[str] = (), **properties: object) -> Schema:
-    """An object with these properties, of which some are required."""
+    """An object with these properties; `required` names those that must be present."""
     return {"type": "object", "required": list(required), "properties": properties}
 
 
 def all_of(**properties: object) -> Schema:
-    """An object with all of these properties."""
+    """An object in which all of these properties are required."""
     return object_of(properties, **properties)
 
 
 def array_of(items: Schema, **limits: object) -> Schema:
-    """An array."""
+    """An array of `items`."""
     return {"type": "array", "items": items, **limits}
 
 
 def reference(name: str) -> Schema:
-    """One of `all_schemas`."""
+    """A reference to one of `all_schemas`."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
 def _error() -> Schema:
-    """The contract's."""
+    """The error format of the endpoints outside /v1."""
     return all_of(error={"type": "string", "minLength": 1}, message={"type": "null"}, code={"type": "string"})
 
 
@@ -59,7 +59,7 @@ def _openai_error() -> Schema:
 
 
 def _message() -> Schema:
-    """Of the contract's own endpoints: extra fields pass through, and what is in them OpenAI checks."""
+    """A message on the endpoints outside /v1. Extra fields pass through; OpenAI checks their values."""
     return object_of(
         ["role", "content"],
         role={"description": "`user`, `assistant`, `system`, …"},
@@ -73,7 +73,7 @@ def _messages() -> Schema:
 
 
 def _chat_request(models: Collection[str], most_tokens: int) -> Schema:
-    """What of https://platform.openai.com/docs/api-reference/chat/create is passed on. Null is as good as nothing."""
+    """The parameters of https://platform.openai.com/docs/api-reference/chat/create that pass; null means absent."""
     bound = {"type": ["integer", "null"], "minimum": 1, "maximum": most_tokens}
     one_message = object_of(["role"], role=TEXT, content={"anyOf": [TEXT, {"type": "null"}, _message_parts()]})
     properties: dict[str, object] = {
@@ -113,7 +113,7 @@ def _chat_completion() -> Schema:
 
 def _model() -> Schema:
     model = all_of(id=TEXT, object={"const": "model"}, created=COUNT, owned_by=TEXT)
-    return model | {"description": "`shutdown_date`, where it is known: OpenAI's last day for it"}
+    return model | {"description": "`shutdown_date`, if known: the day on which OpenAI shuts the model down"}
 
 
 def _usage() -> Schema:

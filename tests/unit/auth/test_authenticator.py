@@ -1,13 +1,12 @@
-"""From a header to a caller: remembered within bounds, and never longer than is right."""
+"""From a header to a caller; the cache is bounded and never outlives the token."""
 
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from broker.auth.authenticator import CONFIRMATION, SignIn
-from broker.auth.questions import IN_A_ROW
-from broker.auth.remote_check import Confirmations
+from broker.auth.authenticator import CACHE_SECONDS, Authenticator
+from broker.auth.remote_check import BURST, RemoteCheck
 from broker.auth.tokens import LEEWAY, Key, key_set
 from broker.caller import Caller
 from broker.errors.base import AuthorizationMissing, SignInUnavailable, TokenExpired, TokenInvalid
@@ -21,7 +20,7 @@ ADA = "11111111-1111-4111-8111-111111111111"
 
 
 class Clock:
-    """Unix time that a test moves."""
+    """Unix time that a test sets."""
 
     def __init__(self) -> None:
         self.time = float(NOW)
@@ -48,15 +47,15 @@ class FakeKeys:
         return kid in key_set(self.ring.jwks())
 
 
-class FakeAuthServer:
-    """Says yes, or raises what it is told."""
+class FakeSupabase:
+    """Accepts every token, or raises `fault`."""
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.checked: list[str] = []
         self.fault: Exception | None = None
 
-    def confirm(self, token: str, caller_id: str) -> None:
-        self.asked.append(caller_id)
+    def check_token(self, token: str, caller_id: str) -> None:
+        self.checked.append(caller_id)
         if self.fault:
             raise self.fault
 
@@ -72,25 +71,25 @@ def keys() -> FakeKeys:
 
 
 @pytest.fixture
-def auth_server() -> FakeAuthServer:
-    return FakeAuthServer()
+def supabase() -> FakeSupabase:
+    return FakeSupabase()
 
 
-def make(keys: FakeKeys, auth_server: FakeAuthServer, clock: Clock, **environ: str) -> SignIn:
+def make(keys: FakeKeys, supabase: FakeSupabase, clock: Clock, **environ: str) -> Authenticator:
     settings = Settings.from_environ(REQUIRED | environ)
-    return SignIn(settings, keys, Confirmations(auth_server), clock)  # type: ignore[arg-type]
+    return Authenticator(settings, keys, RemoteCheck(supabase), clock)  # type: ignore[arg-type]
 
 
 @pytest.fixture
-def sign_in(keys: FakeKeys, auth_server: FakeAuthServer, clock: Clock) -> SignIn:
+def authenticator(keys: FakeKeys, supabase: FakeSupabase, clock: Clock) -> Authenticator:
     """With the project's secret."""
-    return make(keys, auth_server, clock)
+    return make(keys, supabase, clock)
 
 
 @pytest.fixture
-def asking(keys: FakeKeys, auth_server: FakeAuthServer, clock: Clock) -> SignIn:
-    """Without it: Supabase is asked."""
-    return make(keys, auth_server, clock, SUPABASE_JWT_SECRET="")
+def remote(keys: FakeKeys, supabase: FakeSupabase, clock: Clock) -> Authenticator:
+    """Without it: Supabase checks each token."""
+    return make(keys, supabase, clock, SUPABASE_JWT_SECRET="")
 
 
 def claims(**changes: Any) -> dict[str, Any]:
@@ -102,125 +101,123 @@ def shared(**changes: Any) -> str:
     return "Bearer " + KeyRing("HS256", SECRET).sign(claims(**changes))
 
 
-def test_the_three_ways_to_a_caller(
-    sign_in: SignIn, asking: SignIn, keys: FakeKeys, auth_server: FakeAuthServer
+def test_a_token_is_checked_in_one_of_three_ways(
+    authenticator: Authenticator, remote: Authenticator, keys: FakeKeys, supabase: FakeSupabase
 ) -> None:
-    """By the secret, by a published key, by Supabase's word: each asks only whom it must."""
-    assert sign_in.caller(shared()) == Caller(ADA, NOW + 3600)
-    assert (keys.asked, auth_server.asked) == (0, [])
+    """With the secret, with a published key, or by Supabase; each way uses only what it needs."""
+    assert authenticator.authenticate(shared()) == Caller(ADA, NOW + 3600)
+    assert (keys.asked, supabase.checked) == (0, [])
 
-    assert sign_in.caller("Bearer " + keys.ring.sign(claims())).id == ADA
-    assert (keys.asked, auth_server.asked) == (1, [])
+    assert authenticator.authenticate("Bearer " + keys.ring.sign(claims())).id == ADA
+    assert (keys.asked, supabase.checked) == (1, [])
 
-    assert asking.caller(shared()).id == ADA
-    assert (keys.asked, auth_server.asked) == (1, [ADA])
+    assert remote.authenticate(shared()).id == ADA
+    assert (keys.asked, supabase.checked) == (1, [ADA])
 
 
-def test_a_missing_header_is_told_from_a_wrong_one(sign_in: SignIn) -> None:
+def test_a_missing_header_is_distinct_from_a_wrong_one(authenticator: Authenticator) -> None:
     """Each has its own sentence in the contract."""
     for header in (None, ""):
         with pytest.raises(AuthorizationMissing):
-            sign_in.caller(header)
+            authenticator.authenticate(header)
     for header in ("Basic YTpi", "Bearer", "Bearer ", shared().removeprefix("Bearer "), "Bearer \udcff.x.y"):
         with pytest.raises(TokenInvalid):
-            sign_in.caller(header)
+            authenticator.authenticate(header)
 
 
-def test_the_scheme_may_be_written_in_any_case(sign_in: SignIn) -> None:
+def test_the_scheme_may_be_written_in_any_case(authenticator: Authenticator) -> None:
     """RFC 9110, 11.1."""
-    assert sign_in.caller(shared().replace("Bearer", "bEARER  ")).id == ADA
+    assert authenticator.authenticate(shared().replace("Bearer", "bEARER  ")).id == ADA
 
 
-def test_a_verified_token_is_not_verified_again(sign_in: SignIn, keys: FakeKeys) -> None:
-    """A signature costs more than all the rest of a request."""
+def test_a_verified_token_is_not_verified_again(authenticator: Authenticator, keys: FakeKeys) -> None:
+    """Checking a signature costs more than the rest of a request."""
     header = "Bearer " + keys.ring.sign(claims())
     for _ in range(3):
-        sign_in.caller(header)
+        authenticator.authenticate(header)
     assert keys.asked == 1
 
 
-def test_a_token_is_remembered_no_longer_than_it_lives(sign_in: SignIn, clock: Clock) -> None:
-    """`exp` with its 10 s of forgiven skew, to the second."""
+def test_a_token_is_cached_no_longer_than_it_is_valid(authenticator: Authenticator, clock: Clock) -> None:
+    """`exp` and 10 s of leeway, to the second."""
     header = shared(exp=NOW + 100)
     clock.time = NOW + 100 + LEEWAY - 0.5
-    assert sign_in.caller(header).id == ADA
+    assert authenticator.authenticate(header).id == ADA
     clock.time = NOW + 100 + LEEWAY
     with pytest.raises(TokenExpired):
-        sign_in.caller(header)
+        authenticator.authenticate(header)
 
 
-def test_supabases_yes_is_taken_for_a_minute(asking: SignIn, auth_server: FakeAuthServer, clock: Clock) -> None:
-    """And asked for again then: a session may have ended meanwhile."""
+def test_an_accepted_token_is_cached_for_a_minute(remote: Authenticator, supabase: FakeSupabase, clock: Clock) -> None:
+    """Then Supabase checks it again: the session may have ended."""
     header = shared()
-    asking.caller(header)
-    clock.time += CONFIRMATION - 1
-    asking.caller(header)
-    assert len(auth_server.asked) == 1
+    remote.authenticate(header)
+    clock.time += CACHE_SECONDS - 1
+    remote.authenticate(header)
+    assert len(supabase.checked) == 1
     clock.time += 1
-    auth_server.fault = TokenInvalid()
+    supabase.fault = TokenInvalid()
     with pytest.raises(TokenInvalid):
-        asking.caller(header)
+        remote.authenticate(header)
 
 
-def test_supabases_yes_is_never_taken_past_exp(asking: SignIn, auth_server: FakeAuthServer, clock: Clock) -> None:
-    """Though the minute is not over: within the forgiven skew Supabase is asked each time."""
+def test_an_accepted_token_is_not_cached_past_exp(remote: Authenticator, supabase: FakeSupabase, clock: Clock) -> None:
+    """Within the leeway, Supabase checks the token each time."""
     header = shared(exp=NOW + 5)
-    asking.caller(header)
+    remote.authenticate(header)
     clock.time += 5
-    asking.caller(header)
-    asking.caller(header)
-    assert len(auth_server.asked) == 3
+    remote.authenticate(header)
+    remote.authenticate(header)
+    assert len(supabase.checked) == 3
     clock.time += LEEWAY
     with pytest.raises(TokenExpired):
-        asking.caller(header)
+        remote.authenticate(header)
 
 
-def test_that_supabase_could_not_be_asked_is_not_remembered(asking: SignIn, auth_server: FakeAuthServer) -> None:
-    """The next call asks again."""
+def test_a_failed_check_is_not_cached(remote: Authenticator, supabase: FakeSupabase) -> None:
+    """The next request checks again."""
     header = shared()
-    auth_server.fault = SignInUnavailable()
+    supabase.fault = SignInUnavailable()
     with pytest.raises(SignInUnavailable):
-        asking.caller(header)
-    auth_server.fault = None
-    assert asking.caller(header).id == ADA
+        remote.authenticate(header)
+    supabase.fault = None
+    assert remote.authenticate(header).id == ADA
 
 
-def test_supabases_no_is_taken_for_a_minute(asking: SignIn, auth_server: FakeAuthServer, clock: Clock) -> None:
-    """A page that keeps calling with a bad token causes one question a minute."""
+def test_a_rejected_token_is_cached_for_a_minute(remote: Authenticator, supabase: FakeSupabase, clock: Clock) -> None:
+    """A page that repeats a bad token causes one check a minute."""
     header = shared()
-    auth_server.fault = TokenInvalid()
+    supabase.fault = TokenInvalid()
     for _ in range(50):
         with pytest.raises(TokenInvalid):
-            asking.caller(header)
-    assert len(auth_server.asked) == 1
-    auth_server.fault = None
-    clock.time += CONFIRMATION + 1
-    assert asking.caller(header).id == ADA
+            remote.authenticate(header)
+    assert len(supabase.checked) == 1
+    supabase.fault = None
+    clock.time += CACHE_SECONDS + 1
+    assert remote.authenticate(header).id == ADA
 
 
-def test_new_bad_tokens_from_one_address_cause_no_questions_without_end(
-    asking: SignIn, auth_server: FakeAuthServer
-) -> None:
-    """Then only what is known already is judged there; elsewhere all goes on."""
+def test_the_failed_checks_of_one_address_are_limited(remote: Authenticator, supabase: FakeSupabase) -> None:
+    """Over the limit, that address gets answers from the cache only. Other addresses are not affected."""
     known = shared(sid=0)
-    asking.caller(known, lambda: "192.0.2.1")
-    auth_server.fault = TokenInvalid()
-    for number in range(IN_A_ROW):
+    remote.authenticate(known, lambda: "192.0.2.1")
+    supabase.fault = TokenInvalid()
+    for number in range(BURST):
         with pytest.raises(TokenInvalid):
-            asking.caller(shared(sid=number + 1), lambda: "192.0.2.1")
-    auth_server.fault = None
-    asked = len(auth_server.asked)
+            remote.authenticate(shared(sid=number + 1), lambda: "192.0.2.1")
+    supabase.fault = None
+    asked = len(supabase.checked)
     for number in range(20):
         with pytest.raises(TooManyBadTokens) as raised:
-            asking.caller(shared(sid=1000 + number), lambda: "192.0.2.1")
+            remote.authenticate(shared(sid=1000 + number), lambda: "192.0.2.1")
         assert 0 < (raised.value.retry_after or 0) <= 1
-    assert asking.caller(known, lambda: "192.0.2.1").id == ADA
-    assert len(auth_server.asked) == asked
-    assert asking.caller(shared(sid=2000), lambda: "192.0.2.2").id == ADA
+    assert remote.authenticate(known, lambda: "192.0.2.1").id == ADA
+    assert len(supabase.checked) == asked
+    assert remote.authenticate(shared(sid=2000), lambda: "192.0.2.2").id == ADA
 
 
-def test_a_bad_signature_is_looked_at_once(sign_in: SignIn, keys: FakeKeys) -> None:
-    """Sent again and again, it costs a look into a table."""
+def test_a_bad_signature_is_checked_once(authenticator: Authenticator, keys: FakeKeys) -> None:
+    """Repeats are answered from the cache."""
     header = "Bearer " + KeyRing("ES256").sign(claims())
     genuine = keys.ring.in_use
     assert genuine
@@ -230,81 +227,81 @@ def test_a_bad_signature_is_looked_at_once(sign_in: SignIn, keys: FakeKeys) -> N
     header = "Bearer " + forged.sign(claims())
     for _ in range(5):
         with pytest.raises(TokenInvalid):
-            sign_in.caller(header)
+            authenticator.authenticate(header)
     assert keys.asked == 1
 
 
-def test_a_blocked_user_is_refused_at_once(keys: FakeKeys, auth_server: FakeAuthServer, clock: Clock) -> None:
-    """However good the token, and whatever list the id is on besides."""
-    sign_in = make(keys, auth_server, clock, BLOCKED_IDS=f'["{ADA}"]', ID_WHITE_LIST=f'["{ADA}"]')
+def test_a_blocked_user_is_refused_at_once(keys: FakeKeys, supabase: FakeSupabase, clock: Clock) -> None:
+    """Also with a valid token, and if the id is on the white list."""
+    authenticator = make(keys, supabase, clock, BLOCKED_IDS=f'["{ADA}"]', ID_WHITE_LIST=f'["{ADA}"]')
     for _ in range(2):
         with pytest.raises(CallerBlocked) as raised:
-            sign_in.caller(shared())
+            authenticator.authenticate(shared())
         assert raised.value.status == 403
 
 
 @pytest.mark.parametrize("claim", [True, "true", 1, None, {}])
 def test_anonymous_users_are_refused_unless_they_have_a_limit(
-    keys: FakeKeys, auth_server: FakeAuthServer, clock: Clock, claim: object
+    keys: FakeKeys, supabase: FakeSupabase, clock: Clock, claim: object
 ) -> None:
-    """Anything but a plain `false` says that a user is anonymous; one on the white list is welcome."""
+    """Any value but `false` makes a user anonymous. A user on the white list is accepted."""
     header = shared(is_anonymous=claim)
     with pytest.raises(AnonymousRefused):
-        make(keys, auth_server, clock).caller(header)
+        make(keys, supabase, clock).authenticate(header)
     for settings in ({"ANONYMOUS_DAILY_LIMIT": "3"}, {"ID_WHITE_LIST": f'["{ADA}"]'}):
-        assert make(keys, auth_server, clock, **settings).caller(header).is_anonymous
-    assert not make(keys, auth_server, clock).caller(shared(is_anonymous=False)).is_anonymous
+        assert make(keys, supabase, clock, **settings).authenticate(header).is_anonymous
+    assert not make(keys, supabase, clock).authenticate(shared(is_anonymous=False)).is_anonymous
 
 
-def test_nobody_is_asked_about_a_token_that_is_wrong_already(asking: SignIn, auth_server: FakeAuthServer) -> None:
-    """Its claims are read first: strangers cannot make the broker call Supabase."""
+def test_claims_are_checked_before_supabase_is_asked(remote: Authenticator, supabase: FakeSupabase) -> None:
+    """Tokens of other projects cause no request to Supabase."""
     for changes in ({"exp": NOW - 60}, {"iss": "https://other/auth/v1"}, {"aud": "anon"}, {"role": "anon"}):
         with pytest.raises(TokenInvalid):
-            asking.caller(shared(**changes))
-    assert auth_server.asked == []
+            remote.authenticate(shared(**changes))
+    assert supabase.checked == []
 
 
-def test_a_token_of_a_revoked_key_is_forgotten(sign_in: SignIn, keys: FakeKeys) -> None:
-    """Once the project publishes the key no more, what it signed is worth nothing, remembered or not."""
+def test_a_token_of_a_revoked_key_leaves_the_cache(authenticator: Authenticator, keys: FakeKeys) -> None:
+    """Once the key is not published any more, its tokens are refused."""
     header = "Bearer " + keys.ring.sign(claims())
-    sign_in.caller(header)
+    authenticator.authenticate(header)
     keys.ring.rotate()
-    assert sign_in.caller(header).id == ADA
+    assert authenticator.authenticate(header).id == ADA
     keys.ring.revoke_previous()
     with pytest.raises(TokenInvalid):
-        sign_in.caller(header)
+        authenticator.authenticate(header)
 
 
-def test_memory_is_bounded(sign_in: SignIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The oldest goes first."""
-    monkeypatch.setattr("broker.auth.authenticator.REMEMBERED", 3)
+def test_the_cache_is_bounded(authenticator: Authenticator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest entry is dropped first."""
+    monkeypatch.setattr("broker.auth.authenticator.CACHE_SIZE", 3)
     for number in range(5):
-        sign_in.caller(shared(session_id=str(number)))
-    assert len(sign_in._remembered) == 3
+        authenticator.authenticate(shared(session_id=str(number)))
+    assert len(authenticator._verified) == 3
 
 
-def test_a_judgement_made_meanwhile_holds(asking: SignIn, auth_server: FakeAuthServer) -> None:
-    """Two calls begin to be judged, one after the other: the second is not asked about."""
+def test_a_result_that_arrived_meanwhile_is_used(remote: Authenticator, supabase: FakeSupabase) -> None:
+    """Two requests start a check of one token; the second check uses the first one's result."""
     header = shared()
-    judgements: list[Callable[[], None]] = []
+    checks: list[Callable[[], None]] = []
     for _ in range(2):
-        asking.caller(header, apart=judgements.append)
-    for judge in judgements:
-        judge()
-    assert len(auth_server.asked) == 1
+        remote.authenticate(header, run=checks.append)
+    for check in checks:
+        check()
+    assert len(supabase.checked) == 1
 
 
-def test_bad_tokens_are_forgotten_in_time(sign_in: SignIn, clock: Clock) -> None:
-    """A trickle of ever new ones takes no more memory than its last minute."""
+def test_refused_tokens_leave_the_cache_in_time(authenticator: Authenticator, clock: Clock) -> None:
+    """A steady trickle of new bad tokens takes the memory of one minute."""
     for number in range(200):
         with pytest.raises(TokenInvalid):
-            sign_in.caller("Bearer " + KeyRing("HS256").sign(claims() | {"session_id": str(number)}))
+            authenticator.authenticate("Bearer " + KeyRing("HS256").sign(claims() | {"session_id": str(number)}))
         clock.time += 6
-    assert len(sign_in._refused) == CONFIRMATION / 6
+    assert len(authenticator._refused) == CACHE_SECONDS / 6
 
 
-def test_no_token_is_kept_in_memory(sign_in: SignIn) -> None:
-    """Only what it hashes to."""
+def test_no_token_is_kept_in_memory(authenticator: Authenticator) -> None:
+    """Only its hash is."""
     header = shared()
-    sign_in.caller(header)
-    assert header.removeprefix("Bearer ") not in repr(sign_in._remembered)
+    authenticator.authenticate(header)
+    assert header.removeprefix("Bearer ") not in repr(authenticator._verified)

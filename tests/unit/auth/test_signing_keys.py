@@ -1,4 +1,4 @@
-"""Supabase's keys: found at once, fetched rarely, never lost."""
+"""Supabase's keys: found at once, fetched rarely, kept during an outage."""
 
 import threading
 from typing import Any
@@ -6,27 +6,27 @@ from typing import Any
 import pytest
 
 from broker.auth.signing_keys import COOL_DOWN, SigningKeys
-from broker.auth.supabase_client import SupabaseAway
+from broker.auth.supabase_client import SupabaseUnavailable
 from broker.errors.base import SignInUnavailable, TokenInvalid
 from broker.telemetry.metrics import Metrics
 from deploy.local.signing import KeyRing
 
 
 class FakeSupabase:
-    """Answers with a key ring's document, or as it is told."""
+    """Answers with a key ring's document and `status`, or raises `error`."""
 
     def __init__(self) -> None:
         self.ring = KeyRing("ES256")
         self.fetches = 0
         self.error: Exception | None = None
         self.status = 200
-        self.gate = threading.Event()
-        self.gate.set()
+        self.release = threading.Event()
+        self.release.set()
 
-    def get(self, url: str, headers: object = None) -> tuple[int, Any]:
-        assert url == "https://abc/auth/v1/.well-known/jwks.json"
+    def get(self, path: str, headers: object = None) -> tuple[int, Any]:
+        assert path == "/.well-known/jwks.json"
         self.fetches += 1
-        self.gate.wait(5)
+        self.release.wait(5)
         if self.error:
             raise self.error
         return self.status, self.ring.jwks()
@@ -46,7 +46,7 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @pytest.fixture
 def keys(supabase: FakeSupabase, now: list[float]) -> SigningKeys:
-    return SigningKeys("https://abc/auth/v1", supabase, Metrics())  # type: ignore[arg-type]
+    return SigningKeys(supabase, Metrics())  # type: ignore[arg-type]
 
 
 def refused(keys: SigningKeys, kid: str) -> None:
@@ -68,7 +68,7 @@ def test_a_known_key_is_fetched_once(keys: SigningKeys, supabase: FakeSupabase) 
 def test_unknown_kids_cause_one_fetch_in_30_seconds(
     keys: SigningKeys, supabase: FakeSupabase, now: list[float]
 ) -> None:
-    """However many come."""
+    """Independent of their number."""
     for number in range(50):
         with pytest.raises(TokenInvalid):
             keys.find(f"made-up-{number}")
@@ -82,7 +82,7 @@ def test_unknown_kids_cause_one_fetch_in_30_seconds(
 def test_a_rotated_key_is_found_with_its_first_token(
     keys: SigningKeys, supabase: FakeSupabase, now: list[float]
 ) -> None:
-    """And the one before stays good."""
+    """The previous key stays valid."""
     old = kid(supabase)
     keys.find(old)
     now[0] += COOL_DOWN
@@ -91,11 +91,11 @@ def test_a_rotated_key_is_found_with_its_first_token(
     assert keys.find(old)
 
 
-@pytest.mark.parametrize("error", [SupabaseAway("status 500"), ValueError("not a JWKS document")])
+@pytest.mark.parametrize("error", [SupabaseUnavailable("status 500"), ValueError("not a JWKS document")])
 def test_the_last_good_set_is_kept(
     keys: SigningKeys, supabase: FakeSupabase, now: list[float], error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What is unknown then cannot be judged; the log says so once."""
+    """Tokens of unknown keys cannot be checked then; one log line says so."""
     keys.find(kid(supabase))
     supabase.error = error
     for _ in range(3):
@@ -115,33 +115,33 @@ def test_an_error_status_is_no_key_set(keys: SigningKeys, supabase: FakeSupabase
 
 
 def test_no_kid_is_no_key(keys: SigningKeys, supabase: FakeSupabase) -> None:
-    """Supabase names its keys; nothing is tried out."""
+    """Supabase names its keys, so a token without a `kid` is never genuine."""
     with pytest.raises(TokenInvalid):
         keys.find(None)
     assert supabase.fetches == 0
 
 
 def test_a_known_key_does_not_wait_for_a_fetch(keys: SigningKeys, supabase: FakeSupabase, now: list[float]) -> None:
-    """Another request's unknown `kid` may take its two seconds."""
+    """A fetch for another request's unknown `kid` does not delay it."""
     keys.find(kid(supabase))
     now[0] += COOL_DOWN
-    supabase.gate.clear()
+    supabase.release.clear()
     slow = threading.Thread(target=refused, args=(keys, "unknown"))
     slow.start()
     assert keys.find(kid(supabase))
     assert slow.is_alive()
-    supabase.gate.set()
+    supabase.release.set()
     slow.join(5)
 
 
-def test_all_who_miss_a_key_share_one_fetch(keys: SigningKeys, supabase: FakeSupabase) -> None:
-    """A cold start under load is one request to Supabase."""
-    supabase.gate.clear()
+def test_concurrent_requests_share_one_fetch(keys: SigningKeys, supabase: FakeSupabase) -> None:
+    """A cold start under load causes one request to Supabase."""
+    supabase.release.clear()
     found: list[object] = []
     threads = [threading.Thread(target=lambda: found.append(keys.find(kid(supabase)))) for _ in range(10)]
     for thread in threads:
         thread.start()
-    supabase.gate.set()
+    supabase.release.set()
     for thread in threads:
         thread.join(5)
     assert len(found) == 10

@@ -1,4 +1,4 @@
-"""Tokens: which are believed, and which are not."""
+"""Which tokens verify, and which are refused."""
 
 import base64
 import json
@@ -57,14 +57,14 @@ def encode(part: object) -> str:
     return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
 
 
-def test_it_believes_a_token_signed_with_the_secret() -> None:
-    """A good HS256 token gives its user and its end."""
+def test_it_accepts_a_token_signed_with_the_secret() -> None:
+    """A valid HS256 token gives the user id and the end of validity."""
     assert caller_of(hs256(claims()), tokens.secret_key(SECRET)) == Caller(ADA, NOW + 3600)
 
 
 @pytest.mark.parametrize("alg", ["ES256", "RS256", "EdDSA"])
-def test_it_believes_a_token_signed_with_a_published_key(alg: str) -> None:
-    """Each asymmetric algorithm of Supabase's is checked with the key from the JWKS document."""
+def test_it_accepts_a_token_signed_with_a_published_key(alg: str) -> None:
+    """For each asymmetric algorithm of Supabase's, with the key from the JWKS document."""
     keys = tokens.key_set({"keys": [jwk(alg)]})
     assert caller_of(jwt.encode(claims(), PRIVATE[alg], alg), keys[alg]).id == ADA
 
@@ -101,28 +101,28 @@ def test_an_audience_may_be_a_list() -> None:
     ],
 )
 def test_it_refuses_claims_that_are_not_a_signed_in_users(changes: dict[str, Any]) -> None:
-    """Issuer, audience, end, role and subject are all required, each of its type and value."""
+    """Issuer, audience, expiry, role and subject are required, each with its type and value."""
     text = ".".join((encode({"alg": "HS256"}), encode(claims(**changes)), encode("signature")))
     with pytest.raises(TokenInvalid):
         tokens.check_claims(tokens.read_token(text), EXPECTED, NOW)
 
 
-def test_it_forgives_ten_seconds_of_clock_skew_and_not_more() -> None:
-    """A token holds for 10 s past its end; then it is expired, with a code of its own."""
+def test_it_allows_ten_seconds_of_clock_skew() -> None:
+    """A token is valid for 10 s past `exp`; then it is expired, with its own code."""
     token = tokens.read_token(hs256(claims(exp=NOW)))
     assert tokens.check_claims(token, EXPECTED, NOW + 9.9).id == ADA
     with pytest.raises(TokenExpired):
         tokens.check_claims(token, EXPECTED, NOW + 10)
 
 
-def test_the_anon_key_is_no_users_token() -> None:
-    """The legacy public key has the right signature, and is refused all the same."""
+def test_the_anon_key_is_not_a_user_token() -> None:
+    """The legacy public key is refused although its signature verifies."""
     anon = hs256({"iss": "supabase", "ref": "abc", "role": "anon", "iat": NOW, "exp": NOW + 10**8})
     with pytest.raises(TokenInvalid):
         caller_of(anon, tokens.secret_key(SECRET))
 
 
-def test_a_public_key_is_never_taken_for_a_secret() -> None:
+def test_a_public_key_is_never_used_as_a_secret() -> None:
     """HS256 with the public key's text as the secret does not verify against that key."""
     public = PRIVATE["RS256"].public_key()
     pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
@@ -135,7 +135,7 @@ def test_a_public_key_is_never_taken_for_a_secret() -> None:
 
 @pytest.mark.parametrize("alg", ["none", "None", "HS512", "RS256", "ES256"])
 def test_the_key_decides_the_algorithm(alg: str) -> None:
-    """A token that names another algorithm than its key's is refused, `none` above all."""
+    """A token with another algorithm than its key's is refused, `none` included."""
     text = ".".join((encode({"alg": alg}), encode(claims()), hs256(claims()).split(".")[2]))
     with pytest.raises(TokenInvalid):
         caller_of(text, tokens.secret_key(SECRET))
@@ -162,14 +162,14 @@ def test_the_key_decides_the_algorithm(alg: str) -> None:
         "tökén.a.b",
     ],
 )
-def test_it_refuses_what_is_no_well_formed_token(text: str) -> None:
-    """Whatever a header holds ends in a refusal, never in another error."""
+def test_it_refuses_malformed_tokens(text: str) -> None:
+    """Any header value ends in a refusal, never in another error."""
     with pytest.raises(TokenInvalid):
         caller_of(text, tokens.secret_key(SECRET))
 
 
 def test_a_signature_has_one_spelling() -> None:
-    """The last character of base64 carries spare bits: changing them is not the token that was signed."""
+    """The last character of base64 has spare bits; changing them gives another token."""
     text = hs256(claims())
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     spare = alphabet[alphabet.index(text[-1]) ^ 1]
@@ -178,7 +178,7 @@ def test_a_signature_has_one_spelling() -> None:
 
 
 def test_a_key_set_leaves_out_what_it_cannot_use() -> None:
-    """Unknown kinds, secrets, keys for encryption and nonsense are passed over; the good key is kept."""
+    """Unknown kinds, secrets, encryption keys and invalid entries are left out; the valid key is kept."""
     document = {
         "keys": [
             None,
@@ -194,7 +194,7 @@ def test_a_key_set_leaves_out_what_it_cannot_use() -> None:
 
 
 @pytest.mark.parametrize("document", [None, [], {}, {"keys": {}}, "keys"])
-def test_a_key_set_is_a_jwks_document(document: object) -> None:
-    """Anything else is an error, so that it never replaces a good set."""
+def test_only_a_jwks_document_is_a_key_set(document: object) -> None:
+    """Anything else is an error, so that it never replaces a valid set."""
     with pytest.raises(ValueError, match="JWKS"):
         tokens.key_set(document)

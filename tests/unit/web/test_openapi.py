@@ -1,4 +1,4 @@
-"""The OpenAPI document says all that there is. That it is true, integration/test_openapi.py shows."""
+"""The OpenAPI document is complete. integration/test_openapi.py checks it against a running broker."""
 
 import json
 import re
@@ -8,7 +8,7 @@ import pytest
 from jsonschema_rs import validator_for  # comes with schemathesis
 
 from broker.openai.requests.chat_completions import PASSED_ON
-from broker.web.openapi.answers import FOR_THE_OPERATOR, faults
+from broker.web.openapi.answers import OPERATOR_CODES, faults
 from tests.apps import bearer, make_app, make_client
 
 OPEN = {"/health", "/ready", "/metrics", "/openapi.json"}
@@ -31,7 +31,7 @@ def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def test_every_endpoint_is_in_it_and_no_other(document: dict[str, Any]) -> None:
-    """The app's own map."""
+    """Compared with the app's URL map."""
     served = {
         method + " " + re.sub(r"<(?:path:)?(.+?)>", r"{\1}", rule.rule)
         for rule in make_app().url_map.iter_rules()
@@ -41,22 +41,22 @@ def test_every_endpoint_is_in_it_and_no_other(document: dict[str, Any]) -> None:
 
 
 def test_every_fault_is_in_it(document: dict[str, Any]) -> None:
-    """By its code, at an endpoint that may end in it."""
-    said = json.dumps(document["paths"])
+    """Each code is listed at an endpoint that may return it."""
+    paths = json.dumps(document["paths"])
     codes = {kind.code for kind in faults() if kind.status != 499}
-    assert {code for code in codes if f"`{code}`" not in said} == set()
-    assert not any(f"`{code}`" in said for code in FOR_THE_OPERATOR)
+    assert {code for code in codes if f"`{code}`" not in paths} == set()
+    assert not any(f"`{code}`" in paths for code in OPERATOR_CODES)
 
 
-def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+def test_every_reference_resolves(document: dict[str, Any]) -> None:
     """Within the document."""
     references = set(re.findall(r'"\$ref": "#/components/(\w+)/([\w-]+)"', json.dumps(document)))
     assert len(references) > 10
     assert [(kind, name) for kind, name in references if name not in document["components"][kind]] == []
 
 
-def test_all_but_the_open_endpoints_ask_for_a_token(document: dict[str, Any]) -> None:
-    """And say what is answered without one, in the shape of their family."""
+def test_all_but_the_open_endpoints_need_a_token(document: dict[str, Any]) -> None:
+    """Each documents its 401 in the error format of its family."""
     for name, operation in operations(document).items():
         path = name.split()[1]
         if path in OPEN:
@@ -67,7 +67,7 @@ def test_all_but_the_open_endpoints_ask_for_a_token(document: dict[str, Any]) ->
 
 
 def test_the_parameters_are_those_that_are_passed_on(document: dict[str, Any]) -> None:
-    """No other; models and bound are the operator's."""
+    """No other; models and bound come from the settings."""
     request = document["components"]["schemas"]["ChatRequest"]
     assert set(request["properties"]) == PASSED_ON
     assert request["additionalProperties"] is False
@@ -78,8 +78,8 @@ def test_the_parameters_are_those_that_are_passed_on(document: dict[str, Any]) -
 @pytest.mark.parametrize(
     ("path", "name"), [("/v1/usage", "Usage"), ("/v1/models/gpt-4o", "Model"), ("/ready", "Readiness")]
 )
-def test_an_answer_is_as_its_schema_says(document: dict[str, Any], path: str, name: str) -> None:
-    """Byte by byte what a client gets."""
+def test_an_answer_matches_its_schema(document: dict[str, Any], path: str, name: str) -> None:
+    """Checked on the real answer."""
     answer = make_client().get(path, headers=bearer())
     schema = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
     assert validator_for(schema).is_valid(answer.get_json())
