@@ -1,4 +1,4 @@
-"""Fixtures that all tests share, and the rule that nothing is skipped unnoticed."""
+"""Fixtures for all tests. In CI a skipped test fails the run."""
 
 import os
 from collections.abc import Iterator
@@ -11,19 +11,19 @@ from broker.settings.settings import Settings
 from tests.apps import REQUIRED
 from tests.secrecy import Secrecy, overhear
 
-# what a property says holds on a busy machine too: none of them is about time
+# no property is about time, so a busy machine must not fail one
 hypothesis.settings.register_profile("project", deadline=None)
 hypothesis.settings.load_profile("project")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests that need no other program come first: they take a minute, and most mistakes show there."""
+    """Run unit tests first: they take a minute and catch most mistakes."""
     items.sort(key=lambda item: item.get_closest_marker("integration") is not None)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Under CI a skipped test is a failed run: a part is missing that the run should have installed."""
+    """Fail a CI run that skipped a test: CI must install everything the tests need."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     skipped = reporter.stats.get("skipped", []) if reporter else []
     if os.environ.get("CI") and skipped and session.exitstatus == 0:
@@ -32,7 +32,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def nothing_secret_is_said() -> Iterator[Secrecy]:
-    """At the end of the whole run: no broker of it has said a key, a token, a prompt or an answer anywhere."""
+    """Check at the end of the run that no broker exposed a key, token, prompt or answer anywhere."""
     secrecy, patch = Secrecy(), pytest.MonkeyPatch()
     overhear(secrecy, patch)
     yield secrecy
@@ -42,12 +42,12 @@ def nothing_secret_is_said() -> Iterator[Secrecy]:
 
 @pytest.fixture
 def settings() -> Settings:
-    """The least settings that work; nothing listens at the addresses in them."""
+    """The minimal valid settings; nothing listens at their addresses."""
     return Settings.from_environ(REQUIRED)
 
 
 @pytest.fixture
 def redis() -> Iterator[fakeredis.FakeRedis]:
-    """An embedded store of its own."""
+    """A new embedded store."""
     with fakeredis.FakeRedis(server=fakeredis.FakeServer()) as client:
         yield client

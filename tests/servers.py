@@ -1,4 +1,4 @@
-"""Servers for unit tests that say exactly the bytes that a test gives them, then what the next connection gets."""
+"""A server for unit tests that sends exactly the bytes a test gives it."""
 
 import contextlib
 import socket
@@ -7,16 +7,16 @@ import threading
 from collections.abc import Iterable
 
 
-class SayingServer:
-    """Answers each request on a connection with the next of its sayings, and hangs up where a saying is None."""
+class ScriptedServer:
+    """Answers each request with the next of `responses`; None closes the connection instead."""
 
-    def __init__(self, sayings: Iterable[bytes | None], tls: ssl.SSLContext | None = None) -> None:
-        self._sayings = iter(sayings)
+    def __init__(self, responses: Iterable[bytes | None], tls: ssl.SSLContext | None = None) -> None:
+        self._responses = iter(responses)
         self._tls = tls
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.connections = 0
-        self.heard: list[bytes] = []
+        self.received: list[bytes] = []
         threading.Thread(target=self._serve, daemon=True).start()
 
     def close(self) -> None:
@@ -35,8 +35,8 @@ class SayingServer:
 
     def _talk(self, client: socket.socket) -> None:
         while data := client.recv(65_536):
-            self.heard.append(data)
-            saying = next(self._sayings, None)
-            if saying is None:
+            self.received.append(data)
+            response = next(self._responses, None)
+            if response is None:
                 return
-            client.sendall(saying)
+            client.sendall(response)

@@ -1,4 +1,4 @@
-"""What the stand-in for OpenAI can do instead of answering well, by name."""
+"""Failures of the stand-in for OpenAI, by name."""
 
 import random
 from collections.abc import Awaitable, Callable
@@ -14,18 +14,18 @@ STREAM = {"content-type": "text/event-stream; charset=utf-8", "x-request-id": "r
 
 
 async def silent(exchange: Exchange, _: list[bytes], __: Options) -> None:
-    """Accept, and never answer."""
+    """Never answer."""
     await exchange.left.wait()
 
 
 async def silent_after_headers(exchange: Exchange, _: list[bytes], __: Options) -> None:
-    """A status of 200, and then nothing."""
+    """Send a head with status 200, then nothing."""
     exchange.start(200, STREAM)
     await exchange.left.wait()
 
 
 async def slow_to_start(exchange: Exchange, events: list[bytes], options: Options) -> None:
-    """A good answer, after `delay` seconds."""
+    """Answer well after `delay` seconds."""
     if not await exchange.pause(options.get("delay", 0.5)):
         return
     if exchange.request.json().get("stream"):
@@ -37,13 +37,13 @@ async def slow_to_start(exchange: Exchange, events: list[bytes], options: Option
 
 
 async def silent_mid_stream(exchange: Exchange, events: list[bytes], options: Options) -> None:
-    """Some events, and then nothing."""
-    await _some(exchange, events, options)
+    """Send some events, then nothing."""
+    await _send_some(exchange, events, options)
     await exchange.left.wait()
 
 
 async def pause(exchange: Exchange, events: list[bytes], options: Options) -> None:
-    """`events` of them and `bytes` more, then nothing for `seconds`, then the rest."""
+    """Send `events` events and `bytes` more bytes, pause for `seconds`, then send the rest."""
     body, first = b"".join(events), len(b"".join(events[: options.get("events", 0)])) + options.get("bytes", 0)
     exchange.start(200, STREAM)
     if first:
@@ -54,31 +54,31 @@ async def pause(exchange: Exchange, events: list[bytes], options: Options) -> No
 
 
 async def cut_before_headers(exchange: Exchange, _: list[bytes], options: Options) -> None:
-    """End the connection instead of answering."""
+    """Close the connection instead of answering."""
     exchange.cut(reset=bool(options.get("reset")))
 
 
 async def cut_mid_stream(exchange: Exchange, events: list[bytes], options: Options) -> None:
-    """Some events, and then the end of the connection."""
-    await _some(exchange, events, options)
+    """Send some events, then close the connection."""
+    await _send_some(exchange, events, options)
     await exchange.pause(0.05)
     exchange.cut(reset=bool(options.get("reset")))
 
 
 async def garbage_json(exchange: Exchange, _: list[bytes], __: Options) -> None:
-    """A status of 200 with what is no JSON."""
+    """Send status 200 with invalid JSON."""
     exchange.reply(200, b'{"choices": [{"mess', {"x-request-id": STREAM["x-request-id"]})
 
 
 async def garbage_event(exchange: Exchange, events: list[bytes], options: Options) -> None:
-    """A stream with an event that is no JSON in its midst."""
-    await _some(exchange, events, options)
+    """Send some events, then one with invalid JSON."""
+    await _send_some(exchange, events, options)
     exchange.chunk(b"data: {not json\n\n")
     exchange.finish()
 
 
 async def clumps(exchange: Exchange, events: list[bytes], options: Options) -> None:
-    """One to ten events in each write."""
+    """Send one to ten events in each write."""
     chance = random.Random(options.get("seed", 1))
     exchange.start(200, STREAM)
     while events:
@@ -90,7 +90,7 @@ async def clumps(exchange: Exchange, events: list[bytes], options: Options) -> N
 
 
 async def split(exchange: Exchange, events: list[bytes], options: Options) -> None:
-    """Bytes cut anywhere, also inside a character."""
+    """Send the stream in tiny pieces that split characters."""
     chance = random.Random(options.get("seed", 1))
     body = b"".join(events)
     exchange.start(200, STREAM)
@@ -103,14 +103,14 @@ async def split(exchange: Exchange, events: list[bytes], options: Options) -> No
 
 
 async def no_done(exchange: Exchange, events: list[bytes], _: Options) -> None:
-    """A stream that ends without `[DONE]`."""
+    """Send a stream without `[DONE]`."""
     exchange.start(200, STREAM)
     exchange.chunk(b"".join(event for event in events if b"[DONE]" not in event))
     exchange.finish()
 
 
 async def rate_limited(exchange: Exchange, _: list[bytes], options: Options) -> None:
-    """429, with `retry-after` and `retry-after-ms` as the options say."""
+    """Send 429 with `retry-after` and `retry-after-ms` from the options."""
     wait = {name: str(value) for name, value in options.items() if name.startswith("retry-after")}
     message = "Rate limit reached for gpt-4o-mini in organization org-PLANTEDPLANTEDPLANTED12."
     exchange.reply(429, error(message, "requests", code="rate_limit_exceeded"), wait)
@@ -126,7 +126,7 @@ BEHAVIOURS: dict[str, Behaviour] = {
 
 
 async def replay(exchange: Exchange, reply: Recorded, delay: float) -> None:
-    """A recorded reply, as it is; a stream event by event, `delay` seconds apart."""
+    """Send a recorded reply. Stream events are `delay` seconds apart."""
     if not reply.is_stream:
         exchange.reply(reply.status, reply.body, reply.headers)
         return
@@ -138,7 +138,7 @@ async def replay(exchange: Exchange, reply: Recorded, delay: float) -> None:
     exchange.finish()
 
 
-async def _some(exchange: Exchange, events: list[bytes], options: Options) -> None:
+async def _send_some(exchange: Exchange, events: list[bytes], options: Options) -> None:
     exchange.start(200, STREAM)
     for event in events[: options.get("events", 3)]:
         exchange.chunk(event)

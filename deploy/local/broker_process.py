@@ -1,4 +1,4 @@
-"""The real broker as a process of its own: gunicorn with the project's configuration, in a clean environment."""
+"""The real broker as a child process: gunicorn with the project's configuration in a clean environment."""
 
 import json
 import os
@@ -19,25 +19,25 @@ GUNICORN = (sys.executable, "-m", "gunicorn", "-c", "config/gunicorn.conf.py", "
 
 
 class DidNotStart(Exception):
-    """The broker ended, or was not there in time; the message ends with what it said."""
+    """The broker exited or did not answer in time; the message ends with its output."""
 
 
-_PORTS = range(10_100, 32_768)  # below those that the kernel gives to connections, above those that browsers refuse
+_PORTS = range(10_100, 32_768)  # below the kernel's ephemeral ports, above those that browsers block
 _untried = iter(random.sample(_PORTS, len(_PORTS)))
 
 
 def free_port() -> int:
-    """A port of the loopback address that nobody listens on; within one process, never the same one twice.
+    """A free loopback port. Never returns the same port twice within a process.
 
-    Nor will an outgoing connection take it: the kernel takes those ports from 32768 on (`ip_local_port_range`).
+    Outgoing connections cannot take it either: their ports start at 32768 (`ip_local_port_range`).
     """
     return next(filter(is_free, _untried))
 
 
 def is_free(port: int) -> bool:
-    """Whether nobody listens on this port, of whatever address."""
+    """Whether no process listens on this port on any address."""
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that have ended are in no one's way
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # ignore connections in TIME_WAIT
         try:
             probe.bind(("", port))
         except OSError:
@@ -46,13 +46,13 @@ def is_free(port: int) -> bool:
 
 
 class BrokerProcess:
-    """One broker, started at once; `wait_until` it answers, and `stop` it."""
+    """One broker. The constructor starts it; call `wait_until`, and `stop` at the end."""
 
     def __init__(self, environ: dict[str, str], port: int | None = None) -> None:
-        """`environ`: the settings; of this process's environment only what a program needs to run is passed on."""
+        """`environ`: the settings. Of this process's own environment only PATH, HOME, LANG and TMPDIR are passed on."""
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - open for as long as the process
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - open as long as the process runs
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
         self.process = subprocess.Popen(
             GUNICORN,
@@ -65,7 +65,7 @@ class BrokerProcess:
         )
 
     def wait_until(self, path: str = "/health", seconds: float = 20.0) -> None:
-        """Return once `path` answers 200. Raises `DidNotStart`."""
+        """Wait until `path` answers 200. Raises `DidNotStart` after `seconds`."""
         end = time.monotonic() + seconds
         while time.monotonic() < end and self.process.poll() is None:
             try:
@@ -74,31 +74,31 @@ class BrokerProcess:
             except requests.RequestException:
                 pass
             time.sleep(0.05)
-        raise DidNotStart(f"the broker does not answer {path}; it said:\n{self.log()[-3000:]}")
+        raise DidNotStart(f"the broker does not answer {path}; its output:\n{self.log()[-3000:]}")
 
     def log(self) -> str:
-        """All that it has written so far."""
+        """The output so far."""
         if not self._log.closed:
             self._log.seek(0)
-            self._said = self._log.read()
-        return self._said
+            self._output = self._log.read()
+        return self._output
 
-    def journal(self, event: str = "request") -> list[dict[str, Any]]:
-        """The log's lines of this event."""
+    def log_lines(self, event: str = "request") -> list[dict[str, Any]]:
+        """The log lines with this event."""
         lines = [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]
         return [line for line in lines if line["event"] == event]
 
     def workers(self) -> list[int]:
-        """The process ids of its workers."""
+        """The process ids of the workers."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
         return [int(pid) for pid in children.split()]
 
     def end(self) -> int:
-        """As `stop`, but at once: open calls are cut, and nothing is waited for; its exit status."""
+        """Stop at once: open calls are cut. Returns the exit status."""
         return self.stop(signal.SIGQUIT)
 
     def stop(self, number: int = signal.SIGTERM, seconds: float = 15.0) -> int:
-        """End it, by force if it must be, with all that it started; its exit status."""
+        """Send signal `number`; after `seconds` kill the whole process group. Returns the exit status."""
         if self.process.poll() is None:
             self.process.send_signal(number)
         try:

@@ -1,4 +1,4 @@
-"""What OpenAI checks of a request's parameters: https://platform.openai.com/docs/api-reference/chat/create."""
+"""Parameter checks of OpenAI: https://platform.openai.com/docs/api-reference/chat/create."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -44,7 +44,7 @@ CHECKS: dict[str, Check] = {
 
 
 def wrong_parameter(body: Mapping[str, Any]) -> str | None:
-    """The first parameter with a value that OpenAI does not take; None where all are well."""
+    """The name of the first invalid parameter; None if all are valid."""
     options = body.get("stream_options") or {}
     if not all(type(value) is bool for value in options.values()):
         return "stream_options"

@@ -1,7 +1,7 @@
-"""The whole stack on this machine, without any account: `make demo`.
+"""The whole stack on this machine without any account: `make demo`.
 
-Starts stand-ins for OpenAI and Supabase Auth and the real broker, signs a user in, and shows a
-question being answered token by token. Serves until Ctrl-C; with ONCE=1 it ends there.
+Starts stand-ins for OpenAI and Supabase Auth and the real broker, signs a user in and prints an answer token by
+token. Serves until Ctrl-C; ONCE=1 exits after the answer.
 """
 
 import contextlib
@@ -24,14 +24,14 @@ QUESTION = "Why does the sea come and go?"
 
 
 def main() -> int:
-    """Run the demo; the exit status."""
+    """Run the demo and return the exit status."""
     signal.signal(signal.SIGTERM, _stop)
     try:
         with contextlib.ExitStack() as stack:
             supabase, broker = _start(stack)
             token = _sign_in(supabase)
             _ask(broker, token)
-            _tell(broker, token)
+            _print_curl(broker, token)
             if os.environ.get("ONCE", "") in ("", "0"):
                 signal.pause()
     except KeyboardInterrupt:
@@ -95,7 +95,7 @@ def _ask(broker: BrokerProcess, token: str) -> None:
         print("    ", end="")
         for text in _texts(response):
             print(text, end="", flush=True)
-        print(f"\n\n  {_left(response)}\n")
+        print(f"\n\n  {_quota_left(response)}\n")
 
 
 def _texts(response: requests.Response) -> Iterator[str]:
@@ -106,17 +106,17 @@ def _texts(response: requests.Response) -> Iterator[str]:
             yield json.loads(line)["data"]
 
 
-def _left(response: requests.Response) -> str:
-    """What is left of the day's calls, from the answer's header fields."""
+def _quota_left(response: requests.Response) -> str:
+    """A sentence about the remaining calls, from the RateLimit header fields."""
     limit = re.search(r"q=(\d+)", response.headers["RateLimit-Policy"])
     rest = re.search(r"r=(\d+);t=(\d+)", response.headers["RateLimit"])
     if not limit or not rest:
-        return "The broker did not say what is left of today's calls."
+        return "The response has no RateLimit fields."
     hours, minutes = divmod(int(rest[2]) // 60, 60)
     return f"{rest[1]} of today's {limit[1]} calls are left; the day ends in {hours} h {minutes} min (00:00 UTC)."
 
 
-def _tell(broker: BrokerProcess, token: str) -> None:
+def _print_curl(broker: BrokerProcess, token: str) -> None:
     body = json.dumps({"messages": "Hello!", "model": "gpt-4o"})
     print("  The same with curl, as it stands:\n")
     print(f"curl -N {broker.url}/stream -H 'Authorization: Bearer {token}' -d '{body}'\n")

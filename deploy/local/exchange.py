@@ -1,4 +1,4 @@
-"""One request to a stand-in, and all the ways to answer it: well, piece by piece, cut short, or not at all."""
+"""One request to a stand-in and the ways to answer it: whole, in chunks, cut short or not at all."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ Headers = dict[str, str]
 
 @dataclass
 class Request:
-    """One request: header names in lower case, the body whole."""
+    """One request. Header names are in lower case."""
 
     method: str
     path: str
@@ -25,56 +25,56 @@ class Request:
     body: bytes = b""
 
     def json(self) -> Any:
-        """The body as JSON; an empty object where it is none."""
+        """The body as JSON; an empty object if it is not valid JSON."""
         try:
             return json.loads(self.body)
         except ValueError:
             return {}
 
 
-_TEXT = re.compile(rb'"content": ?"[^"]')  # of a completion, whole or a piece of one, that is not empty
+_TEXT = re.compile(rb'"content": ?"[^"]')  # non-empty text of a completion or a chunk
 
 
 @dataclass
 class Exchange:
-    """A request and the way to answer it."""
+    """A request and its connection."""
 
     request: Request
     transport: asyncio.Transport
-    left: asyncio.Event  # set once the peer has left
-    spoke: float | None = None  # when the first text of an answer was sent, in the way that was asked for
+    left: asyncio.Event  # set when the peer disconnects
+    first_text_at: float | None = None  # when the first text was sent (monotonic seconds)
 
     def reply(self, status: int, content: object, headers: Headers | None = None) -> None:
-        """Answer in one piece: `content` is bytes, or anything that becomes JSON."""
+        """Send a whole response. `content` is bytes or any JSON value."""
         body = content if isinstance(content, bytes) else json.dumps(content, ensure_ascii=False).encode()
         all_headers = {"content-type": "application/json", **(headers or {}), "content-length": str(len(body))}
         self._note_text(body, is_stream=False)
         self.send(_head(status, all_headers) + body)
 
     def start(self, status: int, headers: Headers) -> None:
-        """Begin an answer that is sent in chunks."""
+        """Send the head of a chunked response."""
         self.send(_head(status, {**headers, "transfer-encoding": "chunked"}))
 
     def chunk(self, data: bytes) -> None:
-        """One HTTP chunk."""
+        """Send one HTTP chunk."""
         self._note_text(data, is_stream=True)
         self.send(b"%x\r\n%s\r\n" % (len(data), data))
 
     def finish(self) -> None:
-        """The chunk that ends an answer."""
+        """Send the last chunk."""
         self.send(b"0\r\n\r\n")
 
     def send(self, data: bytes) -> None:
-        """Bytes as they are."""
+        """Send raw bytes."""
         self.transport.write(data)
 
     def _note_text(self, data: bytes, *, is_stream: bool) -> None:
         asked_for = bool(self.request.json().get("stream")) is is_stream
-        if self.spoke is None and asked_for and _TEXT.search(data) and not self._is_hung_up():
-            self.spoke = time.monotonic()
+        if self.first_text_at is None and asked_for and _TEXT.search(data) and not self._is_hung_up():
+            self.first_text_at = time.monotonic()
 
     def _is_hung_up(self) -> bool:
-        """Whether the peer has left, also where the event loop was too busy to hear of it."""
+        """Whether the peer has disconnected, even if the event loop has not noticed yet."""
         if self.left.is_set() or self.transport.is_closing():
             return True
         poll = select.poll()
@@ -82,7 +82,7 @@ class Exchange:
         return bool(poll.poll(0))
 
     def cut(self, *, reset: bool = False) -> None:
-        """End the connection in the midst; with `reset` as if the machine had died."""
+        """Close the connection; `reset` sends RST instead of FIN."""
         if reset:
             option = struct.pack("ii", 1, 0)
             self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, option)
@@ -91,7 +91,7 @@ class Exchange:
             self.transport.close()
 
     async def pause(self, seconds: float) -> bool:
-        """Wait; whether the peer is still there then."""
+        """Wait `seconds`; returns whether the peer is still connected."""
         if self.left.is_set() or seconds <= 0:
             return not self.left.is_set()
         try:
@@ -102,7 +102,7 @@ class Exchange:
 
 
 def read_head(head: bytes) -> Request:
-    """The request that begins with `head`, still without its body."""
+    """Parse a request head; the body stays empty."""
     first, *lines = head.decode("latin-1").split("\r\n")
     method, target, _ = first.split(" ", 2)
     pairs = (line.split(":", 1) for line in lines)

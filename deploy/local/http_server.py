@@ -1,6 +1,6 @@
-"""A small HTTP/1.1 server for the stand-ins, which can also do what a good server never does.
+"""A small HTTP/1.1 server for the stand-ins.
 
-It can stay silent, cut a connection, and notices within moments that its peer has left.
+It can also stay silent and cut connections, and it notices at once that a peer has disconnected.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ HOST = "127.0.0.1"
 
 
 class Connection(asyncio.Protocol):
-    """One peer, whose requests are answered one after the other."""
+    """One connection. Requests are answered one after the other."""
 
     transport: asyncio.Transport
 
@@ -26,23 +26,23 @@ class Connection(asyncio.Protocol):
         self._more = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A peer has come."""
+        """Start to serve the connection."""
         self.transport = cast("asyncio.Transport", transport)
         self._server.connections_ever += 1
         self._server.open_connections.add(self)
         self._task = asyncio.ensure_future(self._serve())
 
     def data_received(self, data: bytes) -> None:
-        """The peer has said something."""
+        """Buffer received bytes."""
         self._buffer += data
         self._more.set()
 
     def eof_received(self) -> None:
-        """The peer will say no more: it has left."""
+        """Treat a half-closed connection as a disconnect."""
         self.connection_lost(None)
 
     def connection_lost(self, _: Exception | None) -> None:
-        """The connection is gone."""
+        """Wake all waiting tasks."""
         self.left.set()
         self._more.set()
         self._server.open_connections.discard(self)
@@ -75,15 +75,15 @@ class Connection(asyncio.Protocol):
 
 
 class Server:
-    """Serves in the foreground of a process of its own, or in a thread of another.
+    """Serves in the foreground (`serve`) or in a thread (`start_in_thread`).
 
-    On loopback, unless `host` is set before it starts.
+    Listens on loopback unless `host` is set before the start.
     """
 
     host = HOST
 
     def __init__(self, port: int = 0) -> None:
-        """Port 0: a free one."""
+        """`port` 0 chooses a free port."""
         self.port = port
         self.connections_ever = 0
         self.open_connections: set[Connection] = set()
@@ -91,20 +91,20 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The base URL."""
         return f"http://{self.host}:{self.port}"
 
     @property
     def is_serving(self) -> bool:
-        """Whether it listens in the background."""
+        """Whether the background thread runs."""
         return self._thread is not None and self._thread.is_alive()
 
     async def handle(self, exchange: Exchange) -> None:
-        """Answer one request; each stand-in does it in its own way."""
+        """Answer one request. Implemented by each stand-in."""
         raise NotImplementedError
 
     def start_in_thread(self) -> None:
-        """Listen in the background; `stop` ends it."""
+        """Listen in a background thread until `stop`."""
         ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run(ready.set)), daemon=True)
         self._thread.start()
@@ -112,13 +112,13 @@ class Server:
             raise RuntimeError("the stand-in did not start")
 
     def stop(self) -> None:
-        """Stop listening, and end every connection."""
+        """Stop listening and close every connection."""
         if self._thread and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stopped.set)
             self._thread.join(10)
 
     def serve(self) -> None:
-        """Listen until SIGTERM or SIGINT; the first line of output says where."""
+        """Listen until SIGTERM or SIGINT. Prints the URL first."""
         asyncio.run(self._run(lambda: print(f"listening on {self.url}", flush=True), with_signals=True))
 
     async def _run(self, ready: Callable[[], object], *, with_signals: bool = False) -> None:

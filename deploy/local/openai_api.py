@@ -1,7 +1,7 @@
 """A stand-in for OpenAI's chat completions: `python -m deploy.local.openai_api --port 9101`.
 
-The form is that of https://platform.openai.com/docs/api-reference/chat; what it answers is its own.
-A message `stand-in: NAME` asks for a failure by name, as does `POST /stand-in/next {"reply": NAME}`.
+Bodies follow https://platform.openai.com/docs/api-reference/chat; the answer text is fixed.
+A last message `stand-in: NAME` or `POST /stand-in/next {"reply": NAME}` selects a failure by name.
 """
 
 import argparse
@@ -28,7 +28,7 @@ ASKED = "stand-in: "
 
 @dataclass
 class Seen:
-    """What became of one request."""
+    """One received request and its outcome."""
 
     id: int
     path: str
@@ -36,14 +36,14 @@ class Seen:
     headers: dict[str, str]
     body: Any
     started: float = field(default_factory=time.monotonic)
-    first_byte: float | None = None  # when the answer's first text was sent
+    first_byte: float | None = None  # when the first text of the answer was sent
     ended: float | None = None
     end: str = "under way"
 
 
 @dataclass
-class Wanted:
-    """A reply that was asked for: its name, its options, for how many requests (-1: all)."""
+class SelectedReply:
+    """A selected reply: its name, its options and for how many requests (-1: all)."""
 
     name: str
     options: dict[str, Any]
@@ -51,10 +51,10 @@ class Wanted:
 
 
 class OpenAIStandIn(Server):
-    """Answers like OpenAI, at a settable pace, and on demand like OpenAI on a bad day."""
+    """Answers like OpenAI at a configurable pace, and fails on request."""
 
     def __init__(self, port: int = 0, *, key: str = KEY, answer: str = ANSWER, folders: tuple[Path, ...] = ()) -> None:
-        """`folders`: where recorded replies lie, besides the project's own samples."""
+        """`folders`: folders with recorded replies, in addition to the project's samples."""
         super().__init__(port)
         self.key = key
         self.answer = answer
@@ -62,26 +62,26 @@ class OpenAIStandIn(Server):
         self.token_delay = 0.0  # seconds
         self.seen: list[Seen] = []
         self._replies = recorded(SAMPLES, *folders)
-        self._wanted: collections.deque[Wanted] = collections.deque()
+        self._selected: collections.deque[SelectedReply] = collections.deque()
         self._ids = itertools.count(1)
 
     def next(self, name: str, times: int = 1, **options: Any) -> None:
-        """Answer the next `times` completions (-1: all from now on) with this reply or behaviour."""
+        """Answer the next `times` completions (-1: all) with this reply or behaviour."""
         if not self._knows(name):
             raise ValueError(f"'{name}' is none of {', '.join([*BEHAVIOURS, *self._replies])}")
-        self._wanted.append(Wanted(name, options, times))
+        self._selected.append(SelectedReply(name, options, times))
 
     def clear(self) -> None:
-        """Answer well again."""
-        self._wanted.clear()
+        """Remove all selected replies."""
+        self._selected.clear()
 
     def reset(self) -> None:
-        """Answer well again, and forget what was seen."""
+        """Remove all selected replies and the record of requests."""
         self.clear()
         self.seen.clear()
 
     def completions(self) -> list[Seen]:
-        """The completions that were asked for."""
+        """The received completion requests."""
         return [one for one in self.seen if one.path.endswith("/chat/completions")]
 
     async def handle(self, exchange: Exchange) -> None:
@@ -98,17 +98,17 @@ class OpenAIStandIn(Server):
         else:
             try:
                 await self._complete(exchange, request.json())
-            finally:  # also where it is stopped itself
-                seen.first_byte = exchange.spoke
+            finally:  # also when the server stops
+                seen.first_byte = exchange.first_text_at
         seen.ended = time.monotonic()
         seen.end = "peer left" if exchange.left.is_set() else "answered"
 
     async def _complete(self, exchange: Exchange, body: dict[str, Any]) -> None:
-        wanted = self._take_wanted(body)
-        if wanted and wanted.name in self._replies:
-            await replay(exchange, self._replies[wanted.name], wanted.options.get("delay", 0.0))
-        elif wanted:
-            await BEHAVIOURS[wanted.name](exchange, self._events(body), wanted.options)
+        selected = self._take_selected(body)
+        if selected and selected.name in self._replies:
+            await replay(exchange, self._replies[selected.name], selected.options.get("delay", 0.0))
+        elif selected:
+            await BEHAVIOURS[selected.name](exchange, self._events(body), selected.options)
         elif refusal := shapes.refusal(body):
             exchange.reply(*refusal)
         elif await exchange.pause(self.first_token_delay):
@@ -131,18 +131,18 @@ class OpenAIStandIn(Server):
         wants_usage = bool(body.get("stream_options", {}).get("include_usage"))
         return [*shapes.stream(str(body.get("model")), words, with_usage=wants_usage), b"data: [DONE]\n\n"]
 
-    def _take_wanted(self, body: dict[str, Any]) -> Wanted | None:
+    def _take_selected(self, body: dict[str, Any]) -> SelectedReply | None:
         messages = body.get("messages")
         text = messages[-1].get("content") if isinstance(messages, list) and messages else None
         if isinstance(text, str) and text.startswith(ASKED) and self._knows(text.removeprefix(ASKED)):
-            return Wanted(text.removeprefix(ASKED), {})
-        if not self._wanted:
+            return SelectedReply(text.removeprefix(ASKED), {})
+        if not self._selected:
             return None
-        wanted = self._wanted[0]
-        wanted.times -= 1
-        if wanted.times == 0:
-            self._wanted.popleft()
-        return wanted
+        selected = self._selected[0]
+        selected.times -= 1
+        if selected.times == 0:
+            self._selected.popleft()
+        return selected
 
     def _knows(self, name: str) -> bool:
         return name in self._replies or name in BEHAVIOURS
@@ -171,7 +171,7 @@ class OpenAIStandIn(Server):
 
 
 def main() -> None:
-    """Serve at a person's pace until told to stop."""
+    """Serve at a readable pace until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--first-token-delay", type=float, default=0.3, help="seconds")

@@ -1,4 +1,4 @@
-"""Recorded replies, by name, for the stand-in to play back."""
+"""Recorded replies that the stand-in can play back, by name."""
 
 import functools
 import json
@@ -11,7 +11,7 @@ NOT_REPLAYED = frozenset({"connection", "transfer-encoding", "content-length"})
 
 @dataclass(frozen=True)
 class Recorded:
-    """A reply as it came over the wire."""
+    """A recorded response."""
 
     status: int
     headers: dict[str, str]
@@ -19,13 +19,13 @@ class Recorded:
 
     @property
     def is_stream(self) -> bool:
-        """Whether it is an event stream."""
+        """Whether the response is an event stream."""
         return self.headers.get("content-type", "").startswith("text/event-stream")
 
 
 @functools.cache
 def recorded(*folders: Path) -> dict[str, Recorded]:
-    """Every reply below these folders, by the stem of its file's name."""
+    """All replies below `folders`, by file name without suffix."""
     return {path.stem: _read(path) for folder in folders for path in sorted(folder.rglob("*.json"))}
 
 

@@ -1,4 +1,4 @@
-"""The shapes of what OpenAI sends: https://platform.openai.com/docs/api-reference/chat."""
+"""OpenAI's response bodies: https://platform.openai.com/docs/api-reference/chat."""
 
 import json
 import time
@@ -16,21 +16,21 @@ def error(message: str, kind: str, *, param: str | None = None, code: str | None
 
 
 def bad_key(authorization: str) -> dict[str, object]:
-    """What OpenAI says to a wrong key, of which it repeats the ends, or a short one whole."""
+    """OpenAI's error for a wrong key. Like OpenAI, it repeats the key's ends, or a short key in full."""
     given = authorization.removeprefix("Bearer ")
     shown = given if len(given) <= 12 else f"{given[:8]}********{given[-4:]}"
     return error(f"Incorrect API key provided: {shown}.", "invalid_request_error", code="invalid_api_key")
 
 
 def refusal(body: dict[str, Any]) -> tuple[int, object] | None:
-    """The refusal of a request that no such model would take; None where it is fine."""
+    """Status and body of the refusal of an invalid request; None if the request is valid."""
     model, kind = body.get("model"), "invalid_request_error"
     if model not in MODELS:
         message = f"The model `{model}` does not exist or you do not have access to it."
         return 404, error(message, kind, code="model_not_found")
-    thinks = model == "gpt-6-luna" and body.get("reasoning_effort") != "none"
-    if "temperature" in body and (thinks or model == "o-strict"):
-        code = "unsupported_value" if thinks else "unsupported_parameter"
+    is_reasoning = model == "gpt-6-luna" and body.get("reasoning_effort") != "none"
+    if "temperature" in body and (is_reasoning or model == "o-strict"):
+        code = "unsupported_value" if is_reasoning else "unsupported_parameter"
         return 400, error("'temperature' is not supported with this model.", kind, param="temperature", code=code)
     if "max_tokens" in body and model == "gpt-6-luna":
         message = "'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
@@ -41,7 +41,7 @@ def refusal(body: dict[str, Any]) -> tuple[int, object] | None:
 
 
 def model(name: str) -> dict[str, object]:
-    """One entry of the list of models."""
+    """An entry of the model list."""
     known = {"id": name, "object": "model", "created": 1715367049, "owned_by": "system"}
     return known | ({"shutdown_date": MODELS[name]} if MODELS[name] else {})
 
@@ -53,7 +53,7 @@ def _usage(words: int) -> dict[str, object]:
 
 
 def completion(model: str, text: str) -> dict[str, object]:
-    """An answer in one piece."""
+    """A whole completion."""
     message: dict[str, object] = {"role": "assistant", "content": text, "refusal": None, "annotations": []}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
     return {"id": "chatcmpl-stand-in", "object": "chat.completion", "created": int(time.time()), "model": model,
@@ -61,7 +61,7 @@ def completion(model: str, text: str) -> dict[str, object]:
 
 
 def stream(model: str, words: list[str], *, with_usage: bool) -> list[bytes]:
-    """An answer as server-sent events, one a word; without the final `[DONE]`."""
+    """A completion as server-sent events, one per word, without the final `[DONE]`."""
     base: dict[str, object] = {"id": "chatcmpl-stand-in", "object": "chat.completion.chunk", "model": model}
     base |= {"created": int(time.time()), "service_tier": "default"}
     no_usage: dict[str, object] = {"usage": None} if with_usage else {}

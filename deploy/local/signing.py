@@ -1,6 +1,6 @@
-"""The keys that the stand-in for Supabase Auth signs with, and their rotation.
+"""The signing keys of the stand-in for Supabase Auth and their rotation.
 
-A key stands by (published, signs nothing), is in use, was used before (still trusted), is revoked (gone):
+A key is standby (published, signs nothing), in use, previously used (still trusted) or revoked (not published):
 https://supabase.com/docs/guides/auth/signing-keys.
 """
 
@@ -21,7 +21,7 @@ _NEW: dict[str, Any] = {
 
 @dataclass
 class SigningKey:
-    """A private key with the id under which its public half is published."""
+    """A private key and its key id."""
 
     alg: str
     kid: str = field(default_factory=lambda: str(uuid.uuid4()))
@@ -30,16 +30,16 @@ class SigningKey:
         self.private = _NEW[self.alg]()
 
     def public(self) -> dict[str, Any]:
-        """The public half as a JWK."""
+        """The public key as a JWK."""
         jwk = jwt.get_algorithm_by_name(self.alg).to_jwk(self.private.public_key(), as_dict=True)
         return {**jwk, "kid": self.kid, "alg": self.alg, "use": "sig", "key_ops": ["verify"]}
 
 
 class KeyRing:
-    """What signs new tokens, and what is published."""
+    """The key in use and the published keys."""
 
     def __init__(self, alg: str = "HS256", secret: str = SECRET) -> None:
-        """HS256: nothing is published, as in a project that never changed its key."""
+        """With HS256 no key is published, as in a legacy project."""
         self.secret = secret
         self.published: list[SigningKey] = []
         self.in_use: SigningKey | None = None
@@ -47,23 +47,23 @@ class KeyRing:
             self.rotate(alg)
 
     def rotate(self, alg: str | None = None) -> SigningKey:
-        """Sign with a new key from now on; the one before stays trusted."""
+        """Sign with a new key from now on. The previous one stays trusted."""
         self.in_use = SigningKey(alg or (self.in_use.alg if self.in_use else "ES256"))
         self.published.append(self.in_use)
         return self.in_use
 
     def revoke_previous(self) -> None:
-        """Publish nothing but the key in use."""
+        """Publish only the key in use."""
         self.published = [self.in_use] if self.in_use else []
 
     def sign(self, claims: dict[str, Any]) -> str:
-        """A token with these claims."""
+        """Sign a token with these claims."""
         if self.in_use is None:
             return jwt.encode(claims, self.secret, "HS256")
         return jwt.encode(claims, self.in_use.private, self.in_use.alg, headers={"kid": self.in_use.kid})
 
     def verify(self, token: str) -> dict[str, Any]:
-        """The claims of a token of ours. Raises `jwt.PyJWTError`."""
+        """Verify a token and return its claims. Raises `jwt.PyJWTError`."""
         header = jwt.get_unverified_header(token)
         options: Any = {"verify_aud": False}
         if header["alg"] == "HS256":
@@ -75,5 +75,5 @@ class KeyRing:
         raise jwt.InvalidTokenError("unknown kid")
 
     def jwks(self) -> dict[str, Any]:
-        """The document at `/.well-known/jwks.json`; a shared secret is never in it."""
+        """The document at `/.well-known/jwks.json`. Never contains a shared secret."""
         return {"keys": [key.public() for key in self.published]}

@@ -1,6 +1,6 @@
 """A stand-in for Supabase Auth: `python -m deploy.local.supabase_auth --port 9102`.
 
-Its answers have the form of https://github.com/supabase/auth; its users are a cast of three.
+Response bodies follow https://github.com/supabase/auth. Three users exist at the start.
 """
 
 import argparse
@@ -32,32 +32,32 @@ User = dict[str, Any]
 
 
 class SupabaseStandIn(Server):
-    """One project: its users, its keys, and its bad days."""
+    """One Supabase project: users, signing keys and a selectable behaviour."""
 
     def __init__(self, port: int = 0, *, alg: str = "HS256") -> None:
-        """`alg`: what new tokens are signed with."""
+        """`alg`: the algorithm that signs new tokens."""
         super().__init__(port)
         self.keys = KeyRing(alg)
         self.anon_key = jwt.encode(_api_claims("anon"), self.keys.secret, "HS256")
         self.service_key = jwt.encode(_api_claims("service_role"), self.keys.secret, "HS256")
         self.requests: Counter[str] = Counter()
-        self.mood = "well"  # or: silent, slow, failing, garbage
+        self.behaviour = "well"  # or silent, slow, failing, garbage
         self.users = {email: _user(user_id, email) for email, user_id in CAST.items()}
         self.signed_out: set[str] = set()
         self._refresh_tokens: dict[str, User] = {}
 
     @property
     def issuer(self) -> str:
-        """The `iss` of its tokens."""
+        """The `iss` claim of the tokens."""
         return f"{self.url}/auth/v1"
 
     def token(self, email: str = "ada@example.com", expires_in: float = LIFETIME, **changes: Any) -> str:
-        """An access token of this user's; `changes` replace claims, None takes one out."""
+        """An access token of this user. `changes` replace claims; None removes one."""
         claims = _claims(self.users[email], self.issuer, expires_in) | changes
         return self.keys.sign({name: value for name, value in claims.items() if value is not None})
 
     def token_for(self, user_id: str, **changes: Any) -> str:
-        """An access token of any user's, by id."""
+        """An access token for any user id."""
         return self.token(**({"sub": user_id} | changes))
 
     async def handle(self, exchange: Exchange) -> None:
@@ -69,13 +69,13 @@ class SupabaseStandIn(Server):
             self._control(exchange)
         elif request.method == "OPTIONS":
             exchange.reply(200, b"", CORS)
-        elif self.mood == "silent":
+        elif self.behaviour == "silent":
             await exchange.left.wait()
-        elif self.mood == "failing":
+        elif self.behaviour == "failing":
             exchange.reply(500, {"code": 500, "error_code": "unexpected_failure", "error_id": "e"}, CORS)
-        elif self.mood == "garbage":
+        elif self.behaviour == "garbage":
             exchange.reply(200, b"<html>not what you asked for", CORS)
-        elif self.mood != "slow" or await exchange.pause(1.0):
+        elif self.behaviour != "slow" or await exchange.pause(1.0):
             status, content, headers = self._answer(path, request)
             exchange.reply(status, content, CORS | headers)
 
@@ -146,9 +146,9 @@ class SupabaseStandIn(Server):
         name, options = exchange.request.path.rpartition("/")[2], exchange.request.json()
         if name == "rotate":
             self.keys.rotate(options.get("alg"))
-        elif name == "mood":
-            self.mood = options.get("mood", "well")
-        exchange.reply(200, {"requests": self.requests, "mood": self.mood, **self.keys.jwks()})
+        elif name == "behaviour":
+            self.behaviour = options.get("behaviour", "well")
+        exchange.reply(200, {"requests": self.requests, "behaviour": self.behaviour, **self.keys.jwks()})
 
 
 def _claims(user: User, issuer: str, expires_in: float) -> dict[str, Any]:
@@ -181,7 +181,7 @@ def _error(status: int, code: str, message: str) -> tuple[int, object, dict[str,
 
 
 def main() -> None:
-    """Serve until told to stop."""
+    """Serve until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--alg", default="ES256", choices=("HS256", "ES256", "RS256", "EdDSA"))

@@ -51,7 +51,7 @@ def test_an_answer_arrives_piece_by_piece(app: Page, ada: User, openai: OpenAISt
     assert len(seen["texts"]) > 10
     assert seen["errors"] == []
     assert str(seen["limit"]).startswith('"daily";r=49;t=')
-    within(2, lambda: [line["outcome"] for line in broker.journal() if line["user"] == ada.id] == ["answered"])
+    within(2, lambda: [line["outcome"] for line in broker.log_lines() if line["user"] == ada.id] == ["answered"])
 
 
 def test_an_abort_reaches_openai_within_a_second(app: Page, ada: User, openai: OpenAIStandIn) -> None:

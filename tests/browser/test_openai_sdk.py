@@ -126,7 +126,7 @@ def test_the_daily_limit_is_asked_once_and_told(app: Page, ada: User, tight_brok
         assert error["seconds"] < 2
 
     def statuses() -> list[int]:
-        lines = tight_broker.journal()
+        lines = tight_broker.log_lines()
         return [line["status"] for line in lines if line["user"] == ada.id and line["method"] == "POST"]
 
     within(1, lambda: len(statuses()) >= 3)

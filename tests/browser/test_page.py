@@ -97,16 +97,16 @@ def test_a_wrong_password_is_told(visit: Visit) -> None:
     expect(page.get_by_role("alert").filter(has_text="Invalid login credentials")).to_contain_text("try again")
 
 
-@pytest.mark.parametrize("mood", ["failing", "garbage"])
-def test_supabase_away_is_told(visit: Visit, supabase: SupabaseStandIn, mood: str) -> None:
+@pytest.mark.parametrize("behaviour", ["failing", "garbage"])
+def test_supabase_away_is_told(visit: Visit, supabase: SupabaseStandIn, behaviour: str) -> None:
     """And signing in works once it is back."""
     page = visit()
-    supabase.mood = mood
+    supabase.behaviour = behaviour
     try:
         sign_in(page)
         expect(page.get_by_role("alert").filter(has_text="Supabase")).to_contain_text(supabase.url)
     finally:
-        supabase.mood = "well"
+        supabase.behaviour = "well"
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_label("Your question")).to_be_focused()
 

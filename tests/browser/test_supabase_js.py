@@ -37,7 +37,7 @@ def test_its_session_is_what_the_broker_takes(new_app: Page, broker: BrokerProce
     """Sign in with email and password; the access token makes a call."""
     seen = sign_in(new_app, broker, supabase)
     assert (seen["status"], seen["body"]) == (200, {"message": ANSWER})
-    within(1, lambda: CAST["ada@example.com"] in {line["user"] for line in broker.journal()})
+    within(1, lambda: CAST["ada@example.com"] in {line["user"] for line in broker.log_lines()})
 
 
 def test_a_refreshed_session_goes_on(new_app: Page, broker: BrokerProcess, supabase: SupabaseStandIn) -> None:

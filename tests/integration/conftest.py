@@ -1,4 +1,4 @@
-"""Real programs: gunicorn with the project's configuration, redis-server, and the stand-ins."""
+"""Fixtures that start real programs: gunicorn with the project's configuration, redis-server and the stand-ins."""
 
 import contextlib
 import functools
@@ -21,7 +21,7 @@ StartBroker = Callable[..., BrokerProcess]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests in this folder start real programs."""
+    """Mark all tests in this folder as integration tests."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.integration)
@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @dataclass
 class User:
-    """A signed-in user, who talks to one broker."""
+    """A signed-in user of one broker."""
 
     id: str
     url: str
@@ -37,7 +37,7 @@ class User:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What every call carries."""
+        """The headers of every call."""
         return {"Authorization": f"Bearer {self.token}"}
 
     def get(self, path: str, **options: object) -> requests.Response:
@@ -54,13 +54,13 @@ class User:
         return requests.request(method, self.url + path, headers=headers, timeout=30, **options)  # type: ignore[arg-type]
 
     def stream(self, text: str = "hello", model: str = "gpt-4o") -> requests.Response:
-        """`/stream`, of which nothing is read yet."""
+        """Call `/stream` without reading the body."""
         return self.post("/stream", {"messages": text, "model": model}, stream=True)
 
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisProcess]:
-    """One Redis for all tests that leave it in peace."""
+    """One Redis for all tests that do not disturb it."""
     assert shutil.which("redis-server"), "redis-server is missing: `make test` installs it"
     server = RedisProcess(tmp_path_factory.mktemp("redis"))
     yield server
@@ -69,7 +69,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisProc
 
 @pytest.fixture
 def own_redis(tmp_path: Path) -> Iterator[RedisProcess]:
-    """A Redis that a test may ill-treat."""
+    """A Redis that a test may stop or break."""
     server = RedisProcess(tmp_path)
     yield server
     server.stop()
@@ -86,7 +86,7 @@ def openai_for_all() -> Iterator[OpenAIStandIn]:
 
 @pytest.fixture
 def openai(openai_for_all: OpenAIStandIn) -> Iterator[OpenAIStandIn]:
-    """The stand-in for OpenAI, well again after each test."""
+    """The stand-in for OpenAI, reset after each test."""
     openai_for_all.reset()
     yield openai_for_all
     openai_for_all.reset()
@@ -103,7 +103,7 @@ def supabase() -> Iterator[SupabaseStandIn]:
 
 
 def settings_for(openai: OpenAIStandIn, supabase: SupabaseStandIn, redis_url: str) -> dict[str, str]:
-    """The contract's first six settings, and where OpenAI is."""
+    """The first six settings of the contract and OPENAI_BASE_URL."""
     return {
         "OPENAI_API_KEY": openai.key,
         "OPENAI_BASE_URL": openai.url + "/v1",
@@ -117,7 +117,7 @@ def settings_for(openai: OpenAIStandIn, supabase: SupabaseStandIn, redis_url: st
 
 @contextlib.contextmanager
 def starting(settings: dict[str, str]) -> Iterator[StartBroker]:
-    """Starts brokers with these settings, changed as is asked for; ends them all at once when it is over."""
+    """A function that starts brokers with `settings` and per-broker changes; stops them all at the end."""
     started: list[BrokerProcess] = []
 
     def start(ready: str = "/health", **environ: str) -> BrokerProcess:
@@ -135,7 +135,7 @@ def starting(settings: dict[str, str]) -> Iterator[StartBroker]:
 
 @pytest.fixture
 def start_broker(openai: OpenAIStandIn, supabase: SupabaseStandIn, redis_server: RedisProcess) -> Iterator[StartBroker]:
-    """Starts brokers with settings of a test's own."""
+    """Starts brokers with a test's own settings."""
     with starting(settings_for(openai, supabase, redis_server.url)) as start:
         yield start
 
@@ -144,7 +144,7 @@ def start_broker(openai: OpenAIStandIn, supabase: SupabaseStandIn, redis_server:
 def broker_with(
     openai_for_all: OpenAIStandIn, supabase: SupabaseStandIn, redis_server: RedisProcess
 ) -> Iterator[StartBroker]:
-    """A broker with settings that several tests of a file want and leave in peace: started once, for the first."""
+    """A broker with special settings, shared by the tests of a file that do not disturb it."""
     with starting(settings_for(openai_for_all, supabase, redis_server.url)) as start:
         yield functools.cache(start)
 
@@ -153,7 +153,7 @@ def broker_with(
 def broker_for_all(
     openai_for_all: OpenAIStandIn, supabase: SupabaseStandIn, redis_server: RedisProcess
 ) -> Iterator[BrokerProcess]:
-    """One broker with two workers for all tests that leave it in peace."""
+    """One broker with two workers for all tests that do not disturb it."""
     environ = settings_for(openai_for_all, supabase, redis_server.url) | {"WEB_CONCURRENCY": "2"}
     broker = BrokerProcess(environ)
     broker.wait_until("/ready")
@@ -163,13 +163,13 @@ def broker_for_all(
 
 @pytest.fixture
 def broker(broker_for_all: BrokerProcess, openai: OpenAIStandIn) -> BrokerProcess:
-    """The shared broker, with OpenAI in a good mood."""
+    """The shared broker; the stand-in for OpenAI answers well."""
     return broker_for_all
 
 
 @pytest.fixture
 def new_user(supabase: SupabaseStandIn) -> Callable[[BrokerProcess], User]:
-    """Makes users whom nobody has counted yet."""
+    """A function that creates users without any calls."""
 
     def make(broker: BrokerProcess) -> User:
         user_id = str(uuid.uuid4())
@@ -180,5 +180,5 @@ def new_user(supabase: SupabaseStandIn) -> Callable[[BrokerProcess], User]:
 
 @pytest.fixture
 def ada(broker: BrokerProcess, new_user: Callable[[BrokerProcess], User]) -> User:
-    """A user of the shared broker, who has not called today."""
+    """A user of the shared broker without any calls."""
     return new_user(broker)

@@ -1,4 +1,4 @@
-"""The live suite, run against what the tests started."""
+"""Run the live suite against a broker that a test started."""
 
 import socket
 from pathlib import Path
@@ -15,7 +15,7 @@ __all__ = ["live", "resolve_here", "write_target"]
 def write_target(
     folder: Path, target: str, base_url: str, supabase: SupabaseStandIn, email: str = "grace@example.com"
 ) -> None:
-    """An env file of the live suite, for one of the cast."""
+    """Write an env file for the live suite; `email` names one of the stand-in's users."""
     (folder / f".env.{target}").write_text(
         f"BASE_URL={base_url}\nSUPABASE_URL={supabase.url}\nSUPABASE_ANON_KEY={supabase.anon_key}\n"
         f"SUPABASE_EMAIL={email}\nSUPABASE_PASSWORD={PASSWORD}\n"
@@ -23,7 +23,7 @@ def write_target(
 
 
 def resolve_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Names that end in `.test` are on this machine (RFC 6761: nobody else has them)."""
+    """Resolve names under `.test` (reserved by RFC 6761) to this machine."""
     real = socket.getaddrinfo
 
     def look_up(host: Any, *arguments: Any, **options: Any) -> Any:

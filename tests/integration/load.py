@@ -1,4 +1,4 @@
-"""Other users, who keep calling while something breaks."""
+"""Background load: other users who keep calling while a test breaks something."""
 
 import json
 import threading
@@ -16,21 +16,21 @@ PACE = 0.03  # seconds between a user's calls
 
 @dataclass(frozen=True)
 class Answer:
-    """What one call of the load came to: when it began, how long it took, its status and code."""
+    """The result of one call."""
 
     began: float
     seconds: float
-    status: int  # 0: the connection ended without an answer
-    code: str  # of an error; "broken" for a stream that ended in an error line
+    status: int  # 0 if the connection ended without a response
+    code: str  # the error code; "broken" for a stream that ended with an error line
 
     @property
     def is_good(self) -> bool:
-        """Whether the user got a whole answer."""
+        """Whether the user got a complete answer."""
         return self.status == 200 and not self.code
 
 
 class Load:
-    """A thread for each user: plain calls and streams in turns, until the end of the `with` block."""
+    """One thread per user that alternates plain calls and streams until the `with` block ends."""
 
     def __init__(self, users: Sequence[User]) -> None:
         self.answers: list[Answer] = []
@@ -51,11 +51,11 @@ class Load:
             assert not thread.is_alive(), "a call never ended"
 
     def tally(self) -> Counter[tuple[int, str]]:
-        """How many answers there were of each kind."""
+        """The number of answers by status and code."""
         return Counter((answer.status, answer.code) for answer in self.answers)
 
     def slowest(self) -> float:
-        """How long nineteen answers in twenty took at most, in seconds; the last one is the busy machine's."""
+        """The 95th percentile of the answer times, in seconds. A busy machine spoils the maximum."""
         return sorted(answer.seconds for answer in self.answers)[len(self.answers) * 19 // 20]
 
     def _call(self, user: User) -> None:

@@ -1,4 +1,4 @@
-"""A real Prometheus with the project's configuration, scraping every half second."""
+"""A Prometheus process with the project's configuration that scrapes every half second."""
 
 import re
 import shutil
@@ -13,7 +13,7 @@ from deploy.local.broker_process import ROOT, free_port
 
 
 class PrometheusProcess:
-    """One Prometheus; `brokers` are host:port by tenant."""
+    """One Prometheus. `brokers` maps each tenant to its broker's host:port."""
 
     def __init__(self, folder: Path, brokers: dict[str, str]) -> None:
         program = shutil.which("prometheus")
@@ -43,18 +43,18 @@ class PrometheusProcess:
         raise AssertionError((folder / "said").read_text())
 
     def query(self, expression: str) -> list[float]:
-        """The values that it has for this now, one for each series."""
+        """The current values of `expression`, one for each series."""
         answer = requests.get(self.url + "/api/v1/query", params={"query": expression}, timeout=10).json()
         assert answer["status"] == "success", (expression, answer)
         return [float(one["value"][1]) for one in answer["data"]["result"]]
 
     def rules(self) -> list[dict[str, Any]]:
-        """The alert rules, with their health."""
+        """The alert rules with their state of health."""
         groups = requests.get(self.url + "/api/v1/rules", timeout=10).json()["data"]["groups"]
         return [rule for group in groups for rule in group["rules"]]
 
     def stop(self) -> None:
-        """End it."""
+        """Stop the process."""
         self._process.terminate()
         self._process.wait(20)
         self._said.close()

@@ -1,4 +1,4 @@
-"""A real redis-server of the tests' own, which can be taken away and brought back."""
+"""A redis-server process that tests can stop, freeze and restart."""
 
 import os
 import signal
@@ -15,10 +15,10 @@ from deploy.local.broker_process import free_port
 
 
 class RedisProcess:
-    """One redis-server on a port of its own; with its append-only file, so that a restart forgets nothing."""
+    """One redis-server on its own port, with an append-only file so that data survives a restart."""
 
     more: tuple[str, ...] = ()
-    connection: dict[str, Any] = {}  # noqa: RUF012 - what a client has to know besides the port
+    connection: dict[str, Any] = {}  # noqa: RUF012 - connection options besides the port
     persistence = 'save ""\nappendonly yes\nappendfsync always\n'
 
     def __init__(self, folder: Path) -> None:
@@ -31,10 +31,10 @@ class RedisProcess:
         self.start()
 
     def prepare(self, folder: Path) -> None:
-        """Before its first start."""
+        """Hook that runs before the first start."""
 
     def start(self) -> None:
-        """Start it, and return once it answers."""
+        """Start the server and wait until it answers."""
         config = self._folder / "redis.conf"
         config.write_text(f"{self.listen()}\nbind 127.0.0.1\ndir {self._folder}\n" + self.persistence)
         command = ("redis-server", str(config), *self.more)
@@ -49,29 +49,29 @@ class RedisProcess:
         raise RuntimeError("redis-server did not start")
 
     def listen(self) -> str:
-        """The lines of its configuration that say where."""
+        """The configuration lines for the listening port."""
         return f"port {self.port}"
 
     def freeze(self) -> None:
-        """It accepts connections, and answers nothing."""
+        """Suspend the process: it accepts connections and answers nothing."""
         os.kill(self._process.pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """It goes on as if nothing had been."""
+        """Resume the process."""
         os.kill(self._process.pid, signal.SIGCONT)
 
     def stop(self) -> None:
-        """End it at once."""
+        """Kill the process."""
         self.client.connection_pool.disconnect()
         self._process.kill()
         self._process.wait()
 
 
 class TLSRedis(RedisProcess):
-    """Speaks TLS alone, with a certificate that only its own file vouches for."""
+    """A Redis that accepts TLS only, with a self-signed certificate."""
 
     def prepare(self, folder: Path) -> None:
-        """Make the certificate."""
+        """Create the certificate."""
         self._certificate, self._key = folder / "redis.crt", folder / "redis.key"
         command = (
             "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
@@ -83,20 +83,20 @@ class TLSRedis(RedisProcess):
         self.url = f"rediss://:@127.0.0.1:{self.port}?ssl_ca_certs={self._certificate}"
 
     def listen(self) -> str:
-        """No port without TLS."""
+        """Listen with TLS only."""
         files = f"tls-cert-file {self._certificate}\ntls-key-file {self._key}\ntls-auth-clients no"
         return f"port 0\ntls-port {self.port}\n{files}"
 
 
 class RedisCluster(RedisProcess):
-    """A cluster of one node, which holds every slot."""
+    """A cluster with one node that holds every slot."""
 
     def prepare(self, folder: Path) -> None:
-        """Choose the port of its bus: by itself it takes one 10,000 higher, which may be none."""
+        """Set the cluster bus port. The default, port + 10,000, may be invalid."""
         self.more = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
 
     def start(self) -> None:
-        """Start it, and give it the slots."""
+        """Start the node and assign all slots to it."""
         super().start()
         self.client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
         for _ in range(200):
@@ -107,11 +107,11 @@ class RedisCluster(RedisProcess):
 
 
 class RedisSentinel(RedisProcess):
-    """A sentinel that watches over one master."""
+    """A Sentinel that monitors one master."""
 
     more = ("--sentinel",)
     persistence = ""
 
     def watch(self, master: RedisProcess, name: str) -> None:
-        """Know this master by this name."""
+        """Monitor `master` under `name`."""
         self.client.execute_command("SENTINEL", "MONITOR", name, "127.0.0.1", master.port, 1)

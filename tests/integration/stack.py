@@ -1,4 +1,4 @@
-"""A broker with a Redis, an OpenAI and a Supabase of its own, all of which a test may ill-treat."""
+"""A broker with its own Redis, OpenAI and Supabase, all of which a test may break."""
 
 import tempfile
 import uuid
@@ -7,13 +7,13 @@ from pathlib import Path
 from deploy.local.broker_process import BrokerProcess
 from deploy.local.openai_api import OpenAIStandIn
 from deploy.local.supabase_auth import SupabaseStandIn
-from tests.integration import books
+from tests.integration import ledger
 from tests.integration.conftest import User, settings_for
+from tests.integration.network_path import NetworkPath
 from tests.integration.redis_process import RedisProcess
-from tests.integration.slow_path import SlowPath
 from tests.integration.waiting import within
 
-# seconds; short, so that a fault shows quickly
+# seconds; short, so that tests of time-outs are fast
 OPENAI_TIMEOUT = 1.0
 REDIS_TIMEOUT = 0.5  # the default
 SUPABASE_TIMEOUT = 0.6
@@ -32,19 +32,19 @@ IMPATIENT = {
 
 
 class Stack:
-    """Everything, started; `stop` it."""
+    """All processes of one broker. Started by the constructor; call `stop` at the end."""
 
-    def __init__(self, *, by_slow_path: bool = False, **environ: str) -> None:
-        """`by_slow_path`: the broker reaches Redis by `way_to_redis`."""
+    def __init__(self, *, through_path: bool = False, **environ: str) -> None:
+        """`through_path`: the broker reaches Redis through `redis_path`, which can delay and cut."""
         self._folder = tempfile.TemporaryDirectory()
         self.redis = RedisProcess(Path(self._folder.name))
-        self.way_to_redis = SlowPath(self.redis.port)
+        self.redis_path = NetworkPath(self.redis.port)
         self.openai = OpenAIStandIn()
         self.openai.token_delay = 0.002
         self.supabase = SupabaseStandIn(alg="ES256")
         self.openai.start_in_thread()
         self.supabase.start_in_thread()
-        redis_url = f"redis://:@127.0.0.1:{self.way_to_redis.port}" if by_slow_path else self.redis.url
+        redis_url = f"redis://:@127.0.0.1:{self.redis_path.port}" if through_path else self.redis.url
         self.broker = BrokerProcess(settings_for(self.openai, self.supabase, redis_url) | IMPATIENT | environ)
         self.broker.wait_until("/ready")
 
@@ -54,30 +54,32 @@ class Stack:
         return User(user_id, self.broker.url, self.supabase.token_for(user_id))
 
     def users(self, number: int = 4) -> list[User]:
-        """So many new users."""
+        """`number` new users."""
         return [self.user() for _ in range(number)]
 
     def metric(self, name: str, **labels: str) -> float:
-        """A sample of the broker's metrics, 0 where there is none."""
-        return books.scrape(self.broker).get(books.name_of("gpt_broker_" + name, **labels), 0.0)
+        """The value of one of the broker's metrics; 0 if it does not exist."""
+        return ledger.scrape(self.broker).get(ledger.name_of("gpt_broker_" + name, **labels), 0.0)
 
-    def said(self, event: str) -> int:
-        """How often the broker's log has this event."""
-        return len(self.broker.journal(event))
+    def log_count(self, event: str) -> int:
+        """The number of log lines with this event."""
+        return len(self.broker.log_lines(event))
 
-    def wait_until_well(self, user: User) -> None:
-        """Return once every worker serves again; fails if that takes more than 5 s."""
-        within(books.SOON, lambda: all(user.post("/gpt-4o", {}).status_code == 400 for _ in range(8)))
+    def wait_until_serving(self, user: User) -> None:
+        """Wait until every worker serves again. Fails after 5 s."""
+        within(ledger.SOON, lambda: all(user.post("/gpt-4o", {}).status_code == 400 for _ in range(8)))
 
-    def settle_up(self, *, killed: bool = False) -> books.Books:
-        """The books, once they balance; `killed`: a worker was, so that some of its calls have no end."""
-        return books.settle_up(lambda: books.read(self.broker, self.redis.client, self.openai), killed=killed)
+    def wait_until_balanced(self, *, killed: bool = False) -> ledger.Ledger:
+        """The ledger once it is balanced. `killed`: a worker was killed, so some calls never end."""
+        return ledger.wait_until_balanced(
+            lambda: ledger.read(self.broker, self.redis.client, self.openai), killed=killed
+        )
 
     def stop(self) -> None:
-        """End everything."""
+        """Stop all processes."""
         self.broker.end()
         self.openai.stop()
         self.supabase.stop()
-        self.way_to_redis.close()
+        self.redis_path.close()
         self.redis.stop()
         self._folder.cleanup()

@@ -11,8 +11,8 @@ import requests
 from deploy.local.broker_process import BrokerProcess
 from deploy.local.openai_api import OpenAIStandIn
 from deploy.local.supabase_auth import SupabaseStandIn
-from tests.integration.books import name_of, scrape
 from tests.integration.conftest import StartBroker, User
+from tests.integration.ledger import name_of, scrape
 from tests.integration.redis_process import RedisProcess
 from tests.integration.waiting import within
 

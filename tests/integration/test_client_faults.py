@@ -12,9 +12,9 @@ import pytest
 
 from deploy.local.broker_process import BrokerProcess
 from deploy.local.http_server import Connection
-from tests.integration import books
+from tests.integration import ledger
+from tests.integration.client_disconnect import connect, log_lines_of, post
 from tests.integration.conftest import StartBroker, User
-from tests.integration.departure import connect, lines_of, post
 from tests.integration.load import Load
 from tests.integration.stack import CLIENT_TIMEOUT, Stack
 from tests.integration.waiting import within
@@ -27,7 +27,7 @@ PATHS = ("/gpt-4o", "/stream", "/v1/chat/completions")
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    made = Stack(by_slow_path=True, OPENAI_FIRST_BYTE_TIMEOUT="20", OPENAI_SILENCE_TIMEOUT="20")
+    made = Stack(through_path=True, OPENAI_FIRST_BYTE_TIMEOUT="20", OPENAI_SILENCE_TIMEOUT="20")
     yield made
     made.stop()
 
@@ -49,7 +49,7 @@ def hear(stack: Stack, user: User, path: str, stay: float) -> bool:
 
 
 def ending(broker: BrokerProcess, user: User) -> list[str]:
-    return [line["outcome"] for line in lines_of(broker, user)]
+    return [line["outcome"] for line in log_lines_of(broker, user)]
 
 
 def open_upstream(stack: Stack) -> int:
@@ -66,7 +66,7 @@ def test_leaving_before_the_first_text_costs_nothing(stack: Stack, path: str, re
     within(1, lambda: open_upstream(stack) == 0)
     within(1, lambda: ending(stack.broker, ada) == ["client_left"])
     assert ada.post("/gpt-4o", {}).headers["RateLimit"].startswith('"daily";r=100000;')
-    stack.settle_up()
+    stack.wait_until_balanced()
 
 
 @pytest.mark.parametrize("path", ["/stream", "/v1/chat/completions"])
@@ -79,7 +79,7 @@ def test_leaving_midway_counts(stack: Stack, path: str) -> None:
     within(1, lambda: open_upstream(stack) == 0)
     within(1, lambda: ending(stack.broker, ada) == ["client_left"])
     assert ada.post("/gpt-4o", {}).headers["RateLimit"].startswith('"daily";r=99999;')
-    stack.settle_up()
+    stack.wait_until_balanced()
 
 
 def test_leaving_as_the_answer_begins_counts_call_by_call() -> None:
@@ -97,7 +97,7 @@ def test_leaving_as_the_answer_begins_counts_call_by_call() -> None:
         within(5, lambda: own.metric("calls_in_flight") == 0)
         keys = [own.redis.client.keys(f"*{user.id}*:calls:*") for user in users]
         made = [sum(own.redis.client.zcard(key) for key in of_user) for of_user in keys]
-        seen = books.read(own.broker, own.redis.client, own.openai)
+        seen = ledger.read(own.broker, own.redis.client, own.openai)
     finally:
         own.stop()
     begun = {one.body["messages"][-1]["content"] for one in own.openai.completions() if one.first_byte is not None}
@@ -117,45 +117,45 @@ def test_leaving_between_two_tries_costs_nothing(stack: Stack, path: str) -> Non
         time.sleep(0.2)
     within(1, lambda: ending(stack.broker, ada) == ["client_left"])
     assert len(stack.openai.completions()) == before + 1
-    stack.settle_up()
+    stack.wait_until_balanced()
 
 
 @pytest.mark.parametrize("path", PATHS)
 def test_leaving_while_redis_is_asked_asks_openai_nothing(stack: Stack, path: str) -> None:
     """And takes the reservation back."""
     ada, before = stack.user(), len(stack.openai.completions())
-    stack.way_to_redis.delay = 0.15
+    stack.redis_path.delay = 0.15
     try:
         with connect(stack.broker, request_of(ada, path)):
             time.sleep(0.1)
         within(1.5, lambda: ending(stack.broker, ada) == ["client_left"])
     finally:
-        stack.way_to_redis.delay = 0.0
+        stack.redis_path.delay = 0.0
     assert len(stack.openai.completions()) == before
-    assert stack.settle_up().leased == 0
+    assert stack.wait_until_balanced().leased == 0
 
 
 def test_leaving_while_supabase_is_asked_is_noticed() -> None:
     """A token that it alone can judge, and it is silent."""
     own = Stack(SUPABASE_TIMEOUT="5")
-    own.supabase.keys.in_use, own.supabase.mood = None, "silent"
+    own.supabase.keys.in_use, own.supabase.behaviour = None, "silent"
     request = request_of(own.user(), "/gpt-4o").replace(b"\r\n", b"\r\nX-Request-Id: leaving\r\n", 1)
     try:
         with connect(own.broker, request):
             within(2, lambda: own.supabase.requests["/user"] == 1)
-        within(1, lambda: [line["outcome"] for line in own.broker.journal() if line["request_id"] == "leaving"])
+        within(1, lambda: [line["outcome"] for line in own.broker.log_lines() if line["request_id"] == "leaving"])
     finally:
         own.stop()
-    lines = [line for line in own.broker.journal() if line["request_id"] == "leaving"]
+    lines = [line for line in own.broker.log_lines() if line["request_id"] == "leaving"]
     assert [line["outcome"] for line in lines] == ["client_left"]
     assert own.openai.completions() == []
 
 
 def test_leaving_before_it_is_one_s_turn_is_noticed() -> None:
     """In a burst, calls wait until it is their turn to be counted: who leaves meanwhile costs nothing."""
-    own = Stack(by_slow_path=True, WEB_CONCURRENCY="1", REDIS_TIMEOUT="3")
+    own = Stack(through_path=True, WEB_CONCURRENCY="1", REDIS_TIMEOUT="3")
     others, ada = own.users(20), own.user()
-    own.way_to_redis.delay = 0.4  # for each way: so in 0.8 s, one worker counts as many calls as have a turn at once
+    own.redis_path.delay = 0.4  # for each way: so in 0.8 s, one worker counts as many calls as have a turn at once
     with contextlib.ExitStack() as stack:
         stack.callback(own.stop)
         requests = [request_of(user, "/gpt-4o") for user in others * 16]
@@ -165,11 +165,11 @@ def test_leaving_before_it_is_one_s_turn_is_noticed() -> None:
             time.sleep(0.4)
             assert ending(own.broker, ada) == []
         within(1, lambda: ending(own.broker, ada) == ["client_left"])
-        own.way_to_redis.delay = 0.0
+        own.redis_path.delay = 0.0
         assert {client.recv(65_536).split()[1] for client in waiting} == {b"200"}
         assert own.metric("calls_admitted_total") == len(waiting)
         assert not [seen for seen in own.openai.completions() if ada.id in str(seen.body)]
-        own.settle_up()
+        own.wait_until_balanced()
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -238,7 +238,7 @@ def test_a_client_that_takes_nothing_holds_nobody_and_is_hung_up_on(stack: Stack
     assert load.slowest() < SLACK
     within(1, lambda: not stuck & stack.openai.open_connections)
     assert stack.metric("streams_in_flight") == 0
-    stack.settle_up()
+    stack.wait_until_balanced()
 
 
 @pytest.mark.parametrize("cut", [20, -5])

@@ -103,11 +103,11 @@ def test_a_redis_that_forgets_or_evicts_is_found(examine: Examine, own_redis: Re
 
 def test_a_supabase_that_fails_is_found(examine: Examine, supabase: SupabaseStandIn) -> None:
     """A project that is paused answers so."""
-    supabase.mood = "failing"
+    supabase.behaviour = "failing"
     try:
         found = examine()
     finally:
-        supabase.mood = "well"
+        supabase.behaviour = "well"
     assert found["signing keys"].startswith("WRONG")
     assert found["Supabase Auth"].startswith("WRONG")
 

@@ -20,7 +20,7 @@ EXPECTED = {200, 0, 502, 503, 504}
 
 @pytest.fixture
 def stack() -> Iterator[Stack]:
-    made = Stack(by_slow_path=True)
+    made = Stack(through_path=True)
     yield made
     made.stop()
 
@@ -36,9 +36,9 @@ def upset_redis(stack: Stack, chance: random.Random) -> None:
         time.sleep(chance.uniform(0, 0.3))
         stack.redis.start()
     elif kind == "slow":
-        stack.way_to_redis.delay = chance.uniform(0.02, 0.4)
+        stack.redis_path.delay = chance.uniform(0.02, 0.4)
         time.sleep(0.5)
-        stack.way_to_redis.delay = 0.0
+        stack.redis_path.delay = 0.0
     else:
         stack.redis.client.config_set("maxmemory", 1)
         time.sleep(0.3)
@@ -53,9 +53,9 @@ def upset_openai(stack: Stack, chance: random.Random) -> None:
 
 
 def upset_supabase(stack: Stack, chance: random.Random) -> None:
-    stack.supabase.mood = chance.choice(("silent", "failing", "garbage"))
+    stack.supabase.behaviour = chance.choice(("silent", "failing", "garbage"))
     time.sleep(0.2)
-    stack.supabase.mood = "well"
+    stack.supabase.behaviour = "well"
 
 
 def kill_a_worker(stack: Stack, chance: random.Random) -> None:
@@ -97,9 +97,9 @@ def test_the_books_balance_after_a_random_sequence_of_faults(stack: Stack, seed:
             upset(stack, chance)
         stack.broker.wait_until("/health")
         stack.openai.clear()
-        stack.wait_until_well(ada)
+        stack.wait_until_serving(ada)
     assert {status for status, _ in load.tally()} <= EXPECTED, seed
     assert load.tally()[200, ""] > 5
-    books = stack.settle_up(killed=True)
+    books = stack.wait_until_balanced(killed=True)
     assert books.settled > 5
     assert books.given_back > 5

@@ -37,7 +37,7 @@ def test_a_model_that_refuses_the_temperature_is_asked_without(
     asked = [(seen.model, "temperature" in seen.body) for seen in openai.completions()]
     assert asked.count(("gpt-6-luna", True)) == asked.count(("o-strict", True)) == 1
     assert asked.count(("gpt-6-luna", False)) == asked.count(("o-strict", False)) == 3
-    lines = broker.journal("model refuses 'temperature': it is asked without from now on")
+    lines = broker.log_lines("model refuses 'temperature': it is asked without from now on")
     assert [line["model"] for line in lines] == ["gpt-6-luna", "o-strict"]
 
 
@@ -46,5 +46,5 @@ def test_the_log_says_when_a_model_has_a_last_day(start_broker: StartBroker) -> 
     models = json.dumps({"gpt-4o": "gpt-4o", "gpt-4o-mini": "gpt-6-luna"})
     broker = start_broker(MODELS=models, WEB_CONCURRENCY="1")
     event = "OpenAI shuts this model down: set MODELS in time"
-    within(5, lambda: broker.journal(event))
-    assert [(line["model"], line["shutdown_date"]) for line in broker.journal(event)] == [("gpt-4o", "2027-01-14")]
+    within(5, lambda: broker.log_lines(event))
+    assert [(line["model"], line["shutdown_date"]) for line in broker.log_lines(event)] == [("gpt-4o", "2027-01-14")]

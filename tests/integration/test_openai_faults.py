@@ -64,7 +64,7 @@ def test_a_failure_before_the_first_text_has_its_status_in_time_and_costs_nothin
     assert load.slowest() < SLACK
     if status != 200:
         assert stack.metric("upstream_failures_total", kind=response.json()["code"]) >= 1
-    assert stack.settle_up().in_flight == 0
+    assert stack.wait_until_balanced().in_flight == 0
 
 
 @pytest.mark.parametrize("reply", ["silent_mid_stream", "cut_mid_stream", "garbage_event"])
@@ -80,7 +80,7 @@ def test_a_failure_within_the_answer_is_its_last_line_and_counts(stack: Stack, r
     assert took < OPENAI_TIMEOUT + SLACK
     assert set(load.tally()) == {GOOD}
     assert remaining(ada.post("/gpt-4o", {})) == 99_999
-    stack.settle_up()
+    stack.wait_until_balanced()
 
 
 def test_500s_that_pass_are_not_seen(stack: Stack) -> None:
@@ -91,12 +91,12 @@ def test_500s_that_pass_are_not_seen(stack: Stack) -> None:
             time.sleep(0.8)  # so that no call meets two of them
     assert set(load.tally()) == {GOOD}
     assert stack.metric("upstream_retries_total", kind="openai_failed") >= 1
-    stack.settle_up()
+    stack.wait_until_balanced()
 
 
 def test_a_key_that_is_refused_in_the_midst_of_the_day_is_named(stack: Stack) -> None:
     """502 without a second try; `/ready` and one line a worker say so, and soon that it is taken again."""
-    ada, key, lines = stack.user(), stack.openai.key, stack.said(REFUSED)
+    ada, key, lines = stack.user(), stack.openai.key, stack.log_count(REFUSED)
 
     def parts() -> set[str]:
         return {requests.get(stack.broker.url + "/ready", timeout=5).json()["parts"]["openai"] for _ in range(8)}
@@ -108,9 +108,9 @@ def test_a_key_that_is_refused_in_the_midst_of_the_day_is_named(stack: Stack) ->
     stack.openai.key = key
     assert ada.post("/gpt-4o", {"messages": "x"}).status_code == 200
     within(5, lambda: parts() == {"ok"})
-    assert 1 <= stack.said(REFUSED) - lines <= 2
+    assert 1 <= stack.log_count(REFUSED) - lines <= 2
     assert remaining(ada.post("/gpt-4o", {})) == 99_999
-    stack.settle_up()
+    stack.wait_until_balanced()
 
 
 def test_an_openai_that_refuses_connections_fails_calls_in_time_and_costs_nothing(stack: Stack) -> None:
@@ -126,7 +126,7 @@ def test_an_openai_that_refuses_connections_fails_calls_in_time_and_costs_nothin
         assert ada.post("/gpt-4o", {"messages": "x"}).status_code == 200
     assert set(load.tally()) <= {GOOD, (502, "openai_unreachable"), (200, "broken")}
     assert remaining(ada.post("/gpt-4o", {})) == 99_999
-    stack.settle_up()
+    stack.wait_until_balanced()
 
 
 def test_many_silent_calls_do_not_hold_up_others(stack: Stack) -> None:
@@ -138,4 +138,4 @@ def test_many_silent_calls_do_not_hold_up_others(stack: Stack) -> None:
         assert {one.result().status_code for one in waiting} == {504}
     assert set(load.tally()) == {GOOD}
     assert load.slowest() < 2 * SLACK
-    assert stack.settle_up().given_back >= 100
+    assert stack.wait_until_balanced().given_back >= 100

@@ -62,7 +62,9 @@ def test_it_gets_an_answer(client: OpenAI, broker: BrokerProcess, ada: User) -> 
     assert (answer.model, answer.choices[0].finish_reason) == ("gpt-4o-mini", "stop")
     assert answer.usage
     assert answer.usage.prompt_tokens == 12
-    within(1, lambda: answer._request_id in {line["request_id"] for line in broker.journal() if line["user"] == ada.id})
+    within(
+        1, lambda: answer._request_id in {line["request_id"] for line in broker.log_lines() if line["user"] == ada.id}
+    )
 
 
 def test_it_streams(client: OpenAI) -> None:
@@ -166,7 +168,7 @@ def test_over_the_daily_limit_it_asks_once(start_broker: StartBroker, new_user: 
     assert (error.body["limit"], error.body["resets_at"][-15:]) == (1, "T00:00:00+00:00")
     assert 0 < int(error.response.headers["Retry-After"]) <= 86_400
     broker.stop()  # all log lines are written
-    assert [line["status"] for line in broker.journal() if line["user"] == user.id] == [200, 429, 429]
+    assert [line["status"] for line in broker.log_lines() if line["user"] == user.id] == [200, 429, 429]
 
 
 @pytest.mark.parametrize(

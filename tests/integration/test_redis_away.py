@@ -38,7 +38,7 @@ def test_calls_go_on_without_redis_up_to_the_stated_worst(stack: Stack) -> None:
     for _ in range(LIMIT):
         assert ada.post("/gpt-4o", {"messages": "x"}).status_code == 200
     assert ada.post("/gpt-4o", {"messages": "x"}).status_code == 429
-    within(2, lambda: stack.settle_up().settled == LIMIT)
+    within(2, lambda: stack.wait_until_balanced().settled == LIMIT)
     seen: Counter[int] = Counter()
 
     def refused() -> bool:
@@ -55,12 +55,12 @@ def test_calls_go_on_without_redis_up_to_the_stated_worst(stack: Stack) -> None:
         stack.redis.start()
         within(5, lambda: all(refused() for _ in range(8)))
         within(2, lambda: stack.metric("counting_locally") == 0)
-        books = stack.settle_up()
+        books = stack.wait_until_balanced()
         assert books.in_redis == books.answered == LIMIT + seen[200]
     assert set(seen) == {200, 429, 503}
     assert LIMIT // WORKERS < seen[200] <= SHARES
-    assert 2 <= stack.said(AWAY) <= 2 * WORKERS
-    assert 2 <= stack.said(BACK) <= 2 * WORKERS
+    assert 2 <= stack.log_count(AWAY) <= 2 * WORKERS
+    assert 2 <= stack.log_count(BACK) <= 2 * WORKERS
 
 
 def test_a_frozen_redis_delays_one_call_a_second_and_refuses_none(stack: Stack) -> None:
@@ -72,6 +72,6 @@ def test_a_frozen_redis_delays_one_call_a_second_and_refuses_none(stack: Stack) 
         time.sleep(1.5)
     assert {status for status, _ in load.tally()} <= {200, 429, 503}
     assert load.tally()[200, ""] >= 4 * LIMIT // 2
-    books = stack.settle_up()
+    books = stack.wait_until_balanced()
     assert books.in_redis == books.answered
-    assert stack.said(AWAY) <= WORKERS
+    assert stack.log_count(AWAY) <= WORKERS

@@ -20,7 +20,7 @@ GOOD = (200, "")
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    made = Stack(by_slow_path=True)
+    made = Stack(through_path=True)
     yield made
     made.stop()
 
@@ -58,7 +58,7 @@ def test_a_redis_that_cannot_count_refuses_within_its_time_out_and_is_missed_by_
     stack: Stack, fault: Callable[[Stack], contextlib.AbstractContextManager[None]]
 ) -> None:
     """503 with `Retry-After`; one line a worker when it goes and when it is back; the books balance."""
-    ada, lines = stack.user(), (stack.said(AWAY), stack.said(BACK))
+    ada, lines = stack.user(), (stack.log_count(AWAY), stack.log_count(BACK))
     with Load(stack.users()) as load:
         with fault(stack):
             within(3, lambda: ada.post("/gpt-4o", {"messages": "x"}).status_code == 503)
@@ -69,40 +69,40 @@ def test_a_redis_that_cannot_count_refuses_within_its_time_out_and_is_missed_by_
             within(2, lambda: stack.metric("redis_up") == 0)
             assert requests.get(stack.broker.url + "/ready", timeout=5).json()["parts"]["redis"] == "away"
             assert requests.get(stack.broker.url + "/health", timeout=5).status_code == 200
-        stack.wait_until_well(ada)
+        stack.wait_until_serving(ada)
         within(5, lambda: stack.metric("redis_up") == 1)
     assert set(load.tally()) == {GOOD, REFUSED}
     assert load.slowest() < 2 * REDIS_TIMEOUT + 1
-    assert 1 <= stack.said(AWAY) - lines[0] <= 2
-    assert 1 <= stack.said(BACK) - lines[1] <= 2
-    stack.settle_up()
+    assert 1 <= stack.log_count(AWAY) - lines[0] <= 2
+    assert 1 <= stack.log_count(BACK) - lines[1] <= 2
+    stack.wait_until_balanced()
 
 
 def test_a_slow_redis_makes_calls_slow_and_loses_none(stack: Stack) -> None:
     """Slower than usual, faster than its time-out: everybody is served, and at once when it is over."""
-    lines = stack.said(AWAY)
+    lines = stack.log_count(AWAY)
     with Load(stack.users()) as load:
-        stack.way_to_redis.delay = 0.05
+        stack.redis_path.delay = 0.05
         time.sleep(1.0)
-        stack.way_to_redis.delay = 0.0
+        stack.redis_path.delay = 0.0
         time.sleep(0.5)
     assert set(load.tally()) == {GOOD}
-    assert stack.said(AWAY) == lines
-    stack.settle_up()
+    assert stack.log_count(AWAY) == lines
+    stack.wait_until_balanced()
 
 
 def test_a_redis_slower_than_its_time_out_is_as_good_as_gone(stack: Stack) -> None:
     """Nobody waits longer than the time-out for it, and what it did unheard is undone."""
     ada = stack.user()
     with Load(stack.users()) as load:
-        stack.way_to_redis.delay = REDIS_TIMEOUT * 1.5
+        stack.redis_path.delay = REDIS_TIMEOUT * 1.5
         within(3, lambda: ada.post("/gpt-4o", {"messages": "x"}).status_code == 503)
         time.sleep(1.0)
-        stack.way_to_redis.delay = 0.0
-        stack.wait_until_well(ada)
+        stack.redis_path.delay = 0.0
+        stack.wait_until_serving(ada)
     assert set(load.tally()) <= {GOOD, REFUSED}
     assert load.slowest() < 2 * REDIS_TIMEOUT + 1
-    stack.settle_up()
+    stack.wait_until_balanced()
 
 
 def test_a_redis_that_restarts_is_hardly_noticed(stack: Stack) -> None:
@@ -112,10 +112,10 @@ def test_a_redis_that_restarts_is_hardly_noticed(stack: Stack) -> None:
     with Load(stack.users()) as load:
         stack.redis.stop()
         stack.redis.start()
-        stack.wait_until_well(ada)
+        stack.wait_until_serving(ada)
     assert set(load.tally()) <= {GOOD, REFUSED}
     assert ada.post("/gpt-4o", {"messages": "x"}).headers["RateLimit"].startswith('"daily";r=99998;')
-    stack.settle_up()
+    stack.wait_until_balanced()
 
 
 def test_a_call_that_waits_for_openai_keeps_its_count_through_a_restart(stack: Stack) -> None:
@@ -128,5 +128,5 @@ def test_a_call_that_waits_for_openai_keeps_its_count_through_a_restart(stack: S
         stack.redis.stop()
         stack.redis.start()
         assert answer.result().status_code == 200
-    stack.settle_up()
+    stack.wait_until_balanced()
     assert ada.post("/gpt-4o", {}).headers["RateLimit"].startswith('"daily";r=99999;')

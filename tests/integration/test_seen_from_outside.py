@@ -13,8 +13,8 @@ import requests
 
 from deploy.local.broker_process import BrokerProcess, DidNotStart
 from deploy.local.openai_api import OpenAIStandIn
-from tests.integration.books import name_of, scrape
 from tests.integration.conftest import StartBroker, User
+from tests.integration.ledger import name_of, scrape
 from tests.integration.redis_process import RedisProcess
 from tests.integration.waiting import within
 from tests.secrecy import Secrecy, command_lines
@@ -149,15 +149,15 @@ def test_one_line_tells_each_request(ada: User, broker: BrokerProcess) -> None:
     assert response.content
     requests.get(broker.url + "/health", timeout=5)
     requests.get(broker.url + "/metrics", timeout=5)
-    within(1, lambda: any(line["user"] == ada.id for line in broker.journal()))
-    (line,) = (line for line in broker.journal() if line["user"] == ada.id)
+    within(1, lambda: any(line["user"] == ada.id for line in broker.log_lines()))
+    (line,) = (line for line in broker.log_lines() if line["user"] == ada.id)
     assert line["request_id"] == response.headers["X-Request-Id"]
     assert line["openai_id"].startswith("req_")
     assert (line["method"], line["endpoint"], line["status"]) == ("POST", "/stream", 200)
     assert (line["model"], line["prompt_tokens"], line["outcome"]) == ("gpt-4o", 12, "answered")
     assert line["seconds"] > 0
     assert line["completion_tokens"] > 0
-    assert not {"/health", "/metrics"} & {line["endpoint"] for line in broker.journal()}
+    assert not {"/health", "/metrics"} & {line["endpoint"] for line in broker.log_lines()}
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def test_the_last_good_keys_serve_while_supabase_is_unavailable(
     """Tokens of known keys are accepted at once, during a fetch too; tokens of unknown keys get 503."""
     broker = broker_of(start_broker, project)
     assert try_in(broker, project.token()) == IN
-    project.mood = "silent"
+    project.behaviour = "silent"
     unknown = SigningKey("ES256")
     genuine, project.keys.in_use = project.keys.in_use, unknown
     unchecked = project.token()
@@ -127,25 +127,25 @@ def test_the_last_good_keys_serve_while_supabase_is_unavailable(
 
 def test_supabase_unavailable_at_the_first_start(start_broker: StartBroker, project: SupabaseStandIn) -> None:
     """The broker starts, `/ready` names Supabase, calls get 503; service begins when Supabase answers."""
-    project.mood = "failing"
+    project.behaviour = "failing"
     broker = broker_of(start_broker, project)
     assert try_in(broker, project.token()) == UNCHECKED
     ready = requests.get(broker.url + "/ready", timeout=5)
     assert (ready.status_code, ready.json()["parts"]["supabase"]) == (503, "away")
-    project.mood = "well"
+    project.behaviour = "well"
     within(5, lambda: try_in(broker, project.token()) == IN)
     assert requests.get(broker.url + "/ready", timeout=5).status_code == 200
-    assert len(broker.journal("Supabase's signing keys cannot be fetched")) == 1
+    assert len(broker.log_lines("Supabase's signing keys cannot be fetched")) == 1
 
 
-@pytest.mark.parametrize("mood", ["garbage", "failing"])
+@pytest.mark.parametrize("behaviour", ["garbage", "failing"])
 def test_a_bad_answer_does_not_replace_good_keys(
-    start_broker: StartBroker, project: SupabaseStandIn, mood: str
+    start_broker: StartBroker, project: SupabaseStandIn, behaviour: str
 ) -> None:
     """For every kind of bad answer."""
     broker = broker_of(start_broker, project)
     assert try_in(broker, project.token()) == IN
-    project.mood = mood
+    project.behaviour = behaviour
     forger = SigningKey("ES256")
     genuine, project.keys.in_use = project.keys.in_use, forger
     assert try_in(broker, project.token()) == UNCHECKED
@@ -181,16 +181,16 @@ def test_hs256_without_the_secret_is_checked_by_supabase_once(
     assert project.requests["/user"] == asked
 
 
-@pytest.mark.parametrize("mood", ["failing", "silent", "garbage"])
+@pytest.mark.parametrize("behaviour", ["failing", "silent", "garbage"])
 def test_hs256_without_the_secret_and_without_supabase(
-    start_broker: StartBroker, project: SupabaseStandIn, mood: str
+    start_broker: StartBroker, project: SupabaseStandIn, behaviour: str
 ) -> None:
     """503 within the time-out; cached tokens stay accepted."""
     project.keys.in_use = None
     broker = broker_of(start_broker, project)
     token = project.token()
     assert try_in(broker, token) == IN
-    project.mood = mood
+    project.behaviour = behaviour
     started = time.monotonic()
     assert try_in(broker, project.token("grace@example.com")) == UNCHECKED
     assert time.monotonic() - started < 3

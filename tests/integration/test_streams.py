@@ -9,9 +9,9 @@ import requests
 
 from deploy.local.broker_process import BrokerProcess
 from deploy.local.openai_api import ANSWER, OpenAIStandIn
+from tests.integration.client_disconnect import disconnect_during_silence
+from tests.integration.client_disconnect import log_lines_of as journal_of
 from tests.integration.conftest import StartBroker, User
-from tests.integration.departure import leave_in_silence
-from tests.integration.departure import lines_of as journal_of
 from tests.integration.test_v1_streams import ask, error_at_the_end
 from tests.integration.waiting import within
 from tests.recorded import RecordedReply, streams
@@ -20,7 +20,7 @@ from tests.unit.openai.streaming.test_sse import expected
 ERROR = {"error": "Error while streaming"}
 
 
-def lines_of(response: requests.Response) -> list[dict[str, str]]:
+def log_lines_of(response: requests.Response) -> list[dict[str, str]]:
     return [json.loads(line) for line in response.content.splitlines()]
 
 
@@ -37,7 +37,7 @@ def test_every_recorded_stream_arrives_whole(ada: User, openai: OpenAIStandIn, r
     if end != "complete" and not text:
         assert response.status_code == 502
         return
-    lines = lines_of(response)
+    lines = log_lines_of(response)
     assert text_of(lines) == text
     assert [line for line in lines if "data" not in line] == ([] if end == "complete" else [ERROR])
 
@@ -46,7 +46,7 @@ def test_every_recorded_stream_arrives_whole(ada: User, openai: OpenAIStandIn, r
 def test_the_networks_cuts_do_not_matter(ada: User, openai: OpenAIStandIn, behaviour: str) -> None:
     """Clumps of events, bytes cut anywhere, no `[DONE]`: the same text."""
     openai.next(behaviour)
-    lines = lines_of(ada.stream())
+    lines = log_lines_of(ada.stream())
     assert text_of(lines) == ANSWER
     assert ERROR not in lines
 
@@ -69,7 +69,7 @@ def test_all_events_of_one_read_leave_in_one_line(ada: User, openai: OpenAIStand
     """Many tokens in one receive are not as many writes."""
     openai.next("clumps")  # what is written at once is read at once, on a busy machine too
     response = ada.stream()
-    assert len(lines_of(response)) < len(ANSWER.split()) / 2
+    assert len(log_lines_of(response)) < len(ANSWER.split()) / 2
 
 
 @pytest.mark.parametrize("behaviour", ["cut_mid_stream", "garbage_event"])
@@ -78,12 +78,12 @@ def test_a_failure_midway_is_the_last_line(
 ) -> None:
     """What came before it is delivered; the call counts; the log says how it ended."""
     openai.next(behaviour, events=5)
-    lines = lines_of(ada.stream())
+    lines = log_lines_of(ada.stream())
     assert ANSWER.startswith(text_of(lines))
     assert text_of(lines)
     assert lines[-1] == ERROR
     assert ada.post("/gpt-4o", {}).headers["RateLimit"].startswith('"daily";r=49;')
-    endings = {line["outcome"] for line in broker.journal() if line["user"] == ada.id}
+    endings = {line["outcome"] for line in broker.log_lines() if line["user"] == ada.id}
     assert endings & {"openai_stream_broken", "openai_answer_invalid"}
 
 
@@ -113,7 +113,7 @@ def test_silence_midway_times_out(
     """The stream ends with the error line."""
     user = new_user(broker_with(OPENAI_FIRST_BYTE_TIMEOUT="0.3", OPENAI_SILENCE_TIMEOUT="0.3"))
     openai.next("silent_mid_stream")
-    assert lines_of(user.stream())[-1] == ERROR
+    assert log_lines_of(user.stream())[-1] == ERROR
 
 
 def test_a_call_has_an_end_even_if_openai_goes_on(
@@ -122,7 +122,7 @@ def test_a_call_has_an_end_even_if_openai_goes_on(
     """The whole call's time is bounded, for streams and for plain calls."""
     user = new_user(start_broker(OPENAI_CALL_TIMEOUT="0.5"))
     openai.token_delay = 0.05
-    assert lines_of(user.stream())[-1] == ERROR
+    assert log_lines_of(user.stream())[-1] == ERROR
     openai.next("silent")
     started = time.monotonic()
     assert user.post("/gpt-4o", {"messages": "x"}).status_code == 504
@@ -136,7 +136,7 @@ def test_a_client_that_leaves_is_noticed_within_a_second(
 ) -> None:
     """OpenAI is hung up on, also while it is silent."""
     openai.next(behaviour)
-    leave_in_silence(broker, openai, ada, path, {"messages": "x", "model": "gpt-4o"})
+    disconnect_during_silence(broker, openai, ada, path, {"messages": "x", "model": "gpt-4o"})
 
 
 def test_leaving_midway_counts_and_leaving_before_does_not(ada: User, openai: OpenAIStandIn) -> None:
@@ -159,7 +159,7 @@ def test_finished_streams_leave_their_connections_for_the_next(
             response = session.post(
                 user.url + "/stream", headers=user.headers, json={"messages": "x", "model": "gpt-4o"}, timeout=10
             )
-            assert text_of(lines_of(response)) == ANSWER
+            assert text_of(log_lines_of(response)) == ANSWER
     assert openai.connections_ever - before <= 2
 
 

@@ -37,9 +37,9 @@ def try_in(user: User) -> int:
     return user.post("/gpt-4o", {}).status_code
 
 
-def mood(name: str) -> Callable[[Stack], None]:
+def behaviour(name: str) -> Callable[[Stack], None]:
     def change(stack: Stack) -> None:
-        stack.supabase.mood = name
+        stack.supabase.behaviour = name
 
     change.__name__ = name
     return change
@@ -50,12 +50,12 @@ def down(stack: Stack) -> None:
 
 
 def up(stack: Stack) -> None:
-    stack.supabase.mood = "well"
+    stack.supabase.behaviour = "well"
     if not stack.supabase.is_serving:
         stack.supabase.start_in_thread()
 
 
-@pytest.mark.parametrize("fault", [down, mood("slow"), mood("garbage")])
+@pytest.mark.parametrize("fault", [down, behaviour("slow"), behaviour("garbage")])
 def test_an_outage_of_supabase_affects_only_tokens_of_unknown_keys(
     stack: Stack, fault: Callable[[Stack], None]
 ) -> None:
@@ -74,9 +74,9 @@ def test_an_outage_of_supabase_affects_only_tokens_of_unknown_keys(
         within(5, lambda: all(try_in(newcomer) == 400 for _ in range(6)))
     assert set(load.tally()) == {GOOD}
     assert load.slowest() < SUPABASE_TIMEOUT
-    assert stack.said(UNAVAILABLE) <= 2
-    assert stack.said(AVAILABLE) <= 2
-    stack.settle_up()
+    assert stack.log_count(UNAVAILABLE) <= 2
+    assert stack.log_count(AVAILABLE) <= 2
+    stack.wait_until_balanced()
 
 
 def test_a_rotation_under_load_refuses_no_valid_token(stack: Stack) -> None:
@@ -94,11 +94,11 @@ def test_cached_hs256_tokens_stay_accepted_without_supabase(asking: Stack, name:
     known, newcomer = asking.users(2)
     assert try_in(known) == 400
     with Load([known]) as load:
-        asking.supabase.mood = name
+        asking.supabase.behaviour = name
         response = newcomer.post("/gpt-4o", {})
         assert (response.status_code, response.json()["code"]) == (503, "sign_in_unavailable")
         assert response.elapsed.total_seconds() < SUPABASE_TIMEOUT + SLACK
-        asking.supabase.mood = "well"
+        asking.supabase.behaviour = "well"
         within(5, lambda: try_in(newcomer) == 400)
     assert set(load.tally()) == {GOOD}
 
@@ -126,7 +126,7 @@ def test_repeated_bad_tokens_cost_no_network_call_and_no_redis_call(asking: Stac
 def test_concurrent_calls_with_one_token_cause_one_check(asking: Stack) -> None:
     """Concurrent calls share the answer."""
     time.sleep(1.5)  # the bucket of failed checks refills
-    asking.supabase.mood = "well"
+    asking.supabase.behaviour = "well"
     ada = asking.user()
     asked = asking.supabase.requests["/user"]
     with Load([ada] * 8) as load:

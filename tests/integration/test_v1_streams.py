@@ -11,8 +11,8 @@ import requests
 
 from deploy.local.broker_process import BrokerProcess
 from deploy.local.openai_api import OpenAIStandIn
+from tests.integration.client_disconnect import disconnect_during_silence
 from tests.integration.conftest import StartBroker, User
-from tests.integration.departure import leave_in_silence
 from tests.integration.waiting import within
 from tests.recorded import RecordedReply, streams
 from tests.unit.openai.streaming.test_sse import expected
@@ -165,7 +165,7 @@ def test_a_client_that_leaves_is_noticed_within_a_second(
     """OpenAI is hung up on, also while it is silent; the call counts if an answer had begun."""
     openai.next(behaviour)
     body = {"model": "gpt-4o", "messages": HELLO, "stream": is_stream}
-    leave_in_silence(broker, openai, ada, "/v1/chat/completions", body)
+    disconnect_during_silence(broker, openai, ada, "/v1/chat/completions", body)
     assert used(ada) == (1 if is_stream and behaviour == "silent_mid_stream" else 0)
 
 
@@ -202,8 +202,8 @@ def test_the_log_line_knows_the_tokens(ada: User, broker: BrokerProcess, openai:
     """Though the client did not ask for them."""
     assert ask(ada).content
     ask(ada, stream=False)
-    within(1, lambda: len([line for line in broker.journal() if line["user"] == ada.id]) >= 2)
-    lines = [line for line in broker.journal() if line["user"] == ada.id]
+    within(1, lambda: len([line for line in broker.log_lines() if line["user"] == ada.id]) >= 2)
+    lines = [line for line in broker.log_lines() if line["user"] == ada.id]
     assert [line["prompt_tokens"] for line in lines] == [12, 12]
     assert all(line["completion_tokens"] > 10 for line in lines)
     assert all(line["model"] == "gpt-4o" for line in lines)

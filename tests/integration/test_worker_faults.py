@@ -44,14 +44,14 @@ def test_a_killed_worker_loses_only_its_own_calls_and_the_books_balance(stack: S
         os.kill(workers[0], signal.SIGKILL)
         lost = broke_off(waiting)
         within(5, lambda: len(set(stack.broker.workers()) - {workers[0]}) == 2)
-        stack.wait_until_well(ada)
+        stack.wait_until_serving(ada)
     assert {call.result().status_code for call in waiting if not call.exception()} <= {200}
     assert load.tally()[GOOD] > 20
     assert set(load.tally()) <= {GOOD, (0, "no answer")}
     assert load.tally()[0, "no answer"] <= 8
-    books = stack.settle_up(killed=True)
+    books = stack.wait_until_balanced(killed=True)
     assert lost <= books.lapsed <= lost + 4
-    assert [line["event"] for line in stack.broker.journal(f"a worker died with {books.lapsed} calls in flight")]
+    assert [line["event"] for line in stack.broker.log_lines(f"a worker died with {books.lapsed} calls in flight")]
 
 
 def test_a_call_whose_worker_died_is_the_users_again_within_a_minute(stack: Stack) -> None:
@@ -70,7 +70,7 @@ def test_a_call_whose_worker_died_is_the_users_again_within_a_minute(stack: Stac
     assert all(0 < lapses_at - time.time() * 1000 <= 60_000 for _, lapses_at in leases)
     stack.redis.client.zadd(key, {call: 1 for call, _ in leases})  # as if the minute were over
     assert grace.post("/gpt-4o", {}).headers["RateLimit"].startswith('"daily";r=100000;')
-    stack.settle_up(killed=True)
+    stack.wait_until_balanced(killed=True)
 
 
 def test_a_master_told_to_stop_ends_200_streams_well(stack: Stack) -> None:
@@ -118,10 +118,10 @@ def test_a_worker_that_grows_is_replaced_and_nobody_notices(workers: str) -> Non
             within(12, lambda: set(own.broker.workers()) - set(before))
             assert {answer.result().status_code for answer in answers} == {200}
             within(12, lambda: not set(own.broker.workers()) >= set(before))
-            own.wait_until_well(own.user())
+            own.wait_until_serving(own.user())
         assert set(load.tally()) <= {GOOD, (0, "no answer")}
         assert load.tally()[0, "no answer"] <= 2  # a kept connection that was about to be closed
-        assert own.said("a worker takes too much memory and is replaced") >= 1
+        assert own.log_count("a worker takes too much memory and is replaced") >= 1
         # where both had grown, one follows the other
         within(12, lambda: all(_resident(pid) < 100 * MEGABYTE for pid in own.broker.workers()))
     finally:

@@ -1,11 +1,11 @@
-"""Waiting for what has to happen soon."""
+"""Wait for a condition, with a limit."""
 
 import time
 from collections.abc import Callable
 
 
 def within(seconds: float, holds: Callable[[], object]) -> float:
-    """Return, as soon as `holds` does, how many seconds that took; fail after `seconds`."""
+    """Wait until `holds()` is true and return how many seconds that took. Fails after `seconds`."""
     start = time.monotonic()
     while not holds():
         assert time.monotonic() - start < seconds, f"not within {seconds} s"

@@ -8,7 +8,7 @@ from pathlib import Path
 from unittest import mock
 
 from deploy.local import broker_process
-from tests.integration import books
+from tests.integration import ledger
 from tests.integration.stack import Stack
 from tests.soak.load import Load
 from tests.soak.meter import Meter, Sample
@@ -65,8 +65,8 @@ def _run(stack: Stack, vitals: Path, seconds: tuple[float, float], rest: float) 
 
 def _balance(stack: Stack) -> str:
     """What the books say where they do not add up, once all is at rest. No client here leaves as its answer begins."""
-    seen = books.read(stack.broker, stack.redis.client, stack.openai)
-    return "" if seen.balance(killed=False) else str(seen)
+    seen = ledger.read(stack.broker, stack.redis.client, stack.openai)
+    return "" if seen.is_balanced(killed=False) else str(seen)
 
 
 def _bear(load: Load, stack: Stack, seconds: float, mark: Callable[[str], None]) -> None:
@@ -96,9 +96,9 @@ def _redis_restarts(stack: Stack) -> None:
 
 
 def _supabase_fails(stack: Stack) -> None:
-    stack.supabase.mood = "failing"
+    stack.supabase.behaviour = "failing"
     time.sleep(0.5)
-    stack.supabase.mood = "well"
+    stack.supabase.behaviour = "well"
 
 
 def _keys_rotate(stack: Stack) -> None:

@@ -24,5 +24,5 @@ def test_an_answer_begins_only_for_a_peer_that_is_there(*, is_there: bool) -> No
         transport.abort()
         return exchange
 
-    assert (asyncio.run(speak()).spoke is not None) is is_there
+    assert (asyncio.run(speak()).first_text_at is not None) is is_there
     theirs.close()

@@ -9,13 +9,13 @@ import redis
 
 from broker.quota.redis_client import RedisClient
 from tests.integration.waiting import within
-from tests.servers import SayingServer
+from tests.servers import ScriptedServer
 
 
 @contextlib.contextmanager
-def asking(*sayings: bytes | None) -> Iterator[tuple[redis.Redis, SayingServer]]:
+def asking(*responses: bytes | None) -> Iterator[tuple[redis.Redis, ScriptedServer]]:
     """A client that does not tell its name first, and its server, which says these things."""
-    server = SayingServer(sayings)
+    server = ScriptedServer(responses)
     client = RedisClient(port=server.port, socket_timeout=0.2, protocol=2, driver_info=None)
     yield client, server
     client.close()

@@ -11,7 +11,7 @@ from broker.errors.base import ClientLeft, Fault
 from broker.errors.openai import OpenAITimeout, StreamBroken
 from broker.openai.streaming.body_stream import Stream
 from broker.openai.transport.connections import Adapter
-from tests.servers import SayingServer
+from tests.servers import ScriptedServer
 
 BEGUN = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n"
 
@@ -19,7 +19,7 @@ BEGUN = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n"
 @pytest.mark.parametrize("fault", [ClientLeft, OpenAITimeout, StreamBroken])
 def test_openai_is_hung_up_on_before_anybody_hears_of_the_fault(fault: type[Fault]) -> None:
     """Who hears of it may first tell Redis, which can take its time; meanwhile OpenAI would go on, and be paid."""
-    server = SayingServer([BEGUN, None])
+    server = ScriptedServer([BEGUN, None])
     request = requests.Request("POST", f"http://localhost:{server.port}/v1/x").prepare()
     call = OpenCalls(within=60).begin(None)
     response: Any = Adapter(f"http://localhost:{server.port}/v1").send(request, stream=True, timeout=(5, 5))

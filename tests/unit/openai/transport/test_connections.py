@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 
 from broker.openai.transport import connections
 from broker.openai.transport.connections import Adapter
-from tests.servers import SayingServer
+from tests.servers import ScriptedServer
 
 SHORT = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Request-Id: req_1\r\n\r\nhi"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -37,8 +37,8 @@ def clients() -> "Iterator[list[Client]]":
 class Client:
     """What asks a server that says these things."""
 
-    def __init__(self, clients: "list[Client]", *sayings: bytes | None, tls: ssl.SSLContext | None = None) -> None:
-        self.server = SayingServer(sayings, tls)
+    def __init__(self, clients: "list[Client]", *responses: bytes | None, tls: ssl.SSLContext | None = None) -> None:
+        self.server = ScriptedServer(responses, tls)
         clients.append(self)
         self._url = f"{'https' if tls else 'http'}://localhost:{self.server.port}/v1"
         self.adapter = Adapter(self._url)
@@ -61,7 +61,7 @@ def test_a_request_is_sent_whole_and_a_response_read_whole(clients: list[Client]
     client = Client(clients, SHORT)
     response = client.ask(b'{"a": 1}')
     assert (response.status_code, response.headers.get("x-request-id"), whole(response)) == (200, "req_1", b"hi")
-    head, _, body = client.server.heard[0].partition(b"\r\n\r\n")
+    head, _, body = client.server.received[0].partition(b"\r\n\r\n")
     lines = head.split(b"\r\n")
     assert lines[:2] == [b"POST /v1/x?y=z HTTP/1.1", b"Host: localhost:%d" % client.server.port]
     assert [line for line in lines if line.lower().startswith(b"content-length")] == [b"Content-Length: 8"]
@@ -171,7 +171,7 @@ def test_a_large_body_is_sent_whole(clients: list[Client]) -> None:
     client = Client(clients, *[b""] * 2000)
     with pytest.raises(requests.ReadTimeout):
         client.ask(body, read=1.0)
-    assert sum(map(len, client.server.heard)) > len(body)
+    assert sum(map(len, client.server.received)) > len(body)
 
 
 @pytest.fixture
@@ -204,7 +204,7 @@ def test_a_server_that_nobody_vouches_for_is_refused(clients: list[Client], auth
     client = Client(clients, SHORT, tls=serving(authority))
     with pytest.raises(requests.ConnectionError, match="CERTIFICATE_VERIFY_FAILED"):
         client.ask()
-    assert client.server.heard == []
+    assert client.server.received == []
 
 
 def test_over_tls_it_is_the_same(clients: list[Client], authority: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,8 +225,8 @@ def test_a_wait_in_vain_leaves_the_connection_as_it_was(
     """A stream's silence is noticed by it, again and again; what comes at last is whole, and the connection is kept."""
     trusting = ssl.create_default_context(cafile=str(authority))
     monkeypatch.setattr(connections, "_tls_context", lambda: trusting)
-    sayings = (CHUNKED + b"5\r\nhel", b"lo\r\n0\r\n\r\n", SHORT)
-    client = Client(clients, *sayings, tls=serving(authority) if is_tls else None)
+    responses = (CHUNKED + b"5\r\nhel", b"lo\r\n0\r\n\r\n", SHORT)
+    client = Client(clients, *responses, tls=serving(authority) if is_tls else None)
     response = client.ask()
     assert response.raw.read1() == b"hel"
     for _ in range(3):

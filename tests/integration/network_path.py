@@ -1,4 +1,4 @@
-"""A way to a server on which bytes take their time, or get no further."""
+"""A TCP relay that delays bytes, or stops forwarding them."""
 
 import contextlib
 import socket
@@ -6,8 +6,8 @@ import threading
 import time
 
 
-class SlowPath:
-    """Passes connections on to a port of loopback; `delay` is in seconds and counts for each way and each packet."""
+class NetworkPath:
+    """Forwards connections to a port on loopback. `delay` (seconds) applies to each packet in each direction."""
 
     def __init__(self, to_port: int) -> None:
         self.delay = 0.0
@@ -17,7 +17,7 @@ class SlowPath:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
-        """Take no new connections; those that are open end with their ends."""
+        """Accept no new connections. Open ones stay until a peer closes them."""
         self._listener.close()
 
     def _accept(self) -> None:

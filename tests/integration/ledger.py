@@ -1,4 +1,4 @@
-"""The ledger, looked at from three sides: the broker's counters, Redis, and what OpenAI saw."""
+"""The call ledger, read from three sources: the broker's counters, Redis and the stand-in for OpenAI."""
 
 import json
 import math
@@ -13,27 +13,27 @@ from redis import Redis
 from deploy.local.broker_process import BrokerProcess
 from deploy.local.openai_api import OpenAIStandIn
 
-SOON = 5.0  # seconds after the end of a fault in which all is well again
+SOON = 5.0  # seconds within which the broker recovers after a fault
 
 
 @dataclass(frozen=True)
-class Books:
-    """Calls: as the broker has counted them, as Redis holds them, and as OpenAI began to answer them."""
+class Ledger:
+    """Numbers of calls. The first five are the broker's counters."""
 
     admitted: int
     settled: int
     given_back: int
     lapsed: int
     in_flight: int
-    in_redis: int  # settled
-    leased: int  # still open, in Redis
-    answered: int
+    in_redis: int  # settled, according to Redis
+    leased: int  # open, according to Redis
+    answered: int  # calls that the stand-in for OpenAI began to answer
 
-    def balance(self, *, killed: bool) -> bool:
-        """Admitted = settled + given back + lapsed + in flight; nothing is open; and all three sides agree.
+    def is_balanced(self, *, killed: bool) -> bool:
+        """Admitted = settled + given back + lapsed + in flight, no call is open, and all sources agree.
 
-        What a worker was about to write down when it was killed may be on one side only, and what it was
-        reserving is a lease that lapses.
+        `killed`: a worker was killed. Its unfinished writes may show in one source only, and its reservations
+        are leases that lapse.
         """
         ends = self.settled + self.given_back + self.lapsed + self.in_flight
         sides = (self.in_redis - self.settled, self.answered - self.settled)
@@ -45,14 +45,14 @@ class Books:
         )
 
 
-def read(broker: BrokerProcess, redis: Redis, openai: OpenAIStandIn) -> Books:
-    """The books as they stand; all three began empty together."""
+def read(broker: BrokerProcess, redis: Redis, openai: OpenAIStandIn) -> Ledger:
+    """The current ledger. All three sources must have started empty together."""
     seen = scrape(broker)
     kept = {name: int(seen.get(name_of(f"gpt_broker_calls_{sample}"), 0)) for name, sample in COUNTERS.items()}
     scores = [score for key in redis.keys("*:calls:*") for _, score in redis.zrange(key, 0, -1, withscores=True)]
     settled = scores.count(math.inf)
     answered = sum(one.first_byte is not None for one in openai.completions())
-    return Books(**kept, in_redis=settled, leased=len(scores) - settled, answered=answered)
+    return Ledger(**kept, in_redis=settled, leased=len(scores) - settled, answered=answered)
 
 
 COUNTERS = {
@@ -64,22 +64,22 @@ COUNTERS = {
 }
 
 
-def settle_up(read_them: Callable[[], Books], *, killed: bool) -> Books:
-    """The books once they balance; fails, and shows them, if they do not within 5 s. `killed`: a worker was."""
+def wait_until_balanced(read_ledger: Callable[[], Ledger], *, killed: bool) -> Ledger:
+    """The ledger once it is balanced; fails and shows it after 5 s. `killed`: see `Ledger.is_balanced`."""
     end = time.monotonic() + SOON
-    while not (books := read_them()).balance(killed=killed):
-        assert time.monotonic() < end, books
+    while not (ledger := read_ledger()).is_balanced(killed=killed):
+        assert time.monotonic() < end, ledger
         time.sleep(0.05)
-    return books
+    return ledger
 
 
 def scrape(broker: BrokerProcess) -> dict[str, float]:
-    """Every sample, by its name and labels."""
+    """All samples of /metrics by name and labels (see `name_of`)."""
     text = requests.get(broker.url + "/metrics", timeout=5).text
     samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
     return {name_of(sample.name, **sample.labels): sample.value for sample in samples}
 
 
 def name_of(name: str, **labels: str) -> str:
-    """A sample's name with its labels."""
+    """The key of a sample: its name and its labels."""
     return name + json.dumps(labels, sort_keys=True)
