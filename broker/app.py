@@ -11,8 +11,8 @@ from broker.auth.remote_check import RemoteCheck
 from broker.auth.signing_keys import SigningKeys
 from broker.auth.supabase_client import SupabaseClient
 from broker.openai.client import Upstream
-from broker.openai.model_catalogue import Catalogue
-from broker.openai.requests.policy import Terms
+from broker.openai.model_catalogue import ModelCatalogue
+from broker.openai.requests.policy import RequestPolicy
 from broker.quota.quota import Usage
 from broker.quota.redis_store import Store
 from broker.quota.redis_urls import Client, connect
@@ -70,12 +70,22 @@ def build_services(settings: Settings, redis: Client | None, clock: Callable[[],
         clock=clock,
         metrics=metrics,
         keys=keys,
-        terms=Terms(settings.models, settings.max_completion_tokens, settings.supabase_service_key),
+        policy=_request_policy(settings),
         authenticator=Authenticator(settings, keys, RemoteCheck(supabase), clock),
         usage=Usage(settings, store, metrics, clock),
         upstream=upstream,
-        catalogue=Catalogue(_asked_for(settings), upstream.list_models),
+        catalogue=ModelCatalogue(_asked_for(settings), upstream.list_models),
         calls=OpenCalls(settings.openai_call_timeout, settings.max_calls_per_worker),
+    )
+
+
+def _request_policy(settings: Settings) -> RequestPolicy:
+    return RequestPolicy(
+        patches=settings.models,
+        max_completion_tokens=settings.max_completion_tokens,
+        max_messages=settings.max_messages,
+        max_prompt_characters=settings.max_prompt_characters,
+        secret=settings.supabase_service_key,
     )
 
 

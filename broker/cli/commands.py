@@ -1,4 +1,4 @@
-"""Commands for the operator: `python -m broker.cli check` and `doctor`. They start nothing and change nothing."""
+"""The operator's commands: `python -m broker.cli check` and `doctor`. They start nothing and change nothing."""
 
 import os
 from pathlib import Path
@@ -20,14 +20,14 @@ def cli() -> None:
 
 @cli.command()
 def check() -> None:
-    """Say all that is wrong with the settings; status 0 if nothing is."""
+    """Report every problem of the settings; exit with 0 if there is none."""
     _settings()
     click.echo("The settings can be used.")
 
 
 @cli.command()
 def doctor() -> None:
-    """Look at every part that the broker needs, and at its public URL (BASE_URL): fine, or what to do."""
+    """Check every part that the broker needs, and its public URL (BASE_URL); say what to do."""
     findings = []
     for finding in examine(_settings(), os.environ):
         findings.append(finding)

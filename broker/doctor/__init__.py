@@ -1,1 +1,1 @@
-"""What `make doctor` looks at. Each check yields findings; nothing is changed."""
+"""The checks of `make doctor`. Each yields findings and changes nothing."""

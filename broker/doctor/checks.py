@@ -1,6 +1,6 @@
-"""What is wrong before users notice: each part is looked at once, and each finding says what to do.
+"""Checks each part that the broker needs. A finding that is not fine says what to do.
 
-Costs nothing but one short call, and that only where a user's sign-in is given.
+Free of charge, except for one short call if a user's sign-in is given.
 """
 
 import base64
@@ -14,7 +14,7 @@ from broker.auth.supabase_client import SupabaseClient, SupabaseUnavailable
 from broker.doctor import public_checks
 from broker.doctor.findings import Finding
 from broker.doctor.public_url import PublicUrl
-from broker.doctor.redis_info import RedisAway, look_at
+from broker.doctor.redis_info import RedisAway, read_redis
 from broker.errors.base import Fault
 from broker.errors.openai import OpenAIRefusedKey
 from broker.openai.client import Upstream
@@ -25,20 +25,20 @@ NEARLY_FULL = 0.8  # of Redis's memory
 
 
 def examine(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Every part, one finding after the other. `environ` may hold BASE_URL (the public one) and a user's sign-in."""
+    """Yield the findings of every part. `environ` may hold BASE_URL (the public one) and a user's sign-in."""
     yield Finding("settings")
-    for look in (_secret, _signing_keys, _redis, _openai):
-        yield from look(settings)
+    for check in (_service_key, _signing_keys, _redis, _openai):
+        yield from check(settings)
     url = environ.get("BASE_URL", "")
     if not url:
-        yield Finding("public URL", "name it: BASE_URL in tests/live/.env.<tenant>_prod", is_checked=False)
+        yield Finding("public URL", "set BASE_URL in tests/live/.env.<tenant>_prod", is_checked=False)
         return
     yield from public_checks.examine(PublicUrl(url))
     yield public_checks.streaming(PublicUrl(url), settings, environ)
 
 
-def _secret(settings: Settings) -> Iterator[Finding]:
-    """`Settings` has compared a legacy service key with the secret; here the key is compared with the project."""
+def _service_key(settings: Settings) -> Iterator[Finding]:
+    """Compare the service key with the project. `Settings` has compared it with the JWT secret already."""
     project = (urlsplit(settings.supabase_url).hostname or "").removesuffix(".supabase.co")
     named = _claims(settings.supabase_service_key).get("ref")
     is_hosted = settings.supabase_url.endswith(".supabase.co")
@@ -60,7 +60,7 @@ def _supabase(settings: Settings) -> SupabaseClient:
 
 
 def _claims(key: str) -> dict[str, object]:
-    """What a legacy key says of itself; empty for others."""
+    """Return the claims of a legacy key; empty for others."""
     parts = key.split(".")
     try:
         claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
@@ -92,7 +92,7 @@ def _redis(settings: Settings) -> Iterator[Finding]:
         yield Finding("Redis", "set REDIS_URL: without it the counts are forgotten at each restart")
         return
     try:
-        state = look_at(connect(settings.redis_url, settings.redis_connect_timeout, settings.redis_timeout))
+        state = read_redis(connect(settings.redis_url, settings.redis_connect_timeout, settings.redis_timeout))
     except RedisAway as away:
         yield Finding("Redis", f"it does not answer ({away}): does it run, is REDIS_URL right?")
         return
@@ -108,7 +108,7 @@ def _redis(settings: Settings) -> Iterator[Finding]:
 
 
 def _openai(settings: Settings) -> Iterator[Finding]:
-    """Lists the models: https://platform.openai.com/docs/api-reference/models/list costs nothing."""
+    """List the models, which is free: https://platform.openai.com/docs/api-reference/models/list."""
     upstream = Upstream(settings, lambda _: None)
     try:
         listed = {str(model.get("id")): model for model in upstream.list_models()}

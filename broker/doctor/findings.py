@@ -1,11 +1,11 @@
-"""What the doctor says of one part."""
+"""The result of one check."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: what was looked at, and, unless all is well, what to do. `is_checked` is false where it was not."""
+    """What was checked, and what to do unless it is fine. `is_checked` is false if the check could not run."""
 
     what: str
     todo: str = ""

@@ -1,4 +1,4 @@
-"""The doctor's look from outside, through the public URL: what every user depends on, and what no stranger may see."""
+"""Checks through the public URL: TLS, CORS, streaming, and that the operator's endpoints are closed."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -6,23 +6,23 @@ from broker.doctor.findings import Finding
 from broker.doctor.public_url import PublicUrl, Unreachable, sign_in
 from broker.settings.settings import Settings
 
-SOON = 21  # days in which a certificate has to be renewed: Let's Encrypt's clients do it 30 before
+SOON = 21  # days before a certificate's end; Let's Encrypt's clients renew at 30
 SDK_HEADERS = "authorization,content-type,apikey,x-client-info,x-stainless-lang,x-stainless-retry-count"
 FORGED: tuple[dict[str, str], ...] = ({}, {"X-Forwarded-For": "127.0.0.1"}, {"X-Real-IP": "127.0.0.1"})
 SIGN_IN = ("SUPABASE_ANON_KEY", "SUPABASE_EMAIL", "SUPABASE_PASSWORD")
 
 
 def examine(public: PublicUrl) -> Iterator[Finding]:
-    """TLS, preflight, /metrics and /ready, as a stranger finds them."""
-    looks: tuple[tuple[str, Callable[[PublicUrl], str]], ...] = (
+    """Check TLS, preflight, /metrics and /ready without a token."""
+    checks: tuple[tuple[str, Callable[[PublicUrl], str]], ...] = (
         (f"TLS of {public.url}", _tls),
         ("a page's preflight", _preflight),
         ("/metrics is closed", lambda public: _closed(public, "/metrics")),
         ("/ready is closed", lambda public: _closed(public, "/ready")),
     )
-    for what, look in looks:
+    for what, check in checks:
         try:
-            yield Finding(what, look(public))
+            yield Finding(what, check(public))
         except Unreachable as why:
             yield Finding(what, f"no answer ({why})")
 
@@ -60,7 +60,7 @@ def _closed(public: PublicUrl, path: str) -> str:
 
 
 def streaming(public: PublicUrl, settings: Settings, environ: Mapping[str, str]) -> Finding:
-    """Whether text arrives as it is written, to a user whose sign-in `environ` holds; one call of theirs."""
+    """Check that text arrives as it is written. Uses one call of the user whose sign-in `environ` holds."""
     given = [environ.get(name, "") for name in SIGN_IN]
     if not all(given):
         todo = f"give {', '.join(SIGN_IN)} in tests/live/.env.<tenant>_prod"

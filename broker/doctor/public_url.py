@@ -1,4 +1,4 @@
-"""The broker as its users reach it, through nginx and TLS: what the doctor looks at from outside."""
+"""Requests to the broker through its public URL, as its users reach it."""
 
 import datetime
 import socket
@@ -17,7 +17,7 @@ class Unreachable(Exception):
 
 
 class PublicUrl:
-    """One URL."""
+    """The broker's public URL."""
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
@@ -26,7 +26,7 @@ class PublicUrl:
         self._host, self._port = parts.hostname or "", parts.port or 443
 
     def certificate_days(self) -> float:
-        """How long the certificate is good for, once it is found good. Raises `Unreachable`."""
+        """Verify the certificate; return the days until it expires. Raises `Unreachable`."""
         try:
             with (
                 socket.create_connection((self._host, self._port), TIMEOUT) as plain,
@@ -39,14 +39,17 @@ class PublicUrl:
         return (until - datetime.datetime.now(datetime.UTC)).total_seconds() / 86_400
 
     def ask(self, method: str, path: str, headers: dict[str, str]) -> requests.Response:
-        """Any request without a body. Raises `Unreachable`."""
+        """Send a request without a body. Raises `Unreachable`."""
         try:
             return requests.request(method, self.url + path, headers=headers, timeout=TIMEOUT, allow_redirects=False)
         except requests.RequestException as error:
             raise Unreachable(type(error).__name__) from None
 
     def arrivals(self, token: str) -> list[float]:
-        """When each read of a stream came, in seconds after the first. One call of the user's. Raises `Unreachable`."""
+        """Return when each read of a stream arrived, in seconds after the first. Counts as a call of the user's.
+
+        Raises `Unreachable`.
+        """
         body = {"messages": QUESTION, "model": "gpt-4o-mini"}
         headers = {"Authorization": f"Bearer {token}"}
         try:
@@ -62,7 +65,7 @@ class PublicUrl:
 
 
 def sign_in(supabase_url: str, anon_key: str, email: str, password: str) -> str:
-    """An access token, as the apps get it. Raises `Unreachable`."""
+    """Sign in as the apps do; return the access token. Raises `Unreachable`."""
     url = supabase_url + "/auth/v1/token?grant_type=password"
     body = {"email": email, "password": password}
     try:

@@ -1,4 +1,4 @@
-"""What an operator has to know of a Redis that counts calls: does it answer, write, keep, and never evict."""
+"""Reads whether a Redis answers, accepts writes, persists them, and never evicts."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,12 +9,12 @@ from broker.quota.redis_urls import Client
 
 
 class RedisAway(Exception):
-    """It gave no answer; the message says how, without its URL."""
+    """Redis did not answer. The message names the cause, without the URL."""
 
 
 @dataclass(frozen=True)
 class RedisState:
-    """`policy` and `keeps` are None where a managed Redis does not tell."""
+    """`policy` and `keeps` are None if a managed Redis hides them."""
 
     is_writable: bool
     keeps: bool | None
@@ -22,8 +22,8 @@ class RedisState:
     used_share: float | None  # of its memory limit
 
 
-def look_at(client: Client) -> RedisState:
-    """Ask it; nothing is changed. Raises `RedisAway`."""
+def read_redis(client: Client) -> RedisState:
+    """Return the state of Redis. Raises `RedisAway`."""
     try:
         facts = _facts(client.info())
     except (RedisError, RedisClusterException, OSError) as error:
@@ -38,7 +38,7 @@ def look_at(client: Client) -> RedisState:
 
 
 def _facts(info: Any) -> dict[str, str]:
-    """The answer to https://redis.io/docs/latest/commands/info/: as text, as an object, or as one for each node."""
+    """Parse the reply to INFO (https://redis.io/docs/latest/commands/info/): text, an object, or one per node."""
     if isinstance(info, bytes):
         return dict(line.split(":", 1) for line in info.decode(errors="replace").splitlines() if ":" in line)
     first = next(iter(info.values()), None)

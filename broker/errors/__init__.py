@@ -1,1 +1,1 @@
-"""Every error that a call can end in, and the body that it gets. Raises nothing and knows no HTTP library."""
+"""Every error that a call can end in, and its JSON body. Raises nothing and knows no HTTP library."""

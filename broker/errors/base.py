@@ -1,8 +1,8 @@
-"""Everything that can go wrong with a call, by whose fault it is.
+"""The base classes of all errors, and the errors that the wire contract names.
 
-A fault carries what a client may know of it: the HTTP status, a stable machine word, a sentence
-for a person. `wire` is the only place that turns one into bytes. OpenAI's are in `openai_faults`,
-those of the operator's limits in `limit_faults`.
+A fault carries what a client may know: the HTTP status, a stable machine code, and a sentence for a person.
+`web.error_handlers` turns faults into responses. OpenAI's faults are in `errors.openai`, the faults of the
+operator's limits in `errors.limits`.
 """
 
 from collections.abc import Mapping
@@ -11,14 +11,14 @@ from collections.abc import Mapping
 class Fault(Exception):
     """A call that cannot be answered.
 
-    `sentence` replaces the class's own; `retry_after` is in seconds, None where trying again at a
-    known time does not help; `details` are further members of the error body.
+    `sentence` replaces the class's own. `retry_after` is in seconds, or None if no known delay helps.
+    `details` are further members of the error body.
     """
 
     status = 500
     code = "internal_error"
     sentence = "The broker could not answer this call"
-    should_retry = True  # whether a client that asks again by itself, as OpenAI's SDKs do, may do so
+    should_retry = True  # False: the response carries `x-should-retry: false`, which OpenAI's SDKs obey
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class Fault(Exception):
 
 
 class CallerFault(Fault):
-    """The request is at fault: asking again in the same words gives the same refusal."""
+    """The request is wrong. Sending it again gives the same refusal."""
 
     status = 400
     code = "invalid_request"
@@ -53,7 +53,7 @@ class TokenInvalid(CallerFault):
 
 
 class TokenExpired(TokenInvalid):
-    """A code of its own, so that a page whose tab slept can refresh its session once and ask again."""
+    """Has its own code, so that a page whose tab slept can refresh its session once and retry."""
 
     code = "token_expired"
 
@@ -95,7 +95,7 @@ class NetworkNotListed(CallerFault):
 
 
 class ParameterRefused(CallerFault):
-    """A parameter of OpenAI's format that is wrong, or not passed on; `code` is OpenAI's word for such a case."""
+    """A parameter of OpenAI's format that is wrong or not passed on. `code` is OpenAI's code for the case."""
 
     def __init__(self, param: str, sentence: str, code: str) -> None:
         super().__init__(f"'{param}' {sentence}", details={"param": param})
@@ -103,7 +103,7 @@ class ParameterRefused(CallerFault):
 
 
 class ModelNotFound(CallerFault):
-    """Status and code as OpenAI has them."""
+    """Has the status and code that OpenAI uses."""
 
     status = 404
     code = "model_not_found"
@@ -135,7 +135,7 @@ class BodyNotJson(CallerFault):
 
 
 class DailyLimitReached(CallerFault):
-    """Asking again today is in vain, and waiting for tomorrow would hang the page."""
+    """A retry cannot succeed before the next UTC day, and waiting for it would hang the page."""
 
     status = 429
     code = "daily_limit_exceeded"
@@ -144,7 +144,7 @@ class DailyLimitReached(CallerFault):
 
 
 class OurFault(Fault):
-    """A part of the broker is missing: 503, and asking again in a moment may help."""
+    """A part of the broker is unavailable. A retry may succeed."""
 
     status = 503
     code = "unavailable"
@@ -157,7 +157,7 @@ class UsageUnavailable(OurFault):
 
 
 class UsageUncertain(UsageUnavailable):
-    """Redis was asked and did not answer: whether it has counted the call, nobody knows yet."""
+    """Redis did not answer, so it may or may not have counted the call."""
 
 
 class SignInUnavailable(OurFault):
@@ -171,7 +171,7 @@ class WorkerStopping(OurFault):
 
 
 class ClientLeft(Fault):
-    """Nobody is there to read the answer. 499 is nginx's status for it; it only shows in log and metrics."""
+    """The client disconnected. Status 499 is nginx's; it appears in the log and metrics only."""
 
     status = 499
     code = "client_left"

@@ -1,4 +1,4 @@
-"""What the body of an error says: in the contract's form, or, under /v1, in OpenAI's, which its SDKs read. Pure.
+"""The JSON body of an error: the wire contract's format, or OpenAI's format under /v1. Pure.
 
 https://platform.openai.com/docs/guides/error-codes.
 """
@@ -9,19 +9,19 @@ _TYPES = {429: "rate_limit_error", 503: "service_unavailable_error"}
 
 
 def body_of(fault: Fault, path: str) -> dict[str, object]:
-    """The body for a request to `path`."""
+    """Return the body for a request to `path`."""
     return openais(fault) if path == "/v1" or path.startswith("/v1/") else contracts(fault)
 
 
 def contracts(fault: Fault) -> dict[str, object]:
-    """A sentence for a person, a null, a word for a program, and what else there is to know."""
+    """Return the contract's format: a sentence for a person, null, a code for a program, and the details."""
     return {"error": fault.sentence, "message": None, "code": fault.code, **fault.details}
 
 
 def openais(fault: Fault) -> dict[str, object]:
-    """The same in one object. What OpenAI itself said of its error stands in the place of our own words."""
+    """Return OpenAI's format. Members that OpenAI sent with its own error replace the broker's."""
     details = dict(fault.details)
-    its_own = details.pop("openai", {})
+    from_openai = details.pop("openai", {})
     kind = _TYPES.get(fault.status, "invalid_request_error" if fault.status < 500 else "server_error")
     error = {"message": fault.sentence, "type": kind, "param": None, "code": fault.code, **details}
-    return {"error": error | (its_own if isinstance(its_own, dict) else {})}
+    return {"error": error | (from_openai if isinstance(from_openai, dict) else {})}

@@ -1,4 +1,4 @@
-"""What the operator's limits refuse: whom, how much, how many at once."""
+"""Errors of the operator's limits: blocked users, request sizes, concurrency."""
 
 from broker.errors.base import CallerFault, OurFault
 
@@ -10,7 +10,7 @@ class CallerBlocked(CallerFault):
 
 
 class AnonymousRefused(CallerFault):
-    """Anonymous sign-ins make accounts for nothing: a limit for each account limits nothing."""
+    """Anonymous accounts are free to create, so a limit per account does not limit spending."""
 
     status = 403
     code = "anonymous_not_allowed"
@@ -18,7 +18,7 @@ class AnonymousRefused(CallerFault):
 
 
 class TooManyBadTokens(CallerFault):
-    """A token that only Supabase can judge, from an address that has sent it many bad ones."""
+    """Only Supabase can verify the token, and this client address has sent many bad ones."""
 
     status = 429
     code = "too_many_bad_tokens"

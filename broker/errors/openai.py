@@ -1,23 +1,23 @@
-"""What can go wrong at OpenAI, by whose fault: the caller's input, OpenAI itself, or the operator's account."""
+"""Errors of calls to OpenAI: the caller's input, OpenAI itself, or the operator's account."""
 
 from broker.errors.base import CallerFault, Fault
 
 
 class RefusedByOpenAI(CallerFault):
-    """OpenAI found the caller's input wrong; the sentence is OpenAI's own, without secrets."""
+    """OpenAI refused the caller's input. The sentence is OpenAI's own, with account names masked."""
 
     code = "refused_by_openai"
     sentence = "OpenAI refused the request as invalid"
 
 
 class TemperatureRefused(RefusedByOpenAI):
-    """The model takes no `temperature`: to be asked again without it."""
+    """The model does not accept `temperature`. The client retries without it."""
 
     code = "temperature_not_supported"
 
 
 class UpstreamFault(Fault):
-    """OpenAI is at fault, or the operator's account there. `retryable` says whether to try again at once."""
+    """OpenAI failed, or refused the operator's account. `retryable`: an immediate retry may succeed."""
 
     status = 502
     code = "openai_failed"
@@ -26,7 +26,7 @@ class UpstreamFault(Fault):
 
 
 class OpenAIUnreachable(UpstreamFault):
-    """Asked again already, and in vain: clients' own tries on top would make nine of one."""
+    """The broker has retried already. A client's own retries would multiply the requests."""
 
     code = "openai_unreachable"
     sentence = "OpenAI cannot be reached; try again later"
@@ -35,7 +35,7 @@ class OpenAIUnreachable(UpstreamFault):
 
 
 class OpenAIBroken(UpstreamFault):
-    """A status of 409 or 5xx: by OpenAI's own SDKs' rule, worth another try; the broker's have been made."""
+    """Status 409 or 5xx. OpenAI's SDKs retry these; the broker has done so already."""
 
     retryable = True
     should_retry = False
@@ -47,7 +47,7 @@ class OpenAINonsense(UpstreamFault):
 
 
 class OpenAIRefusedBroker(UpstreamFault):
-    """OpenAI refused the broker, not the caller: its key, its country, its model, its unpaid bill."""
+    """OpenAI refused the broker itself: its key, country, model or unpaid bill."""
 
     code = "openai_refused"
     sentence = "OpenAI does not serve this broker at present; its operator has to act"
@@ -55,7 +55,7 @@ class OpenAIRefusedBroker(UpstreamFault):
 
 
 class OpenAIRefusedKey(OpenAIRefusedBroker):
-    """The operator's key is wrong, revoked, or not of a member of the organisation."""
+    """The operator's key is wrong, revoked, or its owner is not a member of the organisation."""
 
 
 class OpenAIOutOfQuota(OpenAIRefusedBroker):
@@ -74,17 +74,17 @@ class OpenAITimeout(UpstreamFault):
     status = 504
     code = "openai_timeout"
     sentence = "OpenAI did not answer in time; try again later"
-    should_retry = False  # a person has waited long enough to be told
+    should_retry = False  # the user has waited for the whole time-out already
 
 
 class OpenAIWaited(OpenAITimeout):
-    """OpenAI waited too long for our request (408): worth another try."""
+    """OpenAI waited too long for the request (408)."""
 
     retryable = True
 
 
 class StreamBroken(UpstreamFault):
-    """The stream ended, or carried an error, before OpenAI said that it had finished."""
+    """The stream ended or carried an error before its `finish_reason`."""
 
     code = "openai_stream_broken"
     sentence = "OpenAI broke off its answer; try again later"

@@ -1,4 +1,4 @@
-"""What can be wrong with a request before anybody asks what it wants: its head, its framing, its encoding."""
+"""Errors of an HTTP request's head, framing and encoding."""
 
 from broker.errors.base import BodyNotJson, CallerFault
 
@@ -31,7 +31,7 @@ class BodyBroken(CallerFault):
 
 
 class BodyEncoded(CallerFault):
-    """RFC 9110, 8.4: what is inside a compressed body has any size, so none is taken."""
+    """Compressed bodies (RFC 9110, 8.4) are refused, since their decoded size is unbounded."""
 
     status = 415
     code = "body_encoded"
@@ -39,7 +39,7 @@ class BodyEncoded(CallerFault):
 
 
 class JsonRefused(BodyNotJson):
-    """JSON that two readers may read differently, or that is made to be costly; the sentence says which."""
+    """JSON that is ambiguous (RFC 7493) or too costly to parse. The sentence names the reason."""
 
     status = 400
     code = "invalid_json"

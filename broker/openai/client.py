@@ -1,7 +1,7 @@
-"""OpenAI over HTTP: the only requests to it. Sends, retries, and times out.
+"""Sends requests to OpenAI, with retries and time-outs. No other module does.
 
-One `requests` session a worker would merge environment proxies, cookies and `.netrc` into each
-call; here a prepared template goes straight to the pooled adapter.
+A `requests.Session` merges environment proxies, cookies and `.netrc` into each call. Here a prepared template goes
+straight to the pooled adapter, at half the cost.
 """
 
 import copy
@@ -18,7 +18,6 @@ from broker.active_calls import OpenCall
 from broker.errors.base import BodyNotJson, Fault
 from broker.errors.openai import OpenAITimeout, OpenAIUnreachable, TemperatureRefused, UpstreamFault
 from broker.openai import replies
-from broker.openai.requests import prompt_limits
 from broker.openai.streaming.body_stream import Stream, read_whole, request_id
 from broker.openai.transport.connections import Adapter
 from broker.settings.settings import Settings
@@ -29,10 +28,10 @@ Body = dict[str, Any]
 
 
 class Upstream:
-    """OpenAI, as one worker sees it. Built before the fork; connects with the first call."""
+    """One worker's client for OpenAI. Built before the fork; connects with the first call."""
 
     def __init__(self, settings: Settings, retried: Callable[[str], None]) -> None:
-        """`retried` is told the code of each fault after which OpenAI is asked again."""
+        """`retried` is called with the fault's code before each retry."""
         self._settings = settings
         self._retried = retried
         self._adapter = Adapter(settings.openai_base_url)
@@ -41,9 +40,9 @@ class Upstream:
         self._without_temperature: set[str] = set()
 
     def ask(self, body: Body, call: OpenCall) -> tuple[replies.Answer, str | None]:
-        """The whole answer to `body` (a chat completion request), and OpenAI's id for the request.
+        """Return the whole answer to `body` (a chat completion request), and OpenAI's id for the request.
 
-        Raises a `RefusedByOpenAI`, an `UpstreamFault`, or what broke into the call.
+        Raises a `RefusedByOpenAI`, an `UpstreamFault`, or the fault that interrupts the call.
         """
         response = self._with_retries(body, call)
         with call:
@@ -51,23 +50,22 @@ class Upstream:
         return replies.read_answer(response.status_code, reply), request_id(response)
 
     def open_stream(self, body: Body, call: OpenCall) -> Stream:
-        """The answer as it arrives: opened, with a status of 200, nothing of it read. Faults as `ask`."""
+        """Return an open stream with status 200, of which nothing has been read. Raises as `ask`."""
         usage = {**body.get("stream_options", {}), "include_usage": True}
         response = self._with_retries({**body, "stream": True, "stream_options": usage}, call)
         return Stream(response, call, self._settings.openai_silence_timeout)
 
     def list_models(self) -> list[dict[str, Any]]:
-        """What OpenAI says of each model that the key may use. Raises as `ask`; tries once."""
+        """Return OpenAI's description of each model that the key may use. No retries. Raises as `ask`."""
         content = self._read(self._send(self._models, self._settings.openai_connect_timeout))
         data = content.get("data")
         return [model for model in data if isinstance(model, dict)] if isinstance(data, list) else []
 
     def close(self) -> None:
-        """Close the connections that wait for reuse."""
+        """Close the idle connections."""
         self._adapter.close()
 
     def _with_retries(self, body: Body, call: OpenCall) -> requests.Response:
-        prompt_limits.check(body, self._settings)
         if body.get("model") in self._without_temperature:
             body = _without_temperature(body)
         attempt = 0
@@ -93,8 +91,8 @@ class Upstream:
         return fault.retryable and attempt <= limits.openai_max_retries and wait <= limits.openai_max_retry_after
 
     def _attempt(self, body: Body, call: OpenCall) -> requests.Response:
-        """One request, and its response if that has status 200."""
-        request = copy.copy(self._completions)  # not its own `copy`, which makes a cookie jar each time
+        """Send one request; return the response if its status is 200."""
+        request = copy.copy(self._completions)  # its own `copy` method makes a cookie jar each time
         request.body = _encode(body)
         with call:
             response = self._send(request, self._settings.openai_first_byte_timeout)
@@ -125,7 +123,7 @@ class Upstream:
 
     def _remember_refusal(self, model: str) -> None:
         if model not in self._without_temperature:
-            log.warning("model refuses 'temperature': it is asked without from now on", extra={"model": model})
+            log.warning("model refuses 'temperature'; it is left out from now on", extra={"model": model})
         self._without_temperature.add(model)
 
     def _template(self, method: str, path: str) -> requests.PreparedRequest:
@@ -144,7 +142,7 @@ def _without_temperature(body: Body) -> Body:
 
 
 def _encode(body: Mapping[str, object]) -> bytes:
-    """The body as JSON. Raises `BodyNotJson` where the caller put a NaN or an Infinity into it."""
+    """Return the body as JSON. Raises `BodyNotJson` for NaN or Infinity in the caller's input."""
     try:
         return json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
     except (ValueError, RecursionError):

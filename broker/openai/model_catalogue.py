@@ -1,7 +1,7 @@
-"""What OpenAI says of the models that this broker asks for: above all, when one will be shut down.
+"""Shutdown dates of the configured models, and whether OpenAI accepts the key.
 
-https://platform.openai.com/docs/deprecations; `GET /v1/models` carries `shutdown_date`. Nothing here ever
-fails a call: a catalogue that cannot be fetched is asked for again later.
+https://platform.openai.com/docs/deprecations; `GET /v1/models` carries `shutdown_date`. A failed fetch is retried
+later and never fails a call.
 """
 
 import logging
@@ -15,28 +15,28 @@ from broker.errors.openai import OpenAIRefusedKey
 
 log = logging.getLogger(__name__)
 
-REFRESH = 86_400.0  # seconds between looks while OpenAI answers
-SOON = 3.0  # seconds between looks while calls are refused for the key
-RETRY = 60.0  # seconds between looks while it does not
+REFRESH = 86_400.0  # seconds between fetches after a success
+RETRY = 60.0  # seconds between fetches after a failure
+KEY_RETRY = 3.0  # seconds between fetches while calls are refused because of the key
 
 
-class Catalogue:
-    """The models that are asked for, with their last day. Built before the fork; `start` it after."""
+class ModelCatalogue:
+    """The configured models and their shutdown dates. Built before the fork; call `start` after it."""
 
     def __init__(self, models: frozenset[str], fetch: Callable[[], list[dict[str, Any]]]) -> None:
-        """`models`: OpenAI's names for those asked for; `fetch` gives OpenAI's list, or raises a Fault."""
+        """`models`: OpenAI's names of the configured models. `fetch` returns OpenAI's list or raises a Fault."""
         self._models = models
         self._fetch = fetch
         self.shutdown_dates: dict[str, str] = {}
         self.key_refused = False
-        self._is_looking_again = False
+        self._is_checking_key = False
 
     def start(self) -> None:
-        """Look now, and then daily, in the background."""
-        threading.Thread(target=self._keep_looking, name="catalogue", daemon=True).start()
+        """Fetch the list now and then daily, in the background."""
+        threading.Thread(target=self._refresh_forever, name="catalogue", daemon=True).start()
 
-    def look(self) -> bool:
-        """Fetch the list once; whether OpenAI answered."""
+    def refresh(self) -> bool:
+        """Fetch the list once; return whether OpenAI answered."""
         try:
             listed = self._fetch()
         except OpenAIRefusedKey:
@@ -48,26 +48,26 @@ class Catalogue:
         self._note_dates(listed)
         return True
 
-    def look_again(self) -> None:
-        """A call was refused for the key: look, in the background, until OpenAI takes it."""
+    def check_key(self) -> None:
+        """A call was refused because of the key: fetch in the background until OpenAI accepts it."""
         self._note_refused_key()
-        if not self._is_looking_again:
-            self._is_looking_again = True
-            threading.Thread(target=self._look_until_taken, name="catalogue", daemon=True).start()
+        if not self._is_checking_key:
+            self._is_checking_key = True
+            threading.Thread(target=self._refresh_until_accepted, name="catalogue", daemon=True).start()
 
-    def _look_until_taken(self) -> None:
-        while self._is_looking_again:
-            time.sleep(SOON)
-            self._is_looking_again = not self.look()
+    def _refresh_until_accepted(self) -> None:
+        while self._is_checking_key:
+            time.sleep(KEY_RETRY)
+            self._is_checking_key = not self.refresh()
 
     def _note_refused_key(self) -> None:
         if not self.key_refused:
             log.error("OpenAI refuses the OPENAI_API_KEY")
         self.key_refused = True
 
-    def _keep_looking(self) -> None:
+    def _refresh_forever(self) -> None:
         while True:
-            time.sleep(REFRESH if self.look() else RETRY)
+            time.sleep(REFRESH if self.refresh() else RETRY)
 
     def _note_dates(self, listed: list[dict[str, Any]]) -> None:
         dates = {

@@ -1,8 +1,7 @@
-"""What OpenAI's answer to one request means: data, or a fault that says whose it is. Pure; nobody else looks
-at a status of OpenAI's.
+"""Turns OpenAI's status, headers and body into data or a fault. Pure. No other module reads a status of OpenAI's.
 
-Errors: https://platform.openai.com/docs/guides/error-codes. What is worth another try, and when:
-the rule of OpenAI's own SDKs (openai-python, `_base_client.py`).
+Errors: https://platform.openai.com/docs/guides/error-codes. Retry rule: that of OpenAI's own SDKs (openai-python,
+`_base_client.py`).
 """
 
 import email.utils
@@ -39,7 +38,7 @@ NO_QUOTA = frozenset(
     }
 )
 NOT_SUPPORTED = frozenset({"unsupported_value", "unsupported_parameter"})
-# what OpenAI's messages repeat of an account: keys (also masked ones), organisations, projects
+# what OpenAI's messages repeat of an account: keys (masked ones too), organisations, projects
 _ACCOUNT = re.compile(r"\b(?:sk|org|proj|sess)-?[-_*\w]{6,}")
 _OF_STATUS = {
     401: OpenAIRefusedKey,
@@ -53,7 +52,7 @@ FIRST_WAIT, LONGEST_WAIT, JITTER = 0.5, 8.0, 0.25  # seconds, seconds, share
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole completion: its text, its token counts as OpenAI names them, and the bytes that it came in."""
+    """A whole completion: its text, OpenAI's `usage` object, and the body as received."""
 
     text: str = field(repr=False)
     usage: dict[str, Any]
@@ -61,9 +60,9 @@ class Answer:
 
 
 def read_reply(status: int, body: bytes) -> dict[str, Any]:
-    """The JSON object of a reply of 200; any other raises the fault that it stands for.
+    """Return the JSON object of a reply with status 200.
 
-    Raises `RefusedByOpenAI` where the caller's input is at fault, and an `UpstreamFault` otherwise.
+    Raises `RefusedByOpenAI` if the caller's input is wrong, and an `UpstreamFault` for any other failure.
     """
     content = _read_object(body)
     if status == 200:
@@ -74,7 +73,7 @@ def read_reply(status: int, body: bytes) -> dict[str, Any]:
 
 
 def read_answer(status: int, body: bytes) -> Answer:
-    """The answer in a chat completion. A refusal is the answer where there is no other. Raises as `read_reply`."""
+    """Return the answer in a chat completion. A refusal is used if there is no content. Raises as `read_reply`."""
     content = read_reply(status, body)
     try:
         message = content["choices"][0]["message"]
@@ -88,9 +87,9 @@ def read_answer(status: int, body: bytes) -> Answer:
 
 
 def retry_after(headers: Headers, now: float) -> float | None:
-    """Seconds that OpenAI asks to wait (`retry-after-ms`, else `retry-after`: seconds or a date), None if none.
+    """Return the seconds that OpenAI asks to wait, or None: `retry-after-ms`, else `retry-after` (seconds or a date).
 
-    `headers` are looked up in lower case.
+    `headers` have lower-case names.
     """
     if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
         return milliseconds / 1000
@@ -99,17 +98,17 @@ def retry_after(headers: Headers, now: float) -> float | None:
         return seconds
     try:
         return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - now)
-    except (ValueError, OverflowError):  # the latter: a date beyond the calendar's end
+    except (ValueError, OverflowError):  # OverflowError: a year beyond the calendar's range
         return None
 
 
 def back_off(attempt: int) -> float:
-    """Seconds to wait after failed attempt number `attempt` (from 0): exponential, less a random quarter."""
+    """Return the seconds to wait after failed attempt number `attempt` (from 0): exponential, with jitter."""
     return float(min(FIRST_WAIT * 2**attempt, LONGEST_WAIT) * (1 - JITTER * random.random()))  # noqa: S311 - jitter
 
 
 def without_account(text: str) -> str:
-    """`text` without what names the operator's OpenAI account."""
+    """Return `text` with the names of the operator's OpenAI account masked."""
     return _ACCOUNT.sub("…", text)
 
 
@@ -134,13 +133,13 @@ def _refusal(error: dict[str, str]) -> RefusedByOpenAI:
 def _limit(error: dict[str, str]) -> Fault:
     if error["code"] in NO_QUOTA or error["type"] in NO_QUOTA:
         return OpenAIOutOfQuota()
-    if error["message"].startswith("Request too large"):  # larger than a whole minute's limit: never fits
+    if error["message"].startswith("Request too large"):  # larger than the limit per minute: a retry cannot succeed
         return RefusedByOpenAI("The request has more tokens than OpenAI accepts from this broker; shorten it")
     return OpenAIRateLimited()
 
 
 def _error_of(content: dict[str, Any] | None) -> dict[str, str]:
-    """The members of OpenAI's error object, '' for each that is not a text."""
+    """Return the members of OpenAI's error object, '' for each that is not a string."""
     error = content.get("error") if content else None
     members = error if isinstance(error, dict) else {}
     found = {name: members.get(name) for name in ("message", "type", "param", "code")}

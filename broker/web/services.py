@@ -10,8 +10,8 @@ from broker.active_calls import OpenCalls
 from broker.auth.authenticator import Authenticator
 from broker.auth.signing_keys import SigningKeys
 from broker.openai.client import Upstream
-from broker.openai.model_catalogue import Catalogue
-from broker.openai.requests.policy import Terms
+from broker.openai.model_catalogue import ModelCatalogue
+from broker.openai.requests.policy import RequestPolicy
 from broker.quota.quota import Usage
 from broker.settings.settings import Settings
 from broker.telemetry.metrics import Metrics
@@ -29,9 +29,9 @@ class Services:
     keys: SigningKeys
     authenticator: Authenticator
     usage: Usage
-    terms: Terms
+    policy: RequestPolicy
     upstream: Upstream
-    catalogue: Catalogue
+    catalogue: ModelCatalogue
     calls: OpenCalls
 
     def start(self) -> None:

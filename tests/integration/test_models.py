@@ -37,7 +37,7 @@ def test_a_model_that_refuses_the_temperature_is_asked_without(
     asked = [(seen.model, "temperature" in seen.body) for seen in openai.completions()]
     assert asked.count(("gpt-6-luna", True)) == asked.count(("o-strict", True)) == 1
     assert asked.count(("gpt-6-luna", False)) == asked.count(("o-strict", False)) == 3
-    lines = broker.log_lines("model refuses 'temperature': it is asked without from now on")
+    lines = broker.log_lines("model refuses 'temperature'; it is left out from now on")
     assert [line["model"] for line in lines] == ["gpt-6-luna", "o-strict"]
 
 

@@ -1,8 +1,8 @@
-"""A request in OpenAI's own format, read: what it asks, or what of it this broker does not pass on. Pure.
+"""Reads a request in OpenAI's chat completions format. Pure.
 
-https://platform.openai.com/docs/api-reference/chat/create. A parameter is passed on if it is on the list: none that
-costs more than one answer, stores data at OpenAI, reads what is stored there, or names a user. What is wrong with the
-value of one that is passed on, OpenAI says itself, in words that its SDKs know.
+https://platform.openai.com/docs/api-reference/chat/create. Only the listed parameters are passed on. None of them costs
+more than one answer, stores data at OpenAI, reads stored data, or names a user. OpenAI itself checks the values of most
+parameters, in words that its SDKs know.
 """
 
 import json
@@ -21,20 +21,20 @@ PASSED_ON = frozenset(
         "temperature", "tool_choice", "tools", "top_logprobs", "top_p", "verbosity",
     }
 )  # fmt: skip
-# of these, only what costs one answer at the usual price, and stays nowhere
-ONLY: dict[str, tuple[object, ...]] = {
+# parameters that are passed on with these values only: one answer, at the usual price, not stored
+ALLOWED_VALUES: dict[str, tuple[object, ...]] = {
     "n": (1,),
     "store": (False,),
     "service_tier": ("auto", "default"),
     "modalities": (["text"],),
 }
 STREAM_OPTIONS = ("include_usage", "include_obfuscation")
-PARTS = ("image_url", "refusal", "text")  # a file, or an answer's audio, is named by an id of the account's
+PARTS = ("image_url", "refusal", "text")  # files and audio are named by ids of the operator's account
 
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """The model by the name that clients use, the body for OpenAI, and how the answer is to come."""
+    """A checked request: the model by the clients' name, the body, and how the answer is sent."""
 
     model: str
     body: dict[str, Any] = field(repr=False)
@@ -43,7 +43,7 @@ class ChatRequest:
 
 
 def read(content: bytes, models: Collection[str], most_tokens: int) -> ChatRequest:
-    """A request's body, in which a member that is null is as good as none.
+    """Read a request's body. Null members are dropped.
 
     Raises `BodyNotJson`, `ModelNotFound`, or a `ParameterRefused` that names the parameter.
     """
@@ -51,7 +51,7 @@ def read(content: bytes, models: Collection[str], most_tokens: int) -> ChatReque
     for name in body:
         if name not in PASSED_ON:
             raise ParameterRefused(name[:64], "is not a parameter that this broker passes on", "unsupported_parameter")
-    for name, values in ONLY.items():
+    for name, values in ALLOWED_VALUES.items():
         if name in body and not any(body[name] == value and type(body[name]) is type(value) for value in values):
             raise ParameterRefused(name, f"must be {_either(values)} with this broker", "unsupported_value")
     _check_messages(body)
@@ -91,9 +91,9 @@ def _has_known_parts(content: object) -> bool:
 
 
 def _bound(body: dict[str, Any], most: int) -> None:
-    """Hold the answer's length to `most` tokens, or to the least that the request names.
+    """Bound the answer's length to `most` tokens, or to the lowest bound in the request.
 
-    `max_tokens` is the deprecated name, which newer models refuse: it becomes the other.
+    `max_tokens` is deprecated and newer models refuse it, so it is renamed to `max_completion_tokens`.
     """
     bounds = [_tokens(name, body.pop(name), most) for name in ("max_tokens", "max_completion_tokens") if name in body]
     if bounds:
@@ -102,7 +102,7 @@ def _bound(body: dict[str, Any], most: int) -> None:
 
 def _tokens(name: str, value: object, most: int) -> int:
     if isinstance(value, float) and value.is_integer():
-        value = int(value)  # JSON knows one kind of number: 5.0 is 5
+        value = int(value)  # in JSON, 5.0 is the same number as 5
     if type(value) is not int:
         raise ParameterRefused(name, "must be a whole number", "invalid_type")
     if not 1 <= value <= most:
@@ -123,7 +123,7 @@ def _checked(body: dict[str, Any], name: str, kind: Callable[..., Any], words: s
     value = body.get(name, default)
     if value is None:
         raise ParameterRefused(name, "is required", "missing_required_parameter")
-    if type(value) is not kind:  # a bool is no number
+    if type(value) is not kind:  # isinstance would accept a bool as an int
         raise ParameterRefused(name, f"must be {words}", "invalid_type")
     return value
 

@@ -1,49 +1,80 @@
-"""The operator's terms, laid on a request to OpenAI. Pure.
+"""The operator's policy for requests to OpenAI. Pure.
 
-Every request gets the model's patch. One in OpenAI's own format, in which callers choose much themselves, also gets
-an upper bound for its answer, because somebody pays for it, and a name of the user's that says nothing to anyone else;
-the patch comes last, so that an operator can undo either. The older endpoints send what they always sent: a bound of
-the answer would take room from the longest prompts, which some app relies on.
+Every request is checked against the size limits and gets its model's merge patch. A request in OpenAI's own format
+also gets an upper bound for its answer, because the operator pays for it, and a pseudonym of the user. The patch
+comes last, so the operator can undo either. The older endpoints get no bound: it would take room from the longest
+prompts, which production apps rely on.
 """
 
 import hashlib
 import hmac
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
+
+from broker.errors.limits import PromptTooLong, TooManyMessages
 
 Body = dict[str, Any]
 Patches = Mapping[str, Mapping[str, object]]
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """`patches`: a merge patch by each model's name; `most_tokens`: the longest answer; `secret`: nobody else's."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestPolicy:
+    """The limits and patches of one tenant.
+
+    `patches`: a merge patch for each model name that clients use. `max_completion_tokens`: upper bound of an answer
+    under /v1. `secret`: HMAC key for user pseudonyms. `max_messages`, `max_prompt_characters`: size limits.
+    """
 
     patches: Patches
-    most_tokens: int
-    secret: str
+    max_completion_tokens: int
+    max_messages: int
+    max_prompt_characters: int
+    secret: str = field(repr=False)
 
-    def patched(self, asked: Body) -> Body:
-        """The body of the request to OpenAI for `asked`, which names its model as clients do."""
-        patched: Body = merge_patch(asked, self.patches[asked["model"]])
+    def apply(self, request: Body) -> Body:
+        """Return the body for OpenAI of `request`, which names its model as clients do.
+
+        Raises `TooManyMessages` or `PromptTooLong`.
+        """
+        patched: Body = merge_patch(request, self.patches[request["model"]])
+        self._check_size(patched)
         return patched
 
-    def request(self, asked: Body, user_id: str) -> Body:
-        """The same for what a user asks in OpenAI's own format."""
-        bounded = {"max_completion_tokens": self.most_tokens, **asked, "safety_identifier": self.pseudonym(user_id)}
-        return self.patched(bounded)
+    def apply_for_user(self, request: Body, user_id: str) -> Body:
+        """Return the body for OpenAI of a `request` in OpenAI's own format. Raises as `apply`."""
+        bounded = {"max_completion_tokens": self.max_completion_tokens, **request}
+        return self.apply({**bounded, "safety_identifier": self.pseudonym(user_id)})
 
     def pseudonym(self, user_id: str) -> str:
-        """What OpenAI knows a user by: the same for every call, and not to be guessed from the id.
+        """Return the name by which OpenAI knows a user: the same for every call, not to be guessed from the id.
 
         64 characters, OpenAI's limit: https://platform.openai.com/docs/guides/safety-best-practices#safety-identifiers.
         """
         return hmac.new(self.secret.encode(), b"safety_identifier:" + user_id.encode(), hashlib.sha256).hexdigest()
 
+    def _check_size(self, body: Body) -> None:
+        messages = body.get("messages")
+        if not isinstance(messages, list):
+            return
+        if len(messages) > self.max_messages:
+            raise TooManyMessages(details={"limit": self.max_messages})
+        if sum(len(text) for message in messages for text in _texts(message)) > self.max_prompt_characters:
+            raise PromptTooLong(details={"limit": self.max_prompt_characters})
+
+
+def _texts(message: Any) -> Iterator[str]:
+    """Yield a message's text: its content, or the text of each content part. An image URL is no text."""
+    content = message.get("content") if isinstance(message, dict) else None
+    parts = content if isinstance(content, list) else [content]
+    for part in parts:
+        text = part.get("text") if isinstance(part, dict) else part
+        if isinstance(text, str):
+            yield text
+
 
 def merge_patch(target: Any, patch: Any) -> Any:
-    """`patch` laid over `target` (RFC 7396): null takes a member out; neither argument is changed."""
+    """Return `patch` applied to `target` (RFC 7396). Null removes a member. Neither argument is changed."""
     if not isinstance(patch, Mapping):
         return patch
     merged = dict(target) if isinstance(target, Mapping) else {}

@@ -1,6 +1,6 @@
-"""What a client asks, read from a request's body. Pure.
+"""Reads the requests of the older endpoints. Pure.
 
-The rules, their order and their sentences are the wire contract's; each is written once, here.
+The wire contract fixes the rules, their order and their sentences.
 """
 
 from dataclasses import dataclass, field
@@ -23,38 +23,38 @@ DEFAULT_TEMPERATURE = 0.7
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A model by the name that clients use, the messages for it, and a temperature from 0 to 1."""
+    """A model by the clients' name, its messages, and a temperature from 0 to 1."""
 
     model: str
     messages: list[dict[str, Any]] = field(repr=False)
     temperature: float = DEFAULT_TEMPERATURE
 
     def request(self) -> dict[str, Any]:
-        """The same in OpenAI's format, for `Terms.patched`."""
+        """Return the prompt in OpenAI's format, for `RequestPolicy.apply`."""
         return {"model": self.model, "messages": self.messages, "temperature": self.temperature}
 
 
 def read_query(prompt: str | None, model: str) -> Prompt:
-    """A prompt from the query string, sent as one `system` message. Raises `PromptMissing`."""
+    """Read a query string's prompt as one `system` message. Raises `PromptMissing`."""
     if not prompt:
         raise PromptMissing
     return Prompt(model, [{"role": "system", "content": prompt}])
 
 
 def read_messages(body: bytes, model: str) -> Prompt:
-    """`{"messages": …}` or the bare array, at the default temperature."""
+    """Read `{"messages": …}` or the bare array; the temperature is the default."""
     content = _read_json(body)
     return Prompt(model, _messages(content if isinstance(content, list) else _member(content, "messages")))
 
 
 def read_conversation(body: bytes, model: str) -> Prompt:
-    """`{"messages": …, "temperature"?: 0..1}`."""
+    """Read `{"messages": …, "temperature"?: 0..1}`."""
     content = _read_json(body)
     return Prompt(model, _messages(_member(content, "messages")), _temperature(content))
 
 
 def read_stream(body: bytes) -> Prompt:
-    """`{"messages": …, "model": …, "temperature"?: 0..1}`."""
+    """Read `{"messages": …, "model": …, "temperature"?: 0..1}`."""
     content = _read_json(body)
     messages, temperature = _messages(_member(content, "messages")), _temperature(content)
     model = _member(content, "model")
@@ -64,7 +64,7 @@ def read_stream(body: bytes) -> Prompt:
 
 
 def _read_json(body: bytes) -> Any:
-    """The body's JSON. NaN and Infinity, which JSON has not, are read: a temperature gets its own sentence."""
+    """Parse the body. NaN and Infinity are accepted, so that a bad temperature gets its own error."""
     if not body.strip():
         raise MessagesMissing
     return strict_json.read(body)
@@ -76,7 +76,7 @@ def _member(content: Any, name: str) -> Any:
 
 def _messages(value: Any) -> list[dict[str, Any]]:
     if isinstance(value, str) and value:
-        value = _spelled_out(value)
+        value = _messages_in(value)
     if value in (None, "", []):
         raise MessagesMissing
     if not isinstance(value, list):
@@ -86,8 +86,8 @@ def _messages(value: Any) -> list[dict[str, Any]]:
     return value
 
 
-def _spelled_out(text: str) -> list[Any]:
-    """A string that holds a JSON array is that array; any other is one `user` message."""
+def _messages_in(text: str) -> list[Any]:
+    """Parse a string that holds a JSON array; any other string is one `user` message."""
     try:
         value = strict_json.read(text.encode()) if text.lstrip().startswith("[") else None
     except CallerFault:

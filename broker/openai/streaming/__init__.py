@@ -1,1 +1,1 @@
-"""From the bytes of a streamed answer to events and text, as they arrive. Never buffers a whole answer."""
+"""Turns the bytes of a streamed answer into events and text as they arrive. Never buffers a whole answer."""

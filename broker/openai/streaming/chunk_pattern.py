@@ -1,7 +1,7 @@
-"""Chunks of one stream that differ in their text alone, read without being parsed. Pure.
+"""Reads the text of a chunk without parsing its JSON, if the chunk differs from an earlier one in its text only. Pure.
 
-OpenAI sends a chunk of some 300 bytes for every few letters. All of it is the same in every chunk but the text, and the
-padding that hides the text's length (`stream_options.include_obfuscation`); to parse it took most of a token's time.
+OpenAI sends a chunk of some 300 bytes for every few letters. Only the text and the padding that hides its length
+(`stream_options.include_obfuscation`) differ from chunk to chunk. Parsing took most of a token's time.
 """
 
 from json.decoder import scanstring  # type: ignore[attr-defined]  # there, and not in the types
@@ -11,22 +11,22 @@ _PADDING = '"obfuscation":"'
 
 
 class ChunkPattern:
-    """What stands around the text of a chunk."""
+    """The constant parts of a chunk, around its text."""
 
     __slots__ = ("_after", "_before", "_end")
 
     def __init__(self, before: str, after: str, end: str) -> None:
-        """`after`: what follows the text, up to the padding; `end`: what follows that, '' where there is none."""
+        """`after`: what follows the text, up to the padding. `end`: what follows the padding, or '' without padding."""
         self._before = before
         self._after = after
         self._end = end
 
     def filled(self, text: str) -> str:
-        """A chunk with this text, which has to be as it stands in JSON."""
+        """Return a chunk with this text, which must be JSON-escaped already."""
         return f'{self._before}{text}"{self._after}{self._end}'
 
     def text_of(self, chunk: str) -> str | None:
-        """The text of a chunk of this pattern; None where it has another, and has to be parsed."""
+        """Return the text of a chunk of this pattern, or None if the chunk must be parsed."""
         if not chunk.startswith(self._before):
             return None
         try:
@@ -41,7 +41,7 @@ class ChunkPattern:
 
 
 def pattern_of(chunk: str, text: str) -> ChunkPattern | None:
-    """The pattern of a chunk that says this text; None where it is not plain where the text stands."""
+    """Return the pattern of a chunk with this text, or None if the text's place is ambiguous."""
     before, key, rest = chunk.partition(_KEY)
     if not key or _KEY in rest:
         return None

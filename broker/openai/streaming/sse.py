@@ -1,5 +1,4 @@
-"""Bytes of an OpenAI stream → server-sent events → the text that they carry. Pure, and indifferent to how
-the network cut the bytes.
+"""Reads an OpenAI stream: bytes to server-sent events, events to text. Pure. Network cuts may fall anywhere.
 
 Event streams: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation.
 Chunks: https://platform.openai.com/docs/api-reference/chat-streaming.
@@ -13,25 +12,25 @@ from typing import Any
 from broker.errors.openai import OpenAINonsense, StreamBroken
 from broker.openai.streaming.chunk_pattern import ChunkPattern, pattern_of
 
-# `json.loads` guesses the encoding of bytes and matches white space before it scans: half of its time for a token
+# `json.loads` detects the encoding and skips white space before it scans, which is half of its time for a token
 _scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # there, and not in the types
 _PROBE = "no text of any chunk"
-BLANK_LINE = b"\n\n"  # what the last event may lack at the body's end
-MAX_EVENT_BYTES = 4 * 1024 * 1024  # an event that goes on for longer is no event of a chat
+BLANK_LINE = b"\n\n"  # ends the last event, whose own blank line may be missing
+MAX_EVENT_BYTES = 4 * 1024 * 1024  # no chunk of a chat completion is longer
 
 
 class EventReader:
-    """Cuts bytes, however they come, into the data of server-sent events."""
+    """Splits a stream's bytes into the data of server-sent events."""
 
     def __init__(self) -> None:
-        self._rest: list[bytes] = []  # the pieces of an event whose end has not come
-        self._size = 0  # of them, in bytes
-        self._half = b""  # a \r that may be half of a \r\n
+        self._rest: list[bytes] = []  # pieces of the incomplete last event
+        self._size = 0  # of those pieces, in bytes
+        self._half = b""  # a \r that may be the first half of a \r\n
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The data of every event that `data` completes. Raises `OpenAINonsense` if one never ends."""
+        """Return the data of every event that `data` completes. Raises `OpenAINonsense` for an endless event."""
         if not (self._rest or self._half) and _is_one_event(data):
-            return [data[6:-2]]  # as nearly every read
+            return [data[6:-2]]  # nearly every read
         if self._half or b"\r" in data:
             data = self._with_plain_line_ends(data)
         if b"\n\n" not in data and not (data[:1] == b"\n" and self._rest and self._rest[-1][-1:] == b"\n"):
@@ -43,7 +42,7 @@ class EventReader:
         return [event for block in blocks if (event := data_of(block))]
 
     def _keep(self, data: bytes) -> None:
-        """Put aside what is of an event yet to be completed; every byte is looked at once, however it is cut."""
+        """Keep a piece of an incomplete event. Each byte is scanned once, however small the pieces."""
         if not data:
             return
         self._rest.append(data)
@@ -60,13 +59,13 @@ class EventReader:
 
 
 def _is_one_event(data: bytes) -> bool:
-    """Whether this is one line of data, not empty, and the end of its event."""
+    """Return whether `data` is exactly one event of one non-empty data line."""
     end = len(data) - 2
     return end > 6 and data.startswith(b"data: ") and data.find(b"\n") == end and data[-1] == 10 and b"\r" not in data
 
 
 def data_of(block: bytes) -> bytes:
-    """The data of one event, whose lines end in line feeds; b"" where it has none."""
+    """Return the data of one event, whose lines end in line feeds; b"" if it has none."""
     if block.startswith(b"data: ") and b"\n" not in block:
         return block[6:]
     lines = [line[5:].removeprefix(b" ") for line in block.split(b"\n") if line.startswith(b"data:")]
@@ -75,18 +74,18 @@ def data_of(block: bytes) -> bytes:
 
 @dataclass
 class Transcript:
-    """What a stream has said of itself so far: its end, its usage, and the text of its first choice."""
+    """The state of a stream: its text so far is returned by `read`, its end and usage are kept here."""
 
     finished: bool = False
     done: bool = False
     usage: dict[str, Any] = field(default_factory=dict)
-    _pattern: ChunkPattern | None = None  # of the first chunk with text, and most likely of those that follow
+    _pattern: ChunkPattern | None = None  # of the first chunk with text; the following chunks nearly always match
 
     def read(self, events: list[bytes]) -> str:
-        """The text that these events add to the answer, '' where they add none.
+        """Return the text that these events add to the first choice, '' if none.
 
-        A refusal is text: it is what the model says instead. Raises `Interrupted` where one of them is
-        an error (`StreamBroken`) or no chunk at all (`OpenAINonsense`).
+        A refusal counts as text. Raises `Interrupted` for an error event (`StreamBroken`) and for an event that is
+        no chunk (`OpenAINonsense`).
         """
         text = ""
         for event in events:
@@ -100,8 +99,8 @@ class Transcript:
 
     def _read(self, event: bytes) -> str:
         text = _decoded(event)
-        if self._pattern and (said := self._pattern.text_of(text)) is not None:
-            return said
+        if self._pattern and (found := self._pattern.text_of(text)) is not None:
+            return found
         if event.strip() == b"[DONE]":
             self.done = True
             return ""
@@ -110,16 +109,16 @@ class Transcript:
             raise StreamBroken
         if isinstance(usage := chunk.get("usage"), dict):
             self.usage = usage
-        said = "".join(self._read_choice(choice) for choice in chunk.get("choices") or ())
-        if said and self._pattern is None and _says_only(said, chunk):
-            self._learn(text, said)
-        return said
+        found = "".join(self._read_choice(choice) for choice in chunk.get("choices") or ())
+        if found and self._pattern is None and _has_only(found, chunk):
+            self._learn(text, found)
+        return found
 
-    def _learn(self, text: str, said: str) -> None:
-        """Take a chunk's pattern for the next ones, where it can be shown that they are read as if parsed."""
-        pattern = pattern_of(text, said)
+    def _learn(self, text: str, found: str) -> None:
+        """Keep a chunk's pattern for the next ones, after checking that it reads a probe as the parser does."""
+        pattern = pattern_of(text, found)
         with contextlib.suppress(OpenAINonsense):
-            if pattern and _says_only(_PROBE, _read_object(pattern.filled(_PROBE))):
+            if pattern and _has_only(_PROBE, _read_object(pattern.filled(_PROBE))):
                 self._pattern = pattern
 
     def _read_choice(self, choice: dict[str, Any]) -> str:
@@ -130,13 +129,13 @@ class Transcript:
         return (delta.get("content") or "") + (delta.get("refusal") or "")
 
     def check_complete(self) -> None:
-        """Raises `StreamBroken` unless OpenAI said that the answer is finished: `[DONE]` alone proves nothing."""
+        """Raise `StreamBroken` unless a `finish_reason` was seen; OpenAI sends `[DONE]` after errors, too."""
         if not self.finished:
             raise StreamBroken
 
 
 class Interrupted(Exception):
-    """A read that brought `text` and then a `fault`."""
+    """A read with `text` followed by a `fault`."""
 
     def __init__(self, text: str, fault: OpenAINonsense | StreamBroken) -> None:
         super().__init__(fault.sentence)
@@ -144,8 +143,8 @@ class Interrupted(Exception):
         self.fault = fault
 
 
-def _says_only(text: str, chunk: dict[str, Any]) -> bool:
-    """Whether a chunk has this text as its one choice's content, and nothing else to be learnt from it."""
+def _has_only(text: str, chunk: dict[str, Any]) -> bool:
+    """Return whether a chunk consists of one choice with this content and carries no other information."""
     match chunk:
         case {"choices": [{"delta": {"content": content, **others}, **rest}]}:
             is_alone = content == text and not others.get("refusal")

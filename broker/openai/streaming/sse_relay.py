@@ -1,7 +1,7 @@
-"""A stream in OpenAI's format on its way through: the client gets OpenAI's bytes, the broker learns what they say.
+"""Passes OpenAI's chat completion stream on to the client, and reads it on the way. Pure.
 
-Whole events are passed on, as many as a read has completed, in one piece that is cut from what came. Only two
-kinds stay here: the usage that the client did not ask for, and an error, which may name the operator's account. Pure.
+Whole events are passed on unchanged, all those that a read completes in one piece. Two kinds are held back: a usage
+chunk that the client did not ask for, and an error event, which may name the operator's account.
 """
 
 import itertools
@@ -15,29 +15,29 @@ from broker.openai.replies import without_account
 from broker.openai.streaming.sse import MAX_EVENT_BYTES, Interrupted, Transcript, data_of
 
 PING = b": ping\n\n"  # a comment: https://html.spec.whatwg.org/multipage/server-sent-events.html#authoring-notes
-_ANY_END = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")  # the standard allows three kinds of line end
+_ANY_END = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")  # the standard allows three line ends
 _PLAIN_END = re.compile(rb"\r\n?")
 _LONGEST_END = len(b"\r\n\r\n")
-_CALL = re.compile(rb'"(?:tool_calls|function_call)"')  # an answer, though it has no text
-_OPEN_ABOUT = ("server_error", "model_error")  # types of errors whose message speaks of no account
+_CALL = re.compile(rb'"(?:tool_calls|function_call)"')  # an answer without text
+_PUBLIC_TYPES = ("server_error", "model_error")  # error types whose message names no account
 _WORD = re.compile(r"[a-z_]{1,64}")
 
 
 class Relay:
-    """One stream. Feed it what comes, pass on what it gives, and end where it has a `fault`."""
+    """One stream. `feed` returns what to send to the client; stop when `fault` is set."""
 
     def __init__(self, *, with_usage: bool) -> None:
         """`with_usage`: the client asked for the usage."""
         self._with_usage = with_usage
-        self._pieces: list[bytes] = []  # of an event whose end has not come, of this size
-        self._size = 0
-        self._last = b""  # its last bytes, in which an end may have begun
+        self._pieces: list[bytes] = []  # of the incomplete last event
+        self._size = 0  # of those pieces, in bytes
+        self._last = b""  # the last bytes, which may begin a blank line
         self.transcript = Transcript()
-        self.begun = False  # whether something of the answer itself has come
+        self.begun = False  # whether a part of the answer itself has come
         self.fault: Fault | None = None
 
     def feed(self, data: bytes) -> bytes:
-        """The whole events that `data` completes, as they came, in one piece unless something is cut out."""
+        """Return the events that `data` completes, unchanged, without those that are held back."""
         whole = self._take_whole(data)
         events, kept = _events(whole), []
         for event in events:
@@ -48,24 +48,24 @@ class Relay:
         return whole if len(kept) == len(events) else b"".join(kept)
 
     def finish(self) -> bytes:
-        """What is left at the body's end: a last event whose blank line never came, or a fault if it came too early."""
+        """Return the rest at the end of the body. Sets `fault` if the answer was not finished."""
         last = self.feed(b"\n\n") if self._pieces or self._last.strip() else self._last
         if not self.transcript.finished:
             self.fault = self.fault or StreamBroken()
         return last
 
     def silence(self) -> bytes:
-        """What to send while OpenAI is silent: a comment, which is no part of an event."""
+        """Return a comment to send while OpenAI is silent, or b"" in the middle of an event."""
         return b"" if self._last else PING
 
     @property
     def is_complete(self) -> bool:
-        """Whether nothing is lost if the connection breaks now: all has come, the usage too if it was asked for."""
-        seen = self.transcript
-        return seen.finished and bool(seen.done or seen.usage or not self._with_usage)
+        """Whether the client has the whole answer, including the usage if it asked for it."""
+        read = self.transcript
+        return read.finished and bool(read.done or read.usage or not self._with_usage)
 
     def _take_whole(self, data: bytes) -> bytes:
-        """All up to the last end of an event. The rest is put aside, and not looked at again, however it is cut."""
+        """Return everything up to the last end of an event. The rest is kept and not scanned again."""
         text, whole = self._last + data, b""
         if end := _last_end(text):
             whole, text = b"".join((*self._pieces, text[:end])), text[end:]
@@ -79,41 +79,41 @@ class Relay:
         return whole
 
     def _is_for_client(self, event: bytes) -> bool:
-        """Learn what an event says; whether the client is to have it."""
+        """Read an event; return whether to pass it on."""
         data = data_of(event.rstrip(b"\n") if b"\r" not in event else _PLAIN_END.sub(b"\n", event))
         if not data:
-            return True  # a comment, or a blank line more
+            return True  # a comment or an empty event
         usage = self.transcript.usage
         try:
             text = self.transcript.read([data])
         except Interrupted as interrupted:
-            self.fault = interrupted.fault if isinstance(interrupted.fault, OpenAINonsense) else _told(data)
+            self.fault = interrupted.fault if isinstance(interrupted.fault, OpenAINonsense) else _fault_of(data)
             return False
         self.begun = self.begun or bool(text) or self.transcript.finished or bool(_CALL.search(data))
         return self._with_usage or self.transcript.usage is usage or bool(json.loads(data).get("choices"))
 
 
 def _last_end(text: bytes) -> int:
-    """Where the last whole event of `text` ends; 0 where none does."""
+    """Return where the last whole event of `text` ends; 0 if there is none."""
     if b"\r" not in text:
         return text.rfind(b"\n\n") + 2 if b"\n\n" in text else 0
     return max((match.end() for match in _ANY_END.finditer(text)), default=0)
 
 
 def _events(whole: bytes) -> list[bytes]:
-    """Each with the blank line that ends it."""
+    """Split into events, each with its blank line."""
     if b"\r" not in whole:
         return [block + b"\n\n" for block in whole[:-2].split(b"\n\n")] if whole else []
     ends = [0, *(match.end() for match in _ANY_END.finditer(whole))]
     return [whole[start:end] for start, end in itertools.pairwise(ends)]
 
 
-def _told(data: bytes) -> Fault:
-    """The error event `data` as a fault: in OpenAI's words, where they are for everyone."""
+def _fault_of(data: bytes) -> Fault:
+    """Return the fault of an error event, with OpenAI's own sentence if its type is public."""
     error: Any = json.loads(data)["error"]
     members = error if isinstance(error, dict) else {}
     words = {name: members.get(name) for name in ("type", "code", "param")}
     known = {name: word for name, word in words.items() if isinstance(word, str) and _WORD.fullmatch(word)}
-    message = members.get("message") if words["type"] in _OPEN_ABOUT else None
+    message = members.get("message") if words["type"] in _PUBLIC_TYPES else None
     sentence = without_account(message) if isinstance(message, str) else None
     return StreamBroken(sentence, details={"openai": known} if known else None)

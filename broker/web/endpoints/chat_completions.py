@@ -1,4 +1,4 @@
-"""`POST /v1/chat/completions`: OpenAI's own wire format, for its SDKs. The bytes of the answer are OpenAI's."""
+"""`POST /v1/chat/completions`: OpenAI's own format, for its SDKs. OpenAI's bytes are passed on unchanged."""
 
 import itertools
 from collections.abc import Iterator
@@ -11,52 +11,54 @@ from broker.openai.requests.policy import Body
 from broker.openai.streaming.body_stream import Stream
 from broker.openai.streaming.sse_relay import PING, Relay
 from broker.telemetry.metrics import Metrics
-from broker.web import error_handlers, guards, request_context
+from broker.web import guards, request_context, stream_response
+from broker.web.error_handlers import JSON
 from broker.web.services import services
 
-blueprint = Blueprint("openai_api", __name__)
+blueprint = Blueprint("chat_completions", __name__)
 blueprint.before_request(guards.counted)
 
 
 @blueprint.post("/v1/chat/completions")
 def create() -> Response:
-    """A chat completion, in one piece or as a stream of events."""
-    present, parts = request_context.current(), services()
-    asked = chat_completions.read(present.take_body(), parts.settings.models, parts.settings.max_completion_tokens)
-    present.model = asked.model
-    body = parts.terms.request(asked.body, request_context.caller().id)
+    """Answer a chat completion request, whole or as a stream of events."""
+    context, service = request_context.current(), services()
+    asked = chat_completions.read(context.take_body(), service.settings.models, service.settings.max_completion_tokens)
+    context.model = asked.model
+    body = service.policy.apply_for_user(asked.body, request_context.caller().id)
     return _stream(body, Relay(with_usage=asked.wants_usage)) if asked.is_stream else _whole(body)
 
 
 def _whole(body: Body) -> Response:
-    present = request_context.current()
-    answer, present.openai_id = services().upstream.ask(body, request_context.open_call())
-    present.usage = answer.usage
-    present.settle()
-    return Response(answer.body, mimetype=error_handlers.JSON)
+    context = request_context.current()
+    answer, context.openai_id = services().upstream.ask(body, request_context.open_call())
+    context.usage = answer.usage
+    context.settle()
+    return Response(answer.body, mimetype=JSON)
 
 
 def _stream(body: Body, relay: Relay) -> Response:
-    """Begins once the answer itself does, or OpenAI has been silent for long: a failure before has its own status."""
-    present, parts = request_context.current(), services()
-    upstream = parts.upstream.open_stream(body, request_context.open_call())
-    present.at_end(upstream.close)
-    present.openai_id = upstream.request_id
-    pieces = _counted(_pieces(upstream, relay, parts.settings.stream_ping_interval), relay, present, parts.metrics)
+    """Respond when the answer begins or OpenAI has been silent for long. An earlier failure gets its own status."""
+    context, service = request_context.current(), services()
+    upstream = service.upstream.open_stream(body, request_context.open_call())
+    context.at_end(upstream.close)
+    context.openai_id = upstream.request_id
+    pieces = _counted(_pieces(upstream, relay, service.settings.stream_ping_interval), relay, context, service.metrics)
     opening = _opening(pieces, relay)
-    parts.metrics.streams_in_flight.inc()
-    present.at_end(parts.metrics.streams_in_flight.dec)
-    return error_handlers.stream(itertools.chain((opening,), pieces), error_handlers.error_event, "text/event-stream")
+    service.metrics.streams_in_flight.inc()
+    context.at_end(service.metrics.streams_in_flight.dec)
+    pieces = itertools.chain((opening,), pieces)
+    return stream_response.stream(pieces, stream_response.error_event, stream_response.EVENT_STREAM)
 
 
 def _pieces(upstream: Stream, relay: Relay, patience: float) -> Iterator[bytes]:
-    """What the client gets of each read, to the body's end. Raises as `Stream.reads`, and the relay's fault."""
+    """Yield what the client gets of each read, to the body's end. Raises as `Stream.reads`, and the relay's fault."""
     try:
         for data in upstream.reads(patience):
             yield relay.feed(data) if data else relay.silence()
             if relay.fault:
                 raise relay.fault
-            if relay.transcript.done:  # read on all the same: the connection is reused only at the body's end
+            if relay.transcript.done:  # read to the body's end: only then the connection is reused
                 upstream.expect_end()
     except (OpenAITimeout, StreamBroken):
         if relay.fault or not relay.is_complete:
@@ -67,24 +69,24 @@ def _pieces(upstream: Stream, relay: Relay, patience: float) -> Iterator[bytes]:
 
 
 def _counted(
-    pieces: Iterator[bytes], relay: Relay, present: request_context.Visit, metrics: Metrics
+    pieces: Iterator[bytes], relay: Relay, context: request_context.Visit, metrics: Metrics
 ) -> Iterator[bytes]:
-    """The same, less what is empty. The call counts once something of the answer itself is among them."""
+    """Yield the non-empty pieces. The call counts once a part of the answer itself is among them."""
     is_counted = False
     try:
         for piece in pieces:
             if relay.begun and not is_counted:
                 is_counted = True
-                present.settle()
-                metrics.first_token_sent(present.model or "", present.seconds)
+                context.settle()
+                metrics.first_token_sent(context.model or "", context.seconds)
             if piece:
                 yield piece
     finally:
-        present.usage = relay.transcript.usage
+        context.usage = relay.transcript.usage
 
 
 def _opening(pieces: Iterator[bytes], relay: Relay) -> bytes:
-    """All that comes until the answer itself begins, or OpenAI falls silent."""
+    """Return everything up to the beginning of the answer, or to OpenAI's first long silence."""
     opening = b""
     for piece in pieces:
         opening += piece

@@ -38,13 +38,13 @@ def gpt_4o() -> Response:
 
 
 def _complete(prompt: prompts.Prompt) -> str:
-    """OpenAI's whole answer; the call counts once it is here. Raises as `Upstream.ask`."""
-    present, parts = request_context.current(), services()
-    present.model = prompt.model
-    asked = parts.terms.patched(prompt.request())
-    answer, present.openai_id = parts.upstream.ask(asked, request_context.open_call())
-    present.usage = answer.usage
-    present.settle()
+    """Return OpenAI's whole answer and count the call. Raises as `Upstream.ask`."""
+    context, service = request_context.current(), services()
+    context.model = prompt.model
+    body = service.policy.apply(prompt.request())
+    answer, context.openai_id = service.upstream.ask(body, request_context.open_call())
+    context.usage = answer.usage
+    context.settle()
     return answer.text
 
 

@@ -1,4 +1,4 @@
-"""The page to try the broker with, at `/` where PLAYGROUND is on: files as they lie in `broker/web/static`."""
+"""The page to try the broker, at `/` if PLAYGROUND is on. Serves the files of `broker/web/static`."""
 
 import json
 from pathlib import Path
@@ -18,19 +18,19 @@ blueprint.before_request(guards.anyone)
 
 @blueprint.get("/")
 def page() -> Response:
-    """The page itself."""
+    """Serve the page."""
     return send_from_directory(PAGE, "index.html")
 
 
 @blueprint.get("/playground/<name>")
-def part(name: str) -> Response:
-    """One of its files, by name."""
+def page_file(name: str) -> Response:
+    """Serve one of the page's files."""
     return send_from_directory(PAGE, name)
 
 
 @blueprint.get("/playground/settings.json")
 def settings() -> Response:
-    """What the page has to know: all of it may be known to anyone."""
+    """Serve the settings that the page needs. All of them are public."""
     chosen = services().settings
     body = {"supabase_url": chosen.supabase_url, "anon_key": chosen.supabase_anon_key, "models": list(chosen.models)}
     return Response(json.dumps(body) + "\n", mimetype=JSON)
@@ -38,14 +38,14 @@ def settings() -> Response:
 
 @blueprint.after_request
 def protect(response: Response) -> Response:
-    """Nothing from elsewhere, nothing inline, no frame, and words only to the broker and to Supabase.
+    """Set the page's Content-Security-Policy (https://www.w3.org/TR/CSP3/) instead of `security_headers`' own.
 
-    In the place of what `security_headers` says of all other answers: https://www.w3.org/TR/CSP3/.
+    It forbids foreign and inline code and frames, and allows connections to the broker and Supabase only.
     """
     response.headers["Content-Security-Policy"] = "; ".join(_policy(services().settings.supabase_url))
     response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
     response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
-    response.headers["Cache-Control"] = "no-cache"  # asked about each time; the answer is mostly 304
+    response.headers["Cache-Control"] = "no-cache"  # the browser revalidates each time and mostly gets a 304
     return response
 
 

@@ -11,7 +11,8 @@ from broker.errors.openai import OpenAITimeout, StreamBroken
 from broker.openai.requests import prompts
 from broker.openai.streaming.body_stream import Stream
 from broker.openai.streaming.sse import BLANK_LINE, EventReader, Interrupted, Transcript
-from broker.web import error_handlers, guards, request_context
+from broker.web import guards, request_context, stream_response
+from broker.web.error_handlers import JSON
 from broker.web.services import services
 
 blueprint = Blueprint("stream", __name__)
@@ -22,33 +23,33 @@ blueprint.before_request(guards.counted)
 def stream() -> Response:
     """`{"messages": …, "model": …, "temperature"?: 0..1}` → `{"data": "<text>"}` lines.
 
-    Answers only once the first text is here: a failure before it has a status of its own.
+    Responds after the first text: a failure before it gets its own status.
     """
-    present, parts = request_context.current(), services()
-    prompt = prompts.read_stream(present.take_body())
-    present.model = prompt.model
-    asked = parts.terms.patched(prompt.request())
-    upstream = parts.upstream.open_stream(asked, request_context.open_call())
-    present.at_end(upstream.close)
-    present.openai_id = upstream.request_id
-    texts = _texts(upstream, present)
+    context, service = request_context.current(), services()
+    prompt = prompts.read_stream(context.take_body())
+    context.model = prompt.model
+    body = service.policy.apply(prompt.request())
+    upstream = service.upstream.open_stream(body, request_context.open_call())
+    context.at_end(upstream.close)
+    context.openai_id = upstream.request_id
+    texts = _texts(upstream, context)
     first = next(texts, "")
-    present.settle()
-    parts.metrics.first_token_sent(prompt.model, present.seconds)
-    parts.metrics.streams_in_flight.inc()
-    present.at_end(parts.metrics.streams_in_flight.dec)
+    context.settle()
+    service.metrics.first_token_sent(prompt.model, context.seconds)
+    service.metrics.streams_in_flight.inc()
+    context.at_end(service.metrics.streams_in_flight.dec)
     lines = map(_line, itertools.chain((first,) if first else (), texts))
-    return error_handlers.stream(lines, _last_line, error_handlers.JSON)
+    return stream_response.stream(lines, _last_line, JSON)
 
 
-def _texts(upstream: Stream, present: request_context.Visit) -> Iterator[str]:
-    """The text that each read brings, to the end of the body. Raises as `Stream.reads`, and `StreamBroken`."""
+def _texts(upstream: Stream, context: request_context.Visit) -> Iterator[str]:
+    """Yield the text of each read, to the end of the body. Raises as `Stream.reads`, and `StreamBroken`."""
     transcript, reader = Transcript(), EventReader()
     try:
         for data in itertools.chain(upstream.reads(), (BLANK_LINE,)):
             if text := transcript.read(reader.feed(data)):
                 yield text
-            if transcript.done:  # read on all the same: the connection is reused only at the body's end
+            if transcript.done:  # read to the body's end: only then the connection is reused
                 upstream.expect_end()
     except Interrupted as interrupted:
         if interrupted.text:
@@ -58,7 +59,7 @@ def _texts(upstream: Stream, present: request_context.Visit) -> Iterator[str]:
         if not transcript.finished:
             raise
     finally:
-        present.usage = transcript.usage
+        context.usage = transcript.usage
     transcript.check_complete()
 
 

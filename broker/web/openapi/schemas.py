@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from broker.openai.requests.chat_completions import ONLY, PARTS, STREAM_OPTIONS
+from broker.openai.requests.chat_completions import ALLOWED_VALUES, PARTS, STREAM_OPTIONS
 
 Schema = dict[str, object]
 
@@ -87,7 +87,7 @@ def _chat_request(models: Collection[str], most_tokens: int) -> Schema:
         },
         "max_completion_tokens": bound | {"default": most_tokens},
         "max_tokens": bound | {"deprecated": True, "description": "the old name of `max_completion_tokens`"},
-        **{name: {"enum": [*values, None]} for name, values in ONLY.items()},
+        **{name: {"enum": [*values, None]} for name, values in ALLOWED_VALUES.items()},
         **{name: {"type": ["number", "null"], "minimum": least, "maximum": most} for name, least, most in (
             ("temperature", 0, 2), ("top_p", 0, 1), ("frequency_penalty", -2, 2), ("presence_penalty", -2, 2))},
         **{name: {"type": [kind, "null"]} for name, kind in (

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import redis
 
-from broker.doctor.redis_info import RedisAway, RedisState, look_at
+from broker.doctor.redis_info import RedisAway, RedisState, read_redis
 
 FACTS = {
     "role": "master", "aof_enabled": 1, "maxmemory": 1000, "used_memory": 900, "maxmemory_policy": "noeviction",
@@ -29,16 +29,16 @@ class Client:
 @pytest.mark.parametrize("answer", [TEXT.encode(), FACTS, {"10.0.0.1:6379": FACTS, "10.0.0.2:6379": FACTS}])
 def test_every_form_of_the_answer_is_read(answer: Any) -> None:
     """As it came, parsed, or one for each node of a cluster."""
-    assert look_at(Client(answer)) == RedisState(is_writable=True, keeps=True, policy="noeviction", used_share=0.9)
+    assert read_redis(Client(answer)) == RedisState(is_writable=True, keeps=True, policy="noeviction", used_share=0.9)
 
 
 def test_what_a_managed_redis_hides_is_unknown() -> None:
     """Not wrong."""
-    state = look_at(Client({"role": "slave"}))
+    state = read_redis(Client({"role": "slave"}))
     assert state == RedisState(is_writable=False, keeps=None, policy=None, used_share=None)
 
 
 def test_one_that_does_not_answer_is_away() -> None:
     """The message holds no URL, which may have a password."""
     with pytest.raises(RedisAway, match=r"^TimeoutError$"):
-        look_at(Client(redis.TimeoutError("redis://:planted@host")))
+        read_redis(Client(redis.TimeoutError("redis://:planted@host")))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from broker.errors.openai import OpenAIRefusedKey, OpenAIUnreachable
-from broker.openai.model_catalogue import Catalogue
+from broker.openai.model_catalogue import ModelCatalogue
 
 LISTED = [
     {"id": "gpt-4o", "shutdown_date": "2027-01-14"},
@@ -15,7 +15,7 @@ LISTED = [
 ]
 
 
-def catalogue(*answers: Any) -> Catalogue:
+def catalogue(*answers: Any) -> ModelCatalogue:
     """One that gets these answers, one after the other."""
     left = list(answers)
 
@@ -25,36 +25,36 @@ def catalogue(*answers: Any) -> Catalogue:
             raise answer
         return answer  # type: ignore[no-any-return]
 
-    return Catalogue(frozenset({"gpt-4o", "gpt-4o-mini"}), fetch)
+    return ModelCatalogue(frozenset({"gpt-4o", "gpt-4o-mini"}), fetch)
 
 
 def test_a_last_day_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     """Of the models that are used, and of no other."""
-    looked_at = catalogue(LISTED, LISTED)
-    assert looked_at.look()
-    assert looked_at.look()
-    assert looked_at.shutdown_dates == {"gpt-4o": "2027-01-14"}
+    models = catalogue(LISTED, LISTED)
+    assert models.refresh()
+    assert models.refresh()
+    assert models.shutdown_dates == {"gpt-4o": "2027-01-14"}
     assert len(caplog.records) == 1
 
 
 def test_an_openai_that_is_away_changes_nothing() -> None:
     """What was known stays known."""
-    looked_at = catalogue(LISTED, OpenAIUnreachable())
-    assert looked_at.look()
-    assert not looked_at.look()
-    assert looked_at.shutdown_dates == {"gpt-4o": "2027-01-14"}
-    assert not looked_at.key_refused
+    models = catalogue(LISTED, OpenAIUnreachable())
+    assert models.refresh()
+    assert not models.refresh()
+    assert models.shutdown_dates == {"gpt-4o": "2027-01-14"}
+    assert not models.key_refused
 
 
 def test_a_refused_key_is_known_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
     """Until OpenAI takes it."""
-    looked_at = catalogue(OpenAIRefusedKey(), OpenAIRefusedKey(), LISTED)
-    assert not looked_at.look()
-    assert not looked_at.look()
-    assert looked_at.key_refused
+    models = catalogue(OpenAIRefusedKey(), OpenAIRefusedKey(), LISTED)
+    assert not models.refresh()
+    assert not models.refresh()
+    assert models.key_refused
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
-    assert looked_at.look()
-    assert not looked_at.key_refused
+    assert models.refresh()
+    assert not models.key_refused
 
 
 def test_it_keeps_looking(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +68,7 @@ def test_it_keeps_looking(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("broker.openai.model_catalogue.time.sleep", nap)
     with pytest.raises(StopIteration):
-        catalogue(OpenAIUnreachable(), LISTED)._keep_looking()
+        catalogue(OpenAIUnreachable(), LISTED)._refresh_forever()
     assert naps == [60.0, 86_400.0]
 
 
@@ -77,17 +77,17 @@ def test_a_key_that_a_call_was_refused_for_is_looked_at_until_it_is_taken(
 ) -> None:
     """However many calls are refused meanwhile, once every few seconds."""
     naps: list[float] = []
-    looked_at = catalogue(OpenAIRefusedKey(), OpenAIUnreachable(), LISTED)
+    models = catalogue(OpenAIRefusedKey(), OpenAIUnreachable(), LISTED)
 
     def nap(seconds: float) -> None:
         naps.append(seconds)
-        looked_at.look_again()
+        models.check_key()
 
     monkeypatch.setattr("broker.openai.model_catalogue.time.sleep", nap)
     monkeypatch.setattr("broker.openai.model_catalogue.threading.Thread", Foreground)
-    looked_at.look_again()
+    models.check_key()
     assert naps == [3.0, 3.0, 3.0]
-    assert not looked_at.key_refused
+    assert not models.key_refused
     assert [record.levelno for record in caplog.records if "KEY" in record.message] == [logging.ERROR]
 
 

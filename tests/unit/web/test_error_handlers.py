@@ -1,16 +1,14 @@
-"""Faults become bytes in one place, in one shape."""
+"""Every fault becomes an error response of the same shape."""
 
 import json
 import logging
-from collections.abc import Iterator
 
 import pytest
 from flask import Flask
 from werkzeug import exceptions
 
-from broker.errors.base import ClientLeft, Fault, SignInUnavailable, TokenInvalid
+from broker.errors.base import Fault, SignInUnavailable, TokenInvalid
 from broker.errors.openai import OpenAIRateLimited, StreamBroken
-from broker.web import error_handlers
 from tests.apps import make_app
 
 
@@ -21,13 +19,6 @@ def app_that_raises(error: Exception) -> Flask:
         raise error
 
     app.add_url_rule("/raise", view_func=view)
-    return app
-
-
-def app_that_streams(lines: Iterator[bytes]) -> Flask:
-    app = make_app()
-    last = b'{"error": "Error while streaming"}\n'
-    app.add_url_rule("/lines", view_func=lambda: error_handlers.stream(lines, lambda _: last, error_handlers.JSON))
     return app
 
 
@@ -67,30 +58,3 @@ def test_an_accident_says_nothing_of_itself(caplog: pytest.LogCaptureFixture) ->
 def test_a_fault_of_werkzeugs_own_gets_our_words() -> None:
     """Not its HTML."""
     assert app_that_raises(exceptions.Conflict()).test_client().get("/raise").is_json
-
-
-def lines_then(error: Exception | None) -> Iterator[bytes]:
-    yield b'{"data": "a"}\n'
-    if error:
-        raise error
-    yield b'{"data": "b"}\n'
-
-
-@pytest.mark.parametrize("error", [StreamBroken(), RuntimeError("planted")])
-def test_a_fault_within_a_stream_is_its_last_line(error: Exception) -> None:
-    """The status is out already."""
-    response = app_that_streams(lines_then(error)).test_client().get("/lines")
-    assert (response.status_code, response.data) == (200, b'{"data": "a"}\n{"error": "Error while streaming"}\n')
-
-
-def test_nothing_is_written_to_a_client_that_left() -> None:
-    """There is nobody to read it."""
-    assert app_that_streams(lines_then(ClientLeft())).test_client().get("/lines").data == b'{"data": "a"}\n'
-
-
-def test_a_stream_is_not_buffered_on_its_way() -> None:
-    """Neither by nginx nor by a cache."""
-    response = app_that_streams(lines_then(None)).test_client().get("/lines")
-    assert response.data == b'{"data": "a"}\n{"data": "b"}\n'
-    assert (response.headers["X-Accel-Buffering"], response.headers["Cache-Control"]) == ("no", "no-store")
-    assert "Content-Length" not in response.headers

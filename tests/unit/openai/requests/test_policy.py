@@ -1,17 +1,25 @@
-"""What the operator lays on every request."""
+"""The operator's limits and patches, applied to every request."""
 
+import dataclasses
 import json
+from typing import Any
 
 import pytest
 
-from broker.openai.requests.policy import Terms, merge_patch
+from broker.errors.limits import PromptTooLong, TooManyMessages
+from broker.openai.requests.policy import RequestPolicy, merge_patch
 
 HELLO = [{"role": "user", "content": "hello"}]
-AS_IT_IS = {"gpt-4o": {"model": "gpt-4o"}}
 
 
-def terms(**patch: object) -> Terms:
-    return Terms({"gpt-4o": {"model": "gpt-4o", **patch}}, 1000, "secret")
+def policy(**patch: object) -> RequestPolicy:
+    return RequestPolicy(
+        patches={"gpt-4o": {"model": "gpt-4o", **patch}},
+        max_completion_tokens=1000,
+        max_messages=3,
+        max_prompt_characters=10,
+        secret="secret",
+    )
 
 
 def asked(**members: object) -> dict[str, object]:
@@ -20,21 +28,24 @@ def asked(**members: object) -> dict[str, object]:
 
 def test_an_answer_has_an_upper_bound() -> None:
     """Where the request names none."""
-    assert terms().request(asked(), "ada")["max_completion_tokens"] == 1000
-    assert terms().request(asked(max_completion_tokens=5), "ada")["max_completion_tokens"] == 5
+    assert policy().apply_for_user(asked(), "ada")["max_completion_tokens"] == 1000
+    assert policy().apply_for_user(asked(max_completion_tokens=5), "ada")["max_completion_tokens"] == 5
 
 
 def test_the_older_endpoints_send_what_they_always_sent() -> None:
     """The patch alone is laid over it."""
-    assert terms().patched(asked(temperature=0.7)) == asked(temperature=0.7)
-    assert terms(temperature=None, seed=1).patched(asked(temperature=0.7)) == asked(seed=1)
+    assert policy().apply(asked(temperature=0.7)) == asked(temperature=0.7)
+    assert policy(temperature=None, seed=1).apply(asked(temperature=0.7)) == asked(seed=1)
 
 
 def test_openai_knows_a_user_by_another_name() -> None:
     """The same for each call, another for each user and broker, no longer than OpenAI takes, the id not in it."""
-    name = terms().request(asked(), "ada")["safety_identifier"]
-    assert name == terms().request(asked(temperature=0), "ada")["safety_identifier"] == terms().pseudonym("ada")
-    others = {terms().pseudonym("grace"), Terms(AS_IT_IS, 1000, "other").pseudonym("ada")}
+    name = policy().apply_for_user(asked(), "ada")["safety_identifier"]
+    assert (
+        name == policy().apply_for_user(asked(temperature=0), "ada")["safety_identifier"] == policy().pseudonym("ada")
+    )
+    other_tenant = dataclasses.replace(policy(), secret="other")
+    others = {policy().pseudonym("grace"), other_tenant.pseudonym("ada")}
     assert len({name} | others) == 3
     assert len(name) == 64
     assert "ada" not in name
@@ -42,15 +53,52 @@ def test_openai_knows_a_user_by_another_name() -> None:
 
 def test_no_client_names_the_user() -> None:
     """What it might have sent is replaced."""
-    assert terms().request(asked(safety_identifier="grace"), "ada")["safety_identifier"] == terms().pseudonym("ada")
+    assert policy().apply_for_user(asked(safety_identifier="grace"), "ada")["safety_identifier"] == policy().pseudonym(
+        "ada"
+    )
 
 
 def test_the_models_patch_comes_last() -> None:
     """An operator's merge patch is laid over all of it; null takes a field out, the broker's own too."""
     patch = {"model": "gpt-6-luna", "reasoning_effort": "none", "temperature": None}
-    made = terms(**patch, max_completion_tokens=None, safety_identifier=None).request(asked(temperature=0.2), "ada")
+    made = policy(**patch, max_completion_tokens=None, safety_identifier=None).apply_for_user(
+        asked(temperature=0.2), "ada"
+    )
     assert made == {"model": "gpt-6-luna", "reasoning_effort": "none", "messages": HELLO}
-    assert terms(max_completion_tokens=7).request(asked(max_completion_tokens=900), "ada")["max_completion_tokens"] == 7
+    assert (
+        policy(max_completion_tokens=7).apply_for_user(asked(max_completion_tokens=900), "ada")["max_completion_tokens"]
+        == 7
+    )
+
+
+def ask(*contents: Any) -> None:
+    policy().apply(asked(messages=[{"role": "user", "content": content} for content in contents]))
+
+
+def test_messages_up_to_the_limits_are_accepted() -> None:
+    """Text counts in one piece and in content parts; an image URL is no text."""
+    ask("12345", [{"type": "text", "text": "67890"}, {"type": "image_url", "image_url": {"url": "x" * 99}}], None)
+
+
+def test_too_many_messages_are_refused() -> None:
+    """The error carries the limit."""
+    with pytest.raises(TooManyMessages) as raised:
+        ask(*"1234")
+    assert (raised.value.status, raised.value.details) == (400, {"limit": 3})
+
+
+@pytest.mark.parametrize("contents", [("x" * 11,), ("x" * 6, "y" * 5), ([{"type": "text", "text": "x" * 11}],)])
+def test_too_long_a_prompt_is_refused(contents: tuple[Any, ...]) -> None:
+    """All messages and content parts count together."""
+    with pytest.raises(PromptTooLong) as raised:
+        ask(*contents)
+    assert (raised.value.status, raised.value.details) == (400, {"limit": 10})
+
+
+def test_malformed_messages_do_not_break_the_count() -> None:
+    """OpenAI refuses them itself."""
+    policy().apply(asked(messages=[5, {"content": {"text": 5}}, {"content": [[], {"text": []}]}]))
+    policy().apply({"model": "gpt-4o"})
 
 
 @pytest.mark.parametrize(

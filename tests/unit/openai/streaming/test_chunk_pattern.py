@@ -33,7 +33,7 @@ def pattern(padding: str | None = None) -> ChunkPattern:
 class Plain(Transcript):
     """One that parses every chunk."""
 
-    def _learn(self, text: str, said: str) -> None:
+    def _learn(self, text: str, found: str) -> None:
         """Nothing."""
 
 
@@ -131,9 +131,9 @@ def test_nearly_every_chunk_of_a_long_stream_has_a_pattern() -> None:
     """It is not only right, it is used."""
     transcript, parsed = Transcript(), []
 
-    def learn_and_note(text: str, said: str) -> None:
-        parsed.append(said)
-        Transcript._learn(transcript, text, said)
+    def learn_and_note(text: str, found: str) -> None:
+        parsed.append(found)
+        Transcript._learn(transcript, text, found)
 
     transcript._learn = learn_and_note  # type: ignore[method-assign]
     said = [transcript.read([chunk(text, "xyz").encode()]) for text in ["one", "two", "three", "four", "five"]]
