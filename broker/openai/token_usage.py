@@ -1,0 +1,65 @@
+"""Token counts of one answer, read from the `usage` object of either API.
+
+Chat Completions: https://platform.openai.com/docs/api-reference/chat/object (`prompt_tokens`, `completion_tokens`).
+Responses: https://platform.openai.com/docs/api-reference/responses/object (`input_tokens`, `output_tokens`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+MAX_TOKENS = 10**9  # of one answer; a larger count is malformed
+
+
+@dataclass(frozen=True, slots=True)
+class TokenUsage:
+    """Tokens that OpenAI counted.
+
+    `cached` (read from OpenAI's prompt cache) and `cache_write` (written to it) are part of `input`;
+    `reasoning` is part of `output`.
+    """
+
+    input: int
+    cached: int
+    cache_write: int
+    output: int
+    reasoning: int
+
+    @property
+    def total(self) -> int:
+        """Tokens that count towards a token limit."""
+        return self.input + self.output
+
+    @classmethod
+    def read(cls, usage: object) -> Self | None:
+        """The counts in a `usage` object.
+
+        None if it is missing or malformed, or if all counts are zero: OpenAI sends zeros after an error event,
+        and an answer that cost nothing does not exist.
+        """
+        if not isinstance(usage, Mapping):
+            return None
+        total_in, details_in = _side(usage, ("prompt", "input"))
+        total_out, details_out = _side(usage, ("completion", "output"))
+        if total_in is None or total_out is None or total_in + total_out == 0:
+            return None
+        cached = min(_detail(details_in, "cached_tokens"), total_in)
+        written = min(_detail(details_in, "cache_write_tokens"), total_in - cached)
+        return cls(total_in, cached, written, total_out, min(_detail(details_out, "reasoning_tokens"), total_out))
+
+
+def _side(usage: Mapping[str, object], names: tuple[str, str]) -> tuple[int | None, object]:
+    """One side's count and its details, by the first of the two names that the object has."""
+    for name in names:
+        if f"{name}_tokens" in usage:
+            return _count(usage[f"{name}_tokens"]), usage.get(f"{name}_tokens_details")
+    return None, None
+
+
+def _detail(details: object, name: str) -> int:
+    """A part of a count. A malformed part is zero: the whole is then charged at the full price."""
+    return (_count(details.get(name)) or 0) if isinstance(details, Mapping) else 0
+
+
+def _count(value: object) -> int | None:
+    return value if type(value) is int and 0 <= value < MAX_TOKENS else None
