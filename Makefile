@@ -1,4 +1,4 @@
-# GPT Broker. `make` alone tells what there is.
+# GPT Broker. `make` lists the targets.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -10,56 +10,56 @@ BIN := .venv/bin
 COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
-help: ## this list
+help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .venv/runtime ## make .venv with all that the broker runs on
+setup: .venv/runtime ## create .venv with the broker's dependencies
 
-demo: setup ## the broker with stand-ins for OpenAI and Supabase: watch a question being answered (ONCE=1: and end)
+demo: setup ## run the broker with stand-ins for OpenAI and Supabase and stream an answer (ONCE=1: then exit)
 	@$(BIN)/python -m deploy.local.demo
 
-run: setup ## run a tenant from its env file: make run TENANT=sksndev
+run: setup ## run a tenant without containers: make run TENANT=sksndev
 	@[ -n "$(TENANT)" ] || { echo "name a tenant: make run TENANT=sksndev" >&2; exit 2; }
-	@[ -f .env.$(TENANT) ] || { echo "there is no .env.$(TENANT): copy config/example.env there and fill it in" >&2; exit 2; }
+	@[ -f .env.$(TENANT) ] || { echo ".env.$(TENANT) is missing: copy config/example.env and fill it in" >&2; exit 2; }
 	@ENV_FILE=.env.$(TENANT) exec $(BIN)/gunicorn -c config/gunicorn.conf.py wsgi:app
 
-test: .venv/development ## all tests, with a real Redis and a real gunicorn; installs what they need
+test: .venv/development ## run all tests with a real Redis and gunicorn; installs the programs they need
 	@tests/install-parts
 	@$(MAKE) --no-print-directory tests/browser/node_modules
 	@$(BIN)/python -m pytest
 
-test-quick: .venv/development ## the tests that need no other program
+test-quick: .venv/development ## run the tests that need no other program
 	@$(BIN)/python -m pytest -m "not integration"
 
-bench: .venv/development ## what a call and a token cost, beside nginx: ROUNDS=5 ONLY="1 3" AMONG="nginx broker" SIZE=quick
+bench: .venv/development ## measure the cost of a call and a token: ROUNDS=5 ONLY="1 3" AMONG="nginx broker" SIZE=quick
 	@tests/install-parts
 	@ROUNDS="$(ROUNDS)" ONLY="$(ONLY)" AMONG="$(AMONG)" SIZE="$(SIZE)" $(BIN)/python -m tests.benchmarks
 
-test-containers: .venv/development ## build the image and run the whole container stack (Docker, or a stand-in for it)
+test-containers: .venv/development ## build the image and test the container stack
 	@tests/containers/run
 
-fuzz: .venv/development ## search for inputs that break a parser, FUZZ_SECONDS=60 for each; .fuzz/ keeps what was learned
+fuzz: .venv/development ## fuzz the parsers, FUZZ_SECONDS=60 each; the corpus is in .fuzz/
 	@set -o pipefail; for parser in $$($(BIN)/python -m tests.fuzz 2>/dev/null); do \
 	  echo "$$parser"; $(BIN)/python -m tests.fuzz $$parser $(FUZZ_SECONDS) .fuzz/$$parser 2>&1 | tail -n 12 || exit 1; done
 
-soak: .venv/development ## mixed load with faults, and whether anything grows: MINUTES=10; plot and table in .soak/
+soak: .venv/development ## mixed load with faults, checks for growth: MINUTES=10; plot and table in .soak/
 	@tests/install-parts
 	@MINUTES="$(MINUTES)" $(BIN)/python -m tests.soak .soak
 
-lint: .venv/development ## style, types, layers
+lint: .venv/development ## check style, types and import layers
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
-format: .venv/development ## put the code into shape
+format: .venv/development ## format the code
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-lock: .venv/development ## resolve config/*.in into requirements.txt and config/development.txt (UPGRADE=--upgrade: anew)
+lock: .venv/development ## resolve config/*.in into requirements.txt and config/development.txt (UPGRADE=--upgrade)
 	@$(COMPILE) $(UPGRADE) --output-file requirements.txt config/runtime.in
 	@$(COMPILE) $(UPGRADE) --output-file config/development.txt --constraint requirements.txt config/development.in
 
-live: setup ## check running brokers as a user does: make live TARGET=sksndev (sksndev_prod, techsksn, …; none: all)
+live: setup ## check running brokers as a user: make live TARGET=sksndev (sksndev_prod, …; default: all)
 	@$(BIN)/python -m tests.live $(TARGET)
 
-doctor: ## say what is wrong before users do: make doctor TENANT=sksndev
+doctor: ## check a tenant and its dependencies: make doctor TENANT=sksndev
 	@deploy/stack doctor "$(TENANT)"
 
 status: ## what runs on the Docker host (HOST=ssh://user@host: a remote one; so for all below)
@@ -89,11 +89,11 @@ down-sksndev: ## stop sksndev; its counts are kept
 down-techsksn: ## stop techsksn; its counts are kept
 	@deploy/stack stop techsksn
 
-clean: ## take away what make has made
+clean: ## remove everything that make created
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache tests/browser/node_modules .fuzz .soak
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# what browser apps use, for the tests in Chromium
+# packages for the tests in Chromium
 tests/browser/node_modules: tests/browser/package.json tests/browser/package-lock.json
 	@cd tests/browser && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@

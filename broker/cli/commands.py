@@ -32,7 +32,7 @@ def doctor() -> None:
     for finding in examine(_settings(), os.environ):
         findings.append(finding)
         word = "not checked" if not finding.is_checked else "WRONG" if finding.todo else "fine"
-        click.echo(f"{word:11}  {finding.what}" + (f": {finding.todo}" if finding.todo else ""))
+        click.echo(f"{word:11}  {finding.subject}" + (f": {finding.todo}" if finding.todo else ""))
     if any(finding.todo and finding.is_checked for finding in findings):
         raise click.exceptions.Exit(1)
 

@@ -43,16 +43,14 @@ def _service_key(settings: Settings) -> Iterator[Finding]:
     named = _claims(settings.supabase_service_key).get("ref")
     is_hosted = settings.supabase_url.endswith(".supabase.co")
     wrong = is_hosted and named not in (None, project)
-    yield Finding("service key", f"it is of the project '{named}', not of '{project}'" if wrong else "")
+    yield Finding("service key", f"it belongs to the project '{named}', not to '{project}'" if wrong else "")
     headers = {"apikey": str(settings.supabase_service_key)}
     try:
         status, _ = _supabase(settings).get("/settings", headers)
     except SupabaseUnavailable as away:
-        yield Finding("Supabase Auth", f"it does not answer ({away}): is SUPABASE_URL right, the project paused?")
+        yield Finding("Supabase Auth", f"no response ({away}): check SUPABASE_URL, and whether the project is paused")
         return
-    yield Finding(
-        "Supabase Auth", "" if status == 200 else f"it answers {status} to the SUPABASE_SERVICE_KEY: renew it"
-    )
+    yield Finding("Supabase Auth", "" if status == 200 else f"status {status} for SUPABASE_SERVICE_KEY: renew the key")
 
 
 def _supabase(settings: Settings) -> SupabaseClient:
@@ -74,37 +72,40 @@ def _signing_keys(settings: Settings) -> Iterator[Finding]:
     try:
         status, document = _supabase(settings).get(KEY_SET)
         keys = tokens.key_set(document) if status == 200 else None
-    except (SupabaseUnavailable, ValueError) as why:
-        yield Finding("signing keys", f"{url} gives no key set ({why})")
+    except (SupabaseUnavailable, ValueError) as error:
+        yield Finding("signing keys", f"{url} returns no key set ({error})")
         return
     if keys is None:
-        yield Finding("signing keys", f"{url} answers {status}: is SUPABASE_URL right?")
+        yield Finding("signing keys", f"{url} returns status {status}: check SUPABASE_URL")
     elif keys or settings.supabase_jwt_secret:
         yield Finding(
             f"signing keys: {len(keys)} published" + (", and a secret" if settings.supabase_jwt_secret else "")
         )
     else:
-        yield Finding("signing keys: none, so Supabase is asked about tokens; SUPABASE_JWT_SECRET would spare that")
+        yield Finding("signing keys: none, so Supabase checks every token; SUPABASE_JWT_SECRET avoids that")
 
 
 def _redis(settings: Settings) -> Iterator[Finding]:
     if settings.redis_url is None:
-        yield Finding("Redis", "set REDIS_URL: without it the counts are forgotten at each restart")
+        yield Finding("Redis", "set REDIS_URL: without it, counts are lost at each restart")
         return
     try:
         state = read_redis(connect(settings.redis_url, settings.redis_connect_timeout, settings.redis_timeout))
     except RedisAway as away:
-        yield Finding("Redis", f"it does not answer ({away}): does it run, is REDIS_URL right?")
+        yield Finding("Redis", f"no response ({away}): check that it runs, and REDIS_URL")
         return
-    yield Finding("Redis answers", "" if state.is_writable else "it is a replica, and cannot write: name the master")
-    is_off = state.keeps is False
     yield Finding(
-        "Redis keeps the counts", "appendonly is off: CONFIG SET appendonly yes, and in its file" if is_off else ""
+        "Redis answers", "" if state.is_writable else "it is a read-only replica: set REDIS_URL to the master"
+    )
+    is_off = state.is_persistent is False
+    yield Finding(
+        "Redis keeps the counts",
+        "appendonly is off: run CONFIG SET appendonly yes, and set it in its configuration" if is_off else "",
     )
     evicts = state.policy not in (None, "noeviction")
-    yield Finding("Redis evicts nothing", f"maxmemory-policy is {state.policy}: make it noeviction" if evicts else "")
+    yield Finding("Redis evicts nothing", f"maxmemory-policy is {state.policy}: set it to noeviction" if evicts else "")
     full = (state.used_share or 0) > NEARLY_FULL
-    yield Finding("Redis has room", "more than four fifths of maxmemory are used: raise it" if full else "")
+    yield Finding("Redis has room", "more than 80% of maxmemory is used: raise it" if full else "")
 
 
 def _openai(settings: Settings) -> Iterator[Finding]:
@@ -113,11 +114,11 @@ def _openai(settings: Settings) -> Iterator[Finding]:
     try:
         listed = {str(model.get("id")): model for model in upstream.list_models()}
     except OpenAIRefusedKey:
-        yield Finding("OpenAI's key", "OpenAI refuses it: make a new one, and put it into OPENAI_API_KEY")
+        yield Finding("OpenAI's key", "OpenAI refuses it: create a new key and set OPENAI_API_KEY")
         return
     except Fault as fault:
         yield Finding(
-            "OpenAI's key", f"OpenAI does not answer ({fault.code}): is this host allowed out, OPENAI_BASE_URL right?"
+            "OpenAI's key", f"no response from OpenAI ({fault.code}): check outgoing connections and OPENAI_BASE_URL"
         )
         return
     finally:
@@ -129,6 +130,6 @@ def _openai(settings: Settings) -> Iterator[Finding]:
 
 def _model(model: Mapping[str, object] | None) -> str:
     if model is None:
-        return "the key may not use it, or it is gone: change MODELS"
+        return "the key has no access to it, or it does not exist: change MODELS"
     date = str(model.get("shutdown_date") or "")
-    return f"OpenAI shuts it down on {date}: set MODELS before" if date else ""
+    return f"OpenAI shuts it down on {date}: change MODELS before that" if date else ""

@@ -7,6 +7,6 @@ from dataclasses import dataclass
 class Finding:
     """What was checked, and what to do unless it is fine. `is_checked` is false if the check could not run."""
 
-    what: str
+    subject: str
     todo: str = ""
     is_checked: bool = True

@@ -20,32 +20,32 @@ def examine(public: PublicUrl) -> Iterator[Finding]:
         ("/metrics is closed", lambda public: _closed(public, "/metrics")),
         ("/ready is closed", lambda public: _closed(public, "/ready")),
     )
-    for what, check in checks:
+    for subject, check in checks:
         try:
-            yield Finding(what, check(public))
-        except Unreachable as why:
-            yield Finding(what, f"no answer ({why})")
+            yield Finding(subject, check(public))
+        except Unreachable as error:
+            yield Finding(subject, f"no response ({error})")
 
 
 def _tls(public: PublicUrl) -> str:
     if not public.is_tls:
-        return "tokens go in the clear: serve it over https"
+        return "tokens are sent unencrypted: serve it over https"
     days = public.certificate_days()
-    return "" if days > SOON else f"the certificate ends in {days:.0f} days: is its renewal at work?"
+    return "" if days > SOON else f"the certificate expires in {days:.0f} days: check its renewal"
 
 
 def _preflight(public: PublicUrl) -> str:
-    asked = {
+    headers = {
         "Origin": "https://page.example",
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": SDK_HEADERS,
     }
-    answer = public.ask("OPTIONS", "/stream", asked)
-    allowed = answer.headers.get("Access-Control-Allow-Headers", "").lower().replace(" ", "").split(",")
+    response = public.ask("OPTIONS", "/stream", headers)
+    allowed = response.headers.get("Access-Control-Allow-Headers", "").lower().replace(" ", "").split(",")
     refused = sorted(set(SDK_HEADERS.split(",")) - set(allowed))
-    if answer.status_code not in (200, 204) or refused:
+    if response.status_code not in (200, 204) or refused:
         return (
-            f"status {answer.status_code}, headers refused: {', '.join(refused)}: does a proxy answer OPTIONS itself?"
+            f"status {response.status_code}, headers refused: {', '.join(refused)}: does a proxy answer OPTIONS itself?"
         )
     return ""
 
@@ -54,8 +54,8 @@ def _closed(public: PublicUrl, path: str) -> str:
     for headers in FORGED:
         status = public.ask("GET", path, headers).status_code
         if status not in (403, 404):
-            asked = f", with {headers}" if headers else ""
-            return f"anyone gets a {status}{asked}: use deploy/nginx, and check METRICS_ALLOW"
+            given = f", with {headers}" if headers else ""
+            return f"anyone gets a {status}{given}: use deploy/nginx, and check METRICS_ALLOW"
     return ""
 
 
@@ -63,13 +63,15 @@ def streaming(public: PublicUrl, settings: Settings, environ: Mapping[str, str])
     """Check that text arrives as it is written. Uses one call of the user whose sign-in `environ` holds."""
     given = [environ.get(name, "") for name in SIGN_IN]
     if not all(given):
-        todo = f"give {', '.join(SIGN_IN)} in tests/live/.env.<tenant>_prod"
-        return Finding("streaming is not held back", todo, is_checked=False)
+        todo = f"set {', '.join(SIGN_IN)} in tests/live/.env.<tenant>_prod"
+        return Finding("streaming is not buffered", todo, is_checked=False)
     try:
         arrivals = public.arrivals(sign_in(settings.supabase_url, *given))
-    except Unreachable as why:
-        return Finding("streaming is not held back", f"no stream ({why})")
+    except Unreachable as error:
+        return Finding("streaming is not buffered", f"no stream ({error})")
     spread = arrivals[-1] if arrivals else 0.0
-    is_held_back = len(arrivals) < 5 or spread < 0.2
-    todo = f"{len(arrivals)} reads within {spread:.1f} s: a proxy buffers; proxy_buffering off" if is_held_back else ""
-    return Finding("streaming is not held back", todo)
+    is_buffered = len(arrivals) < 5 or spread < 0.2
+    todo = (
+        f"{len(arrivals)} reads within {spread:.1f} s: a proxy buffers: set proxy_buffering off" if is_buffered else ""
+    )
+    return Finding("streaming is not buffered", todo)

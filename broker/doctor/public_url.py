@@ -13,7 +13,7 @@ QUESTION = "Count from one to forty, in words, separated by spaces. Nothing else
 
 
 class Unreachable(Exception):
-    """No usable answer; the message says how."""
+    """No usable response. The message names the error."""
 
 
 class PublicUrl:
@@ -55,13 +55,13 @@ class PublicUrl:
         try:
             with requests.post(
                 self.url + "/stream", json=body, headers=headers, timeout=TIMEOUT, stream=True
-            ) as answer:
-                if answer.status_code != 200:
-                    raise Unreachable(f"status {answer.status_code}")
-                came = [time.monotonic() for _ in answer.iter_content(None)]
+            ) as response:
+                if response.status_code != 200:
+                    raise Unreachable(f"status {response.status_code}")
+                times = [time.monotonic() for _ in response.iter_content(None)]
         except requests.RequestException as error:
             raise Unreachable(type(error).__name__) from None
-        return [at - came[0] for at in came]
+        return [moment - times[0] for moment in times]
 
 
 def sign_in(supabase_url: str, anon_key: str, email: str, password: str) -> str:
@@ -69,7 +69,7 @@ def sign_in(supabase_url: str, anon_key: str, email: str, password: str) -> str:
     url = supabase_url + "/auth/v1/token?grant_type=password"
     body = {"email": email, "password": password}
     try:
-        answer = requests.post(url, headers={"apikey": anon_key}, json=body, timeout=TIMEOUT)
-        return str(answer.json()["access_token"])
+        response = requests.post(url, headers={"apikey": anon_key}, json=body, timeout=TIMEOUT)
+        return str(response.json()["access_token"])
     except (requests.RequestException, ValueError, KeyError) as error:
-        raise Unreachable(f"Supabase does not sign the user in ({type(error).__name__})") from None
+        raise Unreachable(f"signing in to Supabase failed ({type(error).__name__})") from None

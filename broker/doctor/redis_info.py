@@ -14,10 +14,10 @@ class RedisAway(Exception):
 
 @dataclass(frozen=True)
 class RedisState:
-    """`policy` and `keeps` are None if a managed Redis hides them."""
+    """`policy` and `is_persistent` are None if a managed Redis hides them."""
 
     is_writable: bool
-    keeps: bool | None
+    is_persistent: bool | None
     policy: str | None
     used_share: float | None  # of its memory limit
 
@@ -31,7 +31,7 @@ def read_redis(client: Client) -> RedisState:
     limit = int(facts.get("maxmemory", 0))
     return RedisState(
         is_writable=facts.get("role", "master") == "master",
-        keeps=facts["aof_enabled"] != "0" if "aof_enabled" in facts else None,
+        is_persistent=facts["aof_enabled"] != "0" if "aof_enabled" in facts else None,
         policy=facts.get("maxmemory_policy"),
         used_share=int(facts.get("used_memory", 0)) / limit if limit else None,
     )

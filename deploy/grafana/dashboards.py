@@ -14,7 +14,7 @@ Panel = dict[str, Any]
 
 
 def panels() -> list[Panel]:
-    """What is shown, from what users notice to why."""
+    """All panels, ordered from symptoms that users notice to causes."""
     return [
         graph("Requests by endpoint", "reqps", per_second("requests_total", "endpoint")),
         graph("Requests by status", "reqps", per_second("requests_total", "status_code")),
@@ -35,25 +35,25 @@ def panels() -> list[Panel]:
 
 
 def ledger() -> list[tuple[str, str]]:
-    """Every call that was reserved ends in one of these."""
+    """One query per final state of a reserved call."""
     names = ("admitted", "settled", "given_back", "lapsed")
     return [(window("rate", f"calls_{name}_total"), name.replace("_", " ")) for name in names]
 
 
 def value(name: str) -> tuple[str, str]:
-    """A gauge as it is."""
+    """The current value of a gauge."""
     return f'gpt_broker_{name}{{tenant="$tenant"}}', name.replace("_", " ")
 
 
 def window(function: str, name: str, condition: str = "") -> str:
-    """A counter's change, all labels together."""
+    """A counter's change, summed over all labels."""
     return f"sum({_over(function, name, condition)})"
 
 
 def per_second(
     name: str, label_name: str = "", condition: str = "", *, label: str = "", by: str = ""
 ) -> tuple[str, str]:
-    """A counter's rate by a label (and another), and how each line is called."""
+    """A counter's rate by one or two labels, and the legend."""
     labels = ", ".join(filter(None, (label_name, by)))
     if not labels:
         return window("rate", name), name.removesuffix("_total").replace("_", " ")
@@ -61,13 +61,13 @@ def per_second(
 
 
 def quantiles(name: str, *shares: float) -> list[tuple[str, str]]:
-    """Quantiles of a histogram."""
+    """One query per quantile of a histogram."""
     inner = f"sum by (le) ({_over('rate', name + '_bucket')})"
     return [(f"histogram_quantile({share}, {inner})", f"p{share * 100:g}") for share in shares]
 
 
 def p95_by(name: str, label: str) -> tuple[str, str]:
-    """A quantile for each value of a label."""
+    """The 95th percentile for each value of a label."""
     inner = f"sum by (le, {label}) ({_over('rate', name + '_bucket')})"
     return f"histogram_quantile(0.95, {inner})", f"{{{{{label}}}}}"
 
@@ -78,7 +78,7 @@ def _over(function: str, name: str, condition: str = "") -> str:
 
 
 def graph(title: str, unit: str, *queries: tuple[str, str]) -> Panel:
-    """Lines over time."""
+    """A time series panel."""
     source = {"type": "prometheus", "uid": "prometheus"}
     return {
         "title": title,

@@ -1,4 +1,4 @@
-"""A real nginx with the project's configuration: deploy/nginx/nginx.conf and what deploy/nginx/render makes."""
+"""A real nginx with deploy/nginx/nginx.conf and the output of deploy/nginx/render."""
 
 import contextlib
 import getpass
@@ -21,21 +21,21 @@ PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole answer."""
+    """A complete response."""
 
     status: int
     headers: HTTPMessage
     body: bytes
 
     def error(self) -> tuple[int, str, str | None]:
-        """Status, code and Retry-After of an error in the contract's form that any page can read."""
+        """Status, code and Retry-After of an error in the contract's format; checks that any page can read it."""
         body = json.loads(self.body)
         assert body["error"]
         assert body["message"] is None
         return self.status, body["code"], self._retry_after()
 
     def openai_error(self) -> tuple[int, str, str, str | None]:
-        """Status, type, code and Retry-After of an error in OpenAI's form that any page can read."""
+        """Status, type, code and Retry-After of an error in OpenAI's format; checks that any page can read it."""
         error = json.loads(self.body)["error"]
         assert set(error) == {"message", "type", "param", "code"}
         assert error["message"]
@@ -51,10 +51,10 @@ class Answer:
 
 
 class NginxProcess:
-    """One nginx on ports of its own; `changes` are (old, new) texts in the rendered configuration."""
+    """One nginx on free ports. `changes` are (old, new) replacements in the rendered configuration."""
 
     def __init__(self, folder: Path, upstreams: dict[str, str], *changes: tuple[str, str], **variables: str) -> None:
-        """`upstreams`: host:port of each tenant's broker; `variables` as in deploy/nginx/example.env."""
+        """`upstreams` maps each tenant to host:port; `variables` are those of deploy/nginx/example.env."""
         self.port, self.http_port = free_port(), free_port()
         self.folder = folder
         self.certificate = _certificate(folder)
@@ -71,39 +71,41 @@ class NginxProcess:
         nginx = shutil.which("nginx", path=PATH)
         assert nginx, "nginx is missing: `make test` installs it"
         command = (nginx, "-p", str(self.folder), "-c", str(self._main), "-g", "daemon off;")
-        with (self.folder / "said").open("w") as said:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+        with (self.folder / "output").open("w") as output:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         for _ in range(200):
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
                     return
-            assert self.process.poll() is None, (self.folder / "said").read_text()
+            assert self.process.poll() is None, (self.folder / "output").read_text()
             time.sleep(0.02)
         raise AssertionError("nginx did not start")
 
     def logs(self) -> str:
-        """All that it has written."""
-        return "".join(path.read_text() for path in [*self.folder.glob("*.log"), self.folder / "said"])
+        """All of its log files and output."""
+        return "".join(path.read_text() for path in [*self.folder.glob("*.log"), self.folder / "output"])
 
     def connect(self, tenant: str = "sksndev", source: str = "127.0.0.1") -> HTTPSConnection:
-        """A connection over TLS, from this loopback address."""
+        """Open a TLS connection from this loopback address."""
         connection = _ToLoopback(HOSTS[tenant], self.port, timeout=20, context=self.context())
         connection.source = source
         return connection
 
     def context(self) -> ssl.SSLContext:
-        """Trusts the tests' own certificate."""
+        """A context that trusts the tests' certificate."""
         return ssl.create_default_context(cafile=str(self.certificate))
 
     def get(self, path: str, tenant: str = "sksndev", source: str = "127.0.0.1", **headers: str) -> Answer:
-        """GET; `_` in a header's name is `-`."""
-        return self.ask("GET", path, {name.replace("_", "-"): value for name, value in headers.items()}, tenant, source)
+        """Send a GET; `_` in header names becomes `-`."""
+        return self.request(
+            "GET", path, {name.replace("_", "-"): value for name, value in headers.items()}, tenant, source
+        )
 
-    def ask(
+    def request(
         self, method: str, path: str, headers: dict[str, str], tenant: str = "sksndev", source: str = "127.0.0.1",
         body: bytes | None = None,
     ) -> Answer:  # fmt: skip
-        """Any request, on a connection of its own."""
+        """Send a request on a new connection."""
         with contextlib.closing(self.connect(tenant, source)) as connection:
             connection.request(method, path, body, headers)
             response = connection.getresponse()
@@ -111,31 +113,31 @@ class NginxProcess:
 
     @contextlib.contextmanager
     def stream(self, headers: dict[str, str]) -> Iterator[HTTPResponse]:
-        """`/stream`, of which nothing is read yet."""
+        """Open `/stream`; the body is unread."""
         with contextlib.closing(self.connect()) as connection:
             connection.request("POST", "/stream", json.dumps({"messages": "hello", "model": "gpt-4o"}), headers)
             yield connection.getresponse()
 
     def stop(self) -> None:
-        """End it at once."""
+        """Terminate it."""
         self.process.terminate()
         self.process.wait(10)
 
 
 class _ToLoopback(HTTPSConnection):
-    """The tenants' names are nobody's: they are all here."""
+    """Connects to loopback instead of resolving the tenants' host names."""
 
     source = "127.0.0.1"
 
     def connect(self) -> None:
-        """As its parent, but to this machine."""
+        """Connect to this machine and start TLS."""
         plain = socket.create_connection(("127.0.0.1", self.port), self.timeout, (self.source, 0))
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = self._context.wrap_socket(plain, server_hostname=self.host)  # type: ignore[attr-defined]
 
 
 def _certificate(folder: Path, days: str = "90") -> Path:
-    """One for both names, where the configuration looks for it."""
+    """Create a certificate for all names where the configuration expects it."""
     first = folder / HOSTS["sksndev"]
     first.mkdir()
     names = ",".join(f"DNS:{host}" for host in HOSTS.values())
@@ -161,7 +163,7 @@ def _render(folder: Path, changes: tuple[tuple[str, str], ...]) -> Path:
 
 
 def _main_file(folder: Path, port: int, http_port: int) -> Path:
-    """deploy/nginx/nginx.conf with the paths and ports of a test."""
+    """Write deploy/nginx/nginx.conf with the paths and ports of a test."""
     text = (ROOT / "deploy/nginx/nginx.conf").read_text()
     for old, new in (
         ("/run/nginx.pid", f"{folder}/nginx.pid"),
@@ -171,7 +173,7 @@ def _main_file(folder: Path, port: int, http_port: int) -> Path:
         ("    listen [::]:443 ssl default_server;\n", ""),
         ("listen 80 ", f"listen 127.0.0.1:{http_port} "),
         ("listen 443 ", f"listen 127.0.0.1:{port} "),
-        ("user www-data;", f"user {getpass.getuser()};"),  # who may read the tests' folder
+        ("user www-data;", f"user {getpass.getuser()};"),  # must be able to read the tests' folder
         ("worker_processes auto", "worker_processes 1"),
         ("http {\n", "http {\n" + "".join(f"  {kind}_temp_path {folder};\n" for kind in ("client_body", "proxy"))),
     ):

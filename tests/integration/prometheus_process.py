@@ -27,11 +27,11 @@ class PrometheusProcess:
         shutil.copy(ROOT / "deploy/prometheus/alerts.yml", folder)
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        self._said = (folder / "said").open("w")
+        self._log = (folder / "log").open("w")
         self._process = subprocess.Popen(
             (program, f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data",
              f"--web.listen-address=127.0.0.1:{port}"),
-            stdin=subprocess.DEVNULL, stdout=self._said, stderr=self._said,
+            stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,
         )  # fmt: skip
         for _ in range(200):
             try:
@@ -40,7 +40,7 @@ class PrometheusProcess:
             except requests.RequestException:
                 pass
             time.sleep(0.05)
-        raise AssertionError((folder / "said").read_text())
+        raise AssertionError((folder / "log").read_text())
 
     def query(self, expression: str) -> list[float]:
         """The current values of `expression`, one for each series."""
@@ -57,4 +57,4 @@ class PrometheusProcess:
         """Stop the process."""
         self._process.terminate()
         self._process.wait(20)
-        self._said.close()
+        self._log.close()

@@ -1,4 +1,4 @@
-"""`doctor`: a line for each part, fine or what to do."""
+"""The `doctor` command: one line per check, fine or what to do."""
 
 import os
 from collections.abc import Callable
@@ -22,7 +22,7 @@ Examine = Callable[..., dict[str, str]]
 
 @pytest.fixture
 def examine(openai: OpenAIStandIn, supabase: SupabaseStandIn, own_redis: RedisProcess) -> Examine:
-    """What the doctor finds with these settings changed: what was looked at, and the word and advice on it."""
+    """Run the doctor with changed settings; returns verdict and advice by subject."""
     own_redis.client.config_set("maxmemory-policy", "noeviction")
 
     def run(**environ: str) -> dict[str, str]:
@@ -49,13 +49,13 @@ def test_all_is_fine_where_all_is_well(
     examine: Examine, account: dict[str, str], start_broker: StartBroker, openai: OpenAIStandIn,
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """Inside and, through nginx and TLS, outside. And it sees a proxy that holds streams back, and an open /metrics."""
+    """Checks inside and, through nginx and TLS, outside pass. A buffering proxy and an open /metrics are reported."""
     openai.token_delay = 0.02
     broker = start_broker(METRICS_ALLOW="127.0.0.1")
     resolve_here(monkeypatch)
-    held_back = ("proxy_buffering off", "proxy_buffering on; proxy_ignore_headers X-Accel-Buffering")
+    buffering = ("proxy_buffering off", "proxy_buffering on; proxy_ignore_headers X-Accel-Buffering")
     opened = ("    deny all;", "    allow all;")
-    for changes, wrong in (((), set()), ((held_back, opened), {"streaming is not held back", "/ready is closed"})):
+    for changes, wrong in (((), set()), ((buffering, opened), {"streaming is not buffered", "/ready is closed"})):
         at = f"127.0.0.1:{broker.port}"
         folder = tmp_path_factory.mktemp("nginx")
         nginx = NginxProcess(folder, {"sksndev": at, "techsksn": at}, *changes, METRICS_ALLOW="10.0.0.1")
@@ -64,36 +64,38 @@ def test_all_is_fine_where_all_is_well(
         found = examine(BASE_URL=f"https://{HOSTS['sksndev']}:{nginx.port}", **account)
         nginx.stop()
         assert len(found) == 15
-        # /metrics stays closed by the broker's own check for a stranger; here the stranger has a listed address
-        assert {what for what, word in found.items() if not word.startswith("fine")} - {
+        # the broker's own check keeps /metrics closed to strangers; here the client has an allowed address
+        assert {subject for subject, word in found.items() if not word.startswith("fine")} - {
             "/metrics is closed"
         } == wrong, found
 
 
 @pytest.mark.parametrize(
-    ("environ", "what", "advice"),
+    ("environ", "subject", "advice"),
     [
-        ({"OPENAI_API_KEY": "sk-another-key-0123456789"}, "OpenAI's key", "make a new one"),
-        ({"OPENAI_BASE_URL": f"http://127.0.0.1:{free_port()}/v1"}, "OpenAI's key", "allowed out"),
+        ({"OPENAI_API_KEY": "sk-another-key-0123456789"}, "OpenAI's key", "create a new key"),
+        ({"OPENAI_BASE_URL": f"http://127.0.0.1:{free_port()}/v1"}, "OpenAI's key", "check outgoing connections"),
         ({"MODELS": '{"gpt-4o": "gpt-9", "gpt-4o-mini": "gpt-4o-mini"}'}, "model gpt-9", "change MODELS"),
         ({"MODELS": ""}, "model gpt-4o", "shuts it down on 2027-01-14"),
-        ({"REDIS_URL": f"redis://127.0.0.1:{free_port()}"}, "Redis", "does it run"),
+        ({"REDIS_URL": f"redis://127.0.0.1:{free_port()}"}, "Redis", "check that it runs"),
         ({"REDIS_URL": ""}, "Redis", "set REDIS_URL"),
-        ({"SUPABASE_URL": f"http://127.0.0.1:{free_port()}"}, "signing keys", "gives no key set"),
-        ({"SUPABASE_URL": f"http://127.0.0.1:{free_port()}"}, "Supabase Auth", "is SUPABASE_URL right"),
-        ({"BASE_URL": f"http://127.0.0.1:{free_port()}"}, "a page's preflight", "no answer"),
+        ({"SUPABASE_URL": f"http://127.0.0.1:{free_port()}"}, "signing keys", "returns no key set"),
+        ({"SUPABASE_URL": f"http://127.0.0.1:{free_port()}"}, "Supabase Auth", "check SUPABASE_URL"),
+        ({"BASE_URL": f"http://127.0.0.1:{free_port()}"}, "a page's preflight", "no response"),
     ],
 )
-def test_what_is_wrong_is_found(examine: Examine, environ: dict[str, str], what: str, advice: str) -> None:
-    """With what to do."""
+def test_each_problem_is_reported_with_advice(
+    examine: Examine, environ: dict[str, str], subject: str, advice: str
+) -> None:
+    """The verdict is WRONG; the key is not printed."""
     found = examine(**environ)
-    assert found[what].startswith("WRONG")
-    assert advice in found[what]
+    assert found[subject].startswith("WRONG")
+    assert advice in found[subject]
     assert "sk-another-key" not in str(found)
 
 
-def test_a_redis_that_forgets_or_evicts_is_found(examine: Examine, own_redis: RedisProcess) -> None:
-    """Both would give calls away."""
+def test_a_redis_without_persistence_or_with_eviction_is_reported(examine: Examine, own_redis: RedisProcess) -> None:
+    """Both would lose counts."""
     own_redis.client.config_set("appendonly", "no")
     own_redis.client.config_set("maxmemory-policy", "allkeys-lru")
     found = examine()
@@ -112,16 +114,16 @@ def test_a_supabase_that_fails_is_found(examine: Examine, supabase: SupabaseStan
     assert found["Supabase Auth"].startswith("WRONG")
 
 
-def test_a_broker_that_stands_open_is_found(examine: Examine, broker: BrokerProcess) -> None:
-    """No TLS, and /metrics for everyone."""
+def test_missing_tls_and_open_metrics_are_reported(examine: Examine, broker: BrokerProcess) -> None:
+    """The broker is reached directly, without nginx."""
     found = examine(BASE_URL=broker.url)
-    assert any(what.startswith("TLS of") and "in the clear" in word for what, word in found.items())
+    assert any(subject.startswith("TLS of") and "unencrypted" in word for subject, word in found.items())
     assert found["/metrics is closed"].startswith("WRONG anyone gets a 200")
-    assert found["streaming is not held back"].startswith("not checked")
+    assert found["streaming is not buffered"].startswith("not checked")
 
 
-def test_wrong_settings_end_the_examination(tmp_path: Path) -> None:
-    """All in one message, named."""
+def test_invalid_settings_are_reported_first(tmp_path: Path) -> None:
+    """One message names every invalid setting."""
     result = CliRunner().invoke(cli, ["doctor"], env={"ENV_FILE": str(tmp_path / "none"), "OPENAI_API_KEY": ""})
     assert result.exit_code == 1
     assert "OPENAI_API_KEY is required" in result.output

@@ -1,4 +1,4 @@
-"""The live suite itself, on both local tenants with the stand-ins: content where all is well, and only there."""
+"""The live suite itself, run against local brokers with the stand-ins."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ Tenants = dict[str, BrokerProcess]
 
 @pytest.fixture(scope="module")
 def others() -> Iterator[SupabaseStandIn]:
-    """The second tenant's Supabase, which still signs with HS256."""
+    """The second tenant's Supabase, which signs with HS256."""
     stand_in = SupabaseStandIn(alg="HS256")
     stand_in.start_in_thread()
     yield stand_in
@@ -27,7 +27,7 @@ def others() -> Iterator[SupabaseStandIn]:
 def tenants(
     broker_with: StartBroker, openai: OpenAIStandIn, supabase: SupabaseStandIn, others: SupabaseStandIn, tmp_path: Path
 ) -> Tenants:
-    """Both, each with its target's env file in `tmp_path`."""
+    """Both tenants' brokers, with the targets' env files in `tmp_path`."""
     openai.token_delay = 0.02
     brokers = {
         "sksndev": broker_with(ready="/ready"),
@@ -40,10 +40,10 @@ def tenants(
     return brokers
 
 
-def test_it_is_content_with_both_and_names_what_it_did_not_check(
+def test_it_passes_on_both_and_names_unchecked_targets(
     tenants: Tenants, openai: OpenAIStandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A table for each target; as many calls as it said; the two without a file are named."""
+    """It prints a table per target, makes the announced number of calls and names targets without a file."""
     before = len(openai.completions())
     status = live(["--folder", str(tmp_path)])
     said = capsys.readouterr().out
@@ -55,10 +55,10 @@ def test_it_is_content_with_both_and_names_what_it_did_not_check(
         assert f"{name}: not checked: .env.{name} is missing" in said
 
 
-def test_it_finds_what_is_wrong(
+def test_it_reports_failures(
     tenants: Tenants, openai: OpenAIStandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A stream that comes in one piece, and an OpenAI that refuses the key."""
+    """OpenAI refuses the key; a stream arrives in one piece."""
     openai.token_delay = 0
     openai.next("401_masked_key", times=-1)
     assert live(["--folder", str(tmp_path), "sksndev"]) == 1
@@ -66,12 +66,12 @@ def test_it_finds_what_is_wrong(
     openai.reset()
     assert live(["--folder", str(tmp_path), "techsksn"]) == 1
     said = capsys.readouterr().out
-    assert "something buffers" in said
+    assert "a proxy buffers" in said
     assert "1 wrong" in said
 
 
-def test_it_says_what_it_cannot_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A named target without its file, with half of it, an unknown one, and one where nobody listens."""
+def test_it_names_targets_that_cannot_be_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A missing file, an incomplete file, an unknown target, and a closed port."""
     assert live(["--folder", str(tmp_path), "techsksn_prod"]) == 2
     (tmp_path / ".env.techsksn_prod").write_text("BASE_URL=https://gpt.example\n")
     assert live(["--folder", str(tmp_path), "techsksn_prod"]) == 2
@@ -80,4 +80,4 @@ def test_it_says_what_it_cannot_check(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "does not set SUPABASE_URL, SUPABASE_ANON_KEY, SUPABASE_EMAIL, SUPABASE_PASSWORD" in said
     assert "the targets are sksndev, sksndev_prod, techsksn, techsksn_prod" in said
     assert live(["--folder", str(tmp_path), "--quick", "--url", f"http://127.0.0.1:{free_port()}", "sksndev"]) == 1
-    assert "no usable answer: ConnectionError" in capsys.readouterr().out
+    assert "no usable response: ConnectionError" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Prometheus with the project's configuration, and every query of the dashboards, on brokers under load."""
+"""Prometheus with the project's configuration and all dashboard queries, scraping brokers under load."""
 
 import json
 import math
@@ -25,7 +25,7 @@ NewUser = Callable[[BrokerProcess], User]
 
 @pytest.fixture
 def brokers(start_broker: StartBroker) -> dict[str, BrokerProcess]:
-    """One a tenant; of the first, a worker dies at once."""
+    """One broker per tenant. A worker of the first one is killed."""
     started = {tenant: start_broker(WEB_CONCURRENCY="2", DAILY_LIMIT="5") for tenant in TENANTS}
     os.kill(started["sksndev"].workers()[0], signal.SIGKILL)
     return started
@@ -33,14 +33,14 @@ def brokers(start_broker: StartBroker) -> dict[str, BrokerProcess]:
 
 @pytest.fixture
 def prometheus(brokers: dict[str, BrokerProcess], tmp_path: Path) -> Iterator[PrometheusProcess]:
-    """Scrapes both."""
+    """A Prometheus that scrapes both."""
     process = PrometheusProcess(tmp_path, {tenant: f"127.0.0.1:{broker.port}" for tenant, broker in brokers.items()})
     yield process
     process.stop()
 
 
 def load(broker: BrokerProcess, new_user: NewUser, openai: OpenAIStandIn, enough: threading.Event) -> None:
-    """Streams, plain calls, calls over the limit, wrong tokens, and an OpenAI that fails now and then."""
+    """Generate streams, plain calls, calls over the limit, invalid tokens and OpenAI failures."""
     while not enough.is_set():
         user = new_user(broker)
         openai.next("500_server_error")
@@ -58,10 +58,10 @@ def queries(tenant: str) -> list[str]:
     return [one.replace("$__rate_interval", "10s") for one in found]
 
 
-def test_every_query_of_a_dashboard_has_data_and_alerts_come(
+def test_every_dashboard_query_has_data_and_alerts_fire(
     brokers: dict[str, BrokerProcess], prometheus: PrometheusProcess, new_user: NewUser, openai: OpenAIStandIn
 ) -> None:
-    """From a Prometheus that scraped brokers under load: none is empty, none is not a number. Then one broker goes."""
+    """Under load, no query is empty or NaN. When a broker stops, BrokerDown fires for its tenant."""
     enough, silent = threading.Event(), {one: "" for tenant in TENANTS for one in queries(tenant)}
     callers = [threading.Thread(target=load, args=(one, new_user, openai, enough)) for one in brokers.values()]
     for caller in callers:
@@ -85,7 +85,7 @@ def test_every_query_of_a_dashboard_has_data_and_alerts_come(
 
 
 def unanswered(prometheus: PrometheusProcess, expressions: dict[str, str]) -> list[str]:
-    """Those that have no data yet."""
+    """The queries that have no data yet."""
     answers = {one: prometheus.query(one) for one in expressions}
     return [one for one, values in answers.items() if not values or all(map(math.isnan, values))]
 
@@ -94,8 +94,8 @@ def unanswered(prometheus: PrometheusProcess, expressions: dict[str, str]) -> li
     "check",
     [("check", "config", "prometheus.yml"), ("check", "rules", "alerts.yml"), ("test", "rules", "alerts_test.yml")],
 )
-def test_promtool_is_content(check: tuple[str, ...]) -> None:
-    """With the configuration, the rules, and each rule's own tests."""
+def test_promtool_passes(check: tuple[str, ...]) -> None:
+    """The configuration, the rules and the rules' unit tests are valid."""
     assert shutil.which("promtool"), "promtool is missing: `make test` installs it"
     done = subprocess.run(
         ("promtool", *check), cwd=ROOT / "deploy" / "prometheus", capture_output=True, text=True, check=False
@@ -103,8 +103,8 @@ def test_promtool_is_content(check: tuple[str, ...]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_prometheus_in_the_tenant_s_network_may_scrape(broker: BrokerProcess) -> None:
-    """It comes from a private address, and no proxy speaks for it."""
+def test_private_addresses_may_scrape_and_strangers_may_not(broker: BrokerProcess) -> None:
+    """A forwarded public address is refused."""
     assert requests.get(broker.url + "/metrics", timeout=5).status_code == 200
     stranger = {"X-Forwarded-For": "203.0.113.9"}
     assert requests.get(broker.url + "/metrics", headers=stranger, timeout=5).status_code == 403

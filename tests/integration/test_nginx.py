@@ -1,4 +1,4 @@
-"""The project's nginx before a real broker: what it closes, and that it holds nothing back."""
+"""The project's nginx in front of a real broker: closed endpoints, unbuffered streams, error responses."""
 
 import json
 import socket
@@ -47,7 +47,7 @@ NewUser = Callable[[BrokerProcess], User]
 
 @pytest.fixture
 def start_nginx(tmp_path: Path) -> Iterator[StartNginx]:
-    """Starts nginx before one broker, with changes of a test's own."""
+    """A function that starts nginx in front of one broker, with optional changes."""
     started: list[NginxProcess] = []
 
     def start(broker: str, *changes: tuple[str, str], other: str = "", **variables: str) -> NginxProcess:
@@ -70,7 +70,7 @@ def whole_stream(nginx: NginxProcess, user: User) -> str:
 
 
 def test_metrics_and_ready_are_closed_to_the_public(start_nginx: StartNginx, broker: BrokerProcess) -> None:
-    """However the path is spelt and whatever the headers say; the listed address reads them."""
+    """Alternative spellings and forged headers do not open them; allowed addresses read them."""
     nginx = start_nginx(at(broker))
     for path in ("/metrics", "/ready"):
         assert nginx.get(path).status == 200
@@ -93,7 +93,7 @@ def test_metrics_and_ready_are_closed_to_the_public(start_nginx: StartNginx, bro
 def test_a_mistake_in_nginx_alone_does_not_open_metrics(
     start_nginx: StartNginx, broker_with: StartBroker, mistake: tuple[str, str]
 ) -> None:
-    """The broker refuses it to a client outside METRICS_ALLOW, even where nginx appends to what the client sent."""
+    """The broker refuses clients outside METRICS_ALLOW, even if nginx appends to the client's headers."""
     broker = broker_with(METRICS_ALLOW="127.0.0.1")
     appending = (
         "proxy_set_header X-Forwarded-For $remote_addr",
@@ -107,7 +107,7 @@ def test_a_mistake_in_nginx_alone_does_not_open_metrics(
 
 
 def test_the_client_s_address_is_set_and_connections_are_kept(start_nginx: StartNginx, openai: OpenAIStandIn) -> None:
-    """Never appended to what the client sent; twenty requests need one connection to the upstream."""
+    """Nginx replaces the client's headers. Twenty requests use one upstream connection."""
     nginx, before = start_nginx(openai.url.removeprefix("http://")), openai.connections_ever
     for _ in range(20):
         nginx.get(
@@ -127,7 +127,7 @@ def test_the_client_s_address_is_set_and_connections_are_kept(start_nginx: Start
 def test_streams_are_neither_held_back_nor_compressed(
     start_nginx: StartNginx, broker: BrokerProcess, ada: User, openai: OpenAIStandIn
 ) -> None:
-    """The first line is here long before the last, in the clear even if the client would take gzip."""
+    """The first line arrives long before the last, uncompressed even if the client accepts gzip."""
     nginx = start_nginx(at(broker))
     openai.token_delay = 0.02
     started = time.monotonic()
@@ -137,13 +137,13 @@ def test_streams_are_neither_held_back_nor_compressed(
     assert reads[0][0] < reads[-1][0] / 2
     assert reads[-1][0] - reads[0][0] > 0.5
     assert len(reads) > 20
-    assert response.headers["X-Accel-Buffering"] is None  # nginx's own business
+    assert response.headers["X-Accel-Buffering"] is None  # consumed by nginx
 
 
 def test_the_first_text_comes_as_soon_as_without_nginx(
     start_nginx: StartNginx, start_broker: StartBroker, new_user: NewUser
 ) -> None:
-    """At most 20 ms later, TLS handshake aside: the median over calls in turns."""
+    """The median over alternating calls is at most 20 ms later, without the TLS handshake."""
     broker = start_broker(WEB_CONCURRENCY="1", DAILY_LIMIT="1000")
     nginx, user = start_nginx(at(broker), RATE="1000", BURST="1000"), new_user(broker)
     later = []
@@ -160,11 +160,11 @@ def test_the_first_text_comes_as_soon_as_without_nginx(
         later.append(time.monotonic() - started - without)
         response.read()
     connection.close()
-    assert statistics.median(later[1:]) < 0.020  # the first one shakes hands
+    assert statistics.median(later[1:]) < 0.020  # the first one includes the handshake
 
 
-def test_tls_is_modern_and_http_leads_to_it(start_nginx: StartNginx, broker: BrokerProcess) -> None:
-    """TLS 1.2 and 1.3 with HTTP/2; a name that is not ours gets no handshake."""
+def test_tls_is_modern_and_http_redirects_to_it(start_nginx: StartNginx, broker: BrokerProcess) -> None:
+    """TLS 1.2 and 1.3 with HTTP/2; unknown host names get no handshake."""
     nginx = start_nginx(at(broker))
     for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
         assert negotiated(nginx, version) == version.name.replace("TLSv1_", "TLSv1.")
@@ -180,7 +180,7 @@ def test_tls_is_modern_and_http_leads_to_it(start_nginx: StartNginx, broker: Bro
 
 
 def negotiated(nginx: NginxProcess, version: ssl.TLSVersion, host: str = HOSTS["sksndev"]) -> str | None:
-    """The version of TLS in use, with HTTP/2 agreed on."""
+    """Connect with this TLS version and HTTP/2, and return the negotiated version."""
     context = nginx.context()
     context.set_alpn_protocols(["h2"])
     context.set_ciphers("DEFAULT:@SECLEVEL=0")
@@ -193,33 +193,29 @@ def negotiated(nginx: NginxProcess, version: ssl.TLSVersion, host: str = HOSTS["
         return secured.version()
 
 
-def test_a_request_line_that_is_too_long_is_the_broker_s_to_refuse(
-    start_nginx: StartNginx, broker: BrokerProcess
-) -> None:
-    """In the contract's form: nginx takes more than gunicorn does."""
+def test_the_broker_refuses_a_request_line_that_is_too_long(start_nginx: StartNginx, broker: BrokerProcess) -> None:
+    """Nginx's limit exceeds gunicorn's, so the error has the contract's format."""
     response = start_nginx(at(broker)).get("/simple-gpt-4o-mini-complete?prompt=" + "x" * 12_000)
     assert response.status in (400, 414)
     assert json.loads(response.body)["code"]
 
 
-def test_a_head_that_is_too_large_even_for_nginx_is_refused_in_the_same_words(
-    start_nginx: StartNginx, broker: BrokerProcess
-) -> None:
-    """A page that puts a long prompt into the address reads where it belongs."""
+def test_headers_too_large_for_nginx_get_the_broker_s_error(start_nginx: StartNginx, broker: BrokerProcess) -> None:
+    """The sentence tells a page to send a long prompt in a body."""
     nginx, path = start_nginx(at(broker)), "/simple-gpt-4o-mini-complete?prompt="
     by_broker, by_nginx = nginx.get(path + "x" * 12_000), nginx.get(path + "planted-prompt" * 2_000)
     assert by_nginx.error() == by_broker.error() == (414, "target_too_long", None)
     assert by_nginx.body == by_broker.body
     assert nginx.get("/gpt-4o", X_Long="x" * 20_000).error() == (431, "headers_too_large", None)
     assert nginx.get("/v1/models", X_Long="x" * 20_000).openai_error()[2] == "headers_too_large"
-    assert nginx.get("/too-long").status == 404  # not to be had by its name
+    assert nginx.get("/too-long").status == 404  # internal only
     assert "planted" not in nginx.logs()
 
 
-def test_nginx_s_own_refusals_can_be_read_by_a_page(start_nginx: StartNginx, broker: BrokerProcess, ada: User) -> None:
-    """Too large, too fast, broker away: the contract's form, with CORS and, where it helps, Retry-After."""
+def test_pages_can_read_nginx_s_errors(start_nginx: StartNginx, broker: BrokerProcess, ada: User) -> None:
+    """Body too large, too many requests, broker down: the contract's format, CORS headers, Retry-After where useful."""
     nginx = start_nginx(at(broker), RATE="1", BURST="2", other=f"127.0.0.1:{free_port()}")
-    assert nginx.ask("POST", "/gpt-4o", ada.headers, body=b"x" * 9_500_000).error() == (413, "body_too_large", None)
+    assert nginx.request("POST", "/gpt-4o", ada.headers, body=b"x" * 9_500_000).error() == (413, "body_too_large", None)
     away = nginx.get("/health", tenant="techsksn")
     assert away.error() == (503, "restarting", "2")
     assert away.headers["Strict-Transport-Security"]
@@ -230,12 +226,12 @@ def test_nginx_s_own_refusals_can_be_read_by_a_page(start_nginx: StartNginx, bro
     assert nginx.get("/health", source="127.0.0.8").status == 200
 
 
-def test_under_v1_nginx_s_own_refusals_have_openai_s_shape(
+def test_under_v1_nginx_s_errors_have_openai_s_format(
     start_nginx: StartNginx, broker: BrokerProcess, ada: User
 ) -> None:
-    """As the broker's: `{"error": {"message", "type", "param", "code"}}`; what only begins with /v1 is not under it."""
+    """`{"error": {"message", "type", "param", "code"}}`, but not for paths such as /v1x."""
     nginx = start_nginx(at(broker), RATE="1", BURST="2", other=f"127.0.0.1:{free_port()}")
-    large = nginx.ask("POST", "/v1/chat/completions", ada.headers, body=b"x" * 9_500_000)
+    large = nginx.request("POST", "/v1/chat/completions", ada.headers, body=b"x" * 9_500_000)
     assert large.openai_error() == (413, "invalid_request_error", "body_too_large", None)
     for path in ("/v1", "/v1/chat/completions", "//v1/models?limit=1"):
         away = nginx.get(path, tenant="techsksn", source="127.0.0.6")
@@ -245,59 +241,59 @@ def test_under_v1_nginx_s_own_refusals_have_openai_s_shape(
     assert nginx.get("/v1x", tenant="techsksn").error() == (503, "restarting", "2")
 
 
-def test_an_answer_of_the_broker_s_own_passes_unchanged(
-    start_nginx: StartNginx, broker: BrokerProcess, ada: User
-) -> None:
-    """Refusals too: their headers stand there once, and their words are the broker's."""
+def test_the_broker_s_responses_pass_unchanged(start_nginx: StartNginx, broker: BrokerProcess, ada: User) -> None:
+    """Errors too: same body, and no header is duplicated."""
     nginx = start_nginx(at(broker))
     for path in ("/gpt-4o", "/v1/chat/completions"):
         direct = requests.post(f"http://{at(broker)}{path}", b"[", headers=ada.headers, timeout=5)
-        through = nginx.ask("POST", path, ada.headers, body=b"[")
+        through = nginx.request("POST", path, ada.headers, body=b"[")
         assert (through.status, through.body) == (direct.status_code, direct.content)
         for name in ("Access-Control-Allow-Origin", "Access-Control-Expose-Headers"):
             assert through.headers.get_all(name) == [direct.headers[name]]
         assert through.headers["Retry-After"] is through.headers["Access-Control-Allow-Methods"] is None
 
 
-def test_a_preflight_passes_so_that_the_page_reads_the_refusal(start_nginx: StartNginx, broker: BrokerProcess) -> None:
-    """With the broker away, or too many requests: a preflight that fails would tell the page nothing."""
+def test_a_preflight_succeeds_so_that_the_page_can_read_the_error(
+    start_nginx: StartNginx, broker: BrokerProcess
+) -> None:
+    """With the broker down or too many requests: a failed preflight would hide the error from the page."""
     nginx = start_nginx(at(broker), RATE="1", BURST="1", other=f"127.0.0.1:{free_port()}")
     asked = {
         "Origin": "https://page.example",
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": "authorization,content-type,x-stainless-lang",
     }
-    away = nginx.ask("OPTIONS", "/v1/chat/completions", asked, tenant="techsksn")
-    fast = [nginx.ask("OPTIONS", "/stream", asked, source="127.0.0.7") for _ in range(4)][-1]
+    away = nginx.request("OPTIONS", "/v1/chat/completions", asked, tenant="techsksn")
+    fast = [nginx.request("OPTIONS", "/stream", asked, source="127.0.0.7") for _ in range(4)][-1]
     for answer in (away, fast):
         assert (answer.status, answer.body) == (204, b"")
         assert answer.headers["Access-Control-Allow-Origin"] == "*"
         assert answer.headers["Access-Control-Allow-Methods"] == "GET, POST, OPTIONS"
         assert answer.headers["Access-Control-Allow-Headers"] == asked["Access-Control-Request-Headers"]
-        assert answer.headers["Access-Control-Max-Age"] is None  # the broker's own is soon there again
+        assert answer.headers["Access-Control-Max-Age"] is None  # do not cache nginx's substitute
 
 
-def test_a_broker_that_says_nothing_is_given_up(start_nginx: StartNginx) -> None:
-    """504, not asked again: it may be at work. One that does not even take the connection is away: 503."""
+def test_a_silent_broker_times_out(start_nginx: StartNginx) -> None:
+    """A read timeout is 504 without retry, since the call may still run. A connect timeout is 503."""
     silent, full = socket.create_server(("127.0.0.1", 0)), socket.create_server(("127.0.0.1", 0), backlog=0)
-    waiting = socket.create_connection(full.getsockname())  # all that it takes
+    waiting = socket.create_connection(full.getsockname())  # fills the backlog
     nginx = start_nginx(
         f"127.0.0.1:{silent.getsockname()[1]}",
-        ("proxy_read_timeout 310s", "proxy_read_timeout 1s"),
+        ("proxy_read_timeout 610s", "proxy_read_timeout 1s"),
         ("proxy_connect_timeout 5s", "proxy_connect_timeout 1s"),
         other=f"127.0.0.1:{full.getsockname()[1]}",
     )
     with silent, full, waiting:
         for path in ("/gpt-4o", "/v1/chat/completions"):
-            answer = nginx.ask("POST", path, {}, body=b"{}")
+            answer = nginx.request("POST", path, {}, body=b"{}")
             assert answer.headers["X-Should-Retry"] == "false"
         assert answer.openai_error() == (504, "server_error", "broker_timeout", None)
-        assert nginx.ask("POST", "/gpt-4o", {}, body=b"{}").error() == (504, "broker_timeout", None)
+        assert nginx.request("POST", "/gpt-4o", {}, body=b"{}").error() == (504, "broker_timeout", None)
         assert nginx.get("/health", tenant="techsksn").error() == (503, "restarting", "2")
 
 
-def test_nginx_writes_no_prompt_and_no_token_down(start_nginx: StartNginx, broker: BrokerProcess, ada: User) -> None:
-    """Neither when all is well nor in its error log."""
+def test_nginx_logs_no_prompt_and_no_token(start_nginx: StartNginx, broker: BrokerProcess, ada: User) -> None:
+    """Neither in the access log nor in the error log."""
     nginx = start_nginx(at(broker), other=f"127.0.0.1:{free_port()}")
     for tenant in HOSTS:
         nginx.get("/simple-gpt-4o-mini-complete?prompt=planted-prompt", tenant=tenant, **ada.headers)
@@ -309,7 +305,7 @@ def test_nginx_writes_no_prompt_and_no_token_down(start_nginx: StartNginx, broke
 def test_a_broker_drains_behind_nginx(
     start_nginx: StartNginx, start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
 ) -> None:
-    """Told to stop under load: every stream comes whole, every new call is told at once to try again."""
+    """After SIGTERM under load, every open stream completes and new calls get 503 at once."""
     broker = start_broker(WEB_CONCURRENCY="2", GRACEFUL_TIMEOUT="10", DAILY_LIMIT="1000")
     nginx, user = start_nginx(at(broker), RATE="1000", BURST="1000"), new_user(broker)
     openai.token_delay = 0.03
@@ -326,11 +322,11 @@ def test_a_broker_drains_behind_nginx(
     assert broker.stop() == 0
 
 
-def test_the_live_suite_is_content_with_what_the_public_sees(
+def test_the_live_suite_passes_through_nginx(
     start_nginx: StartNginx, broker_with: StartBroker, openai: OpenAIStandIn, supabase: SupabaseStandIn,
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    """Both production targets, over TLS and by name; and it sees an nginx that buffers, or shows /metrics."""
+    """Both production targets pass, over TLS and by host name."""
     broker = broker_with(METRICS_ALLOW="127.0.0.1")
     nginx = start_nginx(at(broker), METRICS_ALLOW="10.0.0.1")
     openai.token_delay = 0.02
@@ -345,7 +341,7 @@ def test_the_live_suite_is_content_with_what_the_public_sees(
 
 
 def test_gixy_finds_nothing_in_the_configuration(start_nginx: StartNginx, openai: OpenAIStandIn) -> None:
-    """Nothing that it rates medium or high."""
+    """No finding of medium or high severity."""
     nginx = start_nginx(openai.url.removeprefix("http://"))
     gixy = Path(sys.executable).parent / "gixy"
     done = subprocess.run(

@@ -1,1 +1,1 @@
-"""Checks of running brokers: `make live TARGET=sksndev`. Not part of `make test`, which runs them against stand-ins."""
+"""Checks of running brokers: `make live TARGET=sksndev`. `make test` runs them against stand-ins."""

@@ -1,4 +1,4 @@
-"""What is checked of a running broker: the contract as one signed-in user sees it, for few tokens."""
+"""Checks of a running broker: the contract as a signed-in user sees it. Each call costs few tokens."""
 
 import json
 import time
@@ -13,9 +13,9 @@ from tests.live.target import Target, Wrong
 SHORT = [{"role": "user", "content": "Answer with the one word: tide"}]
 LONG = [{"role": "user", "content": "Count from one to forty, in words, separated by spaces. Nothing else."}]
 POSTS = ("/advanced-gpt-4o-mini-complete", "/v2/advanced-gpt-4o-mini-complete", "/gpt-4o", "/stream")
-PAGE = "https://page.example"  # some other origin
-STRANGER = "203.0.113.9"  # RFC 5737: nobody's address
-# what the official OpenAI and Supabase SDKs send from a browser
+PAGE = "https://page.example"  # another origin
+STRANGER = "203.0.113.9"  # reserved for documentation, RFC 5737
+# the headers that the official OpenAI and Supabase SDKs send from a browser
 SDK_HEADERS = "authorization,content-type,apikey,x-client-info,x-stainless-lang,x-stainless-retry-count"
 NO_MESSAGES = "Missing required 'messages' in body of request"
 INCOMPLETE = "each 'message' object must have a 'role' and 'content' property"
@@ -23,7 +23,7 @@ INCOMPLETE = "each 'message' object must have a 'role' and 'content' property"
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that has to hold. `calls`: how many of the user's calls of the day it costs."""
+    """One check. `calls`: the number of the user's daily calls that it uses."""
 
     title: str
     run: Callable[[Target], None]
@@ -38,7 +38,7 @@ CHECKS: list[Check] = []
 def check(
     title: str, *, calls: int = 0, quick: bool = False, user: bool = False
 ) -> Callable[[Callable[[Target], None]], Callable[[Target], None]]:
-    """Register a check; it raises `Wrong`, or what the network raises."""
+    """Register a check, which raises `Wrong` or an exception of `requests`."""
 
     def register(run: Callable[[Target], None]) -> Callable[[Target], None]:
         CHECKS.append(Check(title, run, calls, quick, user or calls > 0))
@@ -47,14 +47,14 @@ def check(
     return register
 
 
-def expect(what: str, expected: object, found: object) -> None:
-    """Raises `Wrong` where they differ."""
+def expect(subject: str, expected: object, found: object) -> None:
+    """Raise `Wrong` if the values differ."""
     if expected != found:
-        raise Wrong(f"{what}: expected {expected!r}, got {found!r}")
+        raise Wrong(f"{subject}: expected {expected!r}, got {found!r}")
 
 
 def expect_error(response: requests.Response, status: int, sentence: str) -> None:
-    """Raises `Wrong` where the answer is not this error in the contract's form."""
+    """Raise `Wrong` unless the response is this error in the contract's format."""
     body = json_of(response)
     expect("status", (status, sentence), (response.status_code, body.get("error")))
     if "message" not in body or body["message"] is not None or not body.get("code"):
@@ -62,28 +62,28 @@ def expect_error(response: requests.Response, status: int, sentence: str) -> Non
 
 
 def json_of(response: requests.Response) -> dict[str, Any]:
-    """The body as an object. Raises `Wrong`."""
+    """Parse the body as a JSON object. Raises `Wrong`."""
     try:
         body = response.json()
     except ValueError:
         body = None
     if not isinstance(body, dict):
-        raise Wrong(f"the answer ({response.status_code}) is no JSON object")
+        raise Wrong(f"the response ({response.status_code}) is not a JSON object")
     return body
 
 
 def left(response: requests.Response) -> int:
-    """What is left of the user's day. Raises `Wrong`."""
+    """The calls that the user has left today. Raises `Wrong`."""
     field = response.headers.get("RateLimit", "")
     if '"daily";r=' not in field:
-        raise Wrong("the answer has no RateLimit field")
+        raise Wrong("the response has no RateLimit header")
     return int(field.partition(";r=")[2].partition(";")[0])
 
 
 def expect_text(response: requests.Response) -> str:
-    """A 200 with a trimmed text. Raises `Wrong`."""
+    """Return the text of a 200; it must be trimmed. Raises `Wrong`."""
     if response.status_code == 429:
-        raise Wrong("the user has no call left today: put their id on ID_WHITE_LIST")
+        raise Wrong("the user has no calls left today: add their id to ID_WHITE_LIST")
     expect("status", 200, response.status_code)
     if not response.text or response.text != response.text.strip():
         raise Wrong("the text is empty or not trimmed")
@@ -96,7 +96,7 @@ def _alive(target: Target) -> None:
     expect("GET /health", (200, "OK"), (response.status_code, response.text))
 
 
-@check("it is ready, and says so to the operator alone", quick=True)
+@check("it is ready, and /ready is closed to the public", quick=True)
 def _ready(target: Target) -> None:
     response = target.call("GET", "/ready")
     if target.is_direct:
@@ -113,17 +113,17 @@ def _metrics(target: Target) -> None:
     for headers in forged:
         response = target.call("GET", "/metrics", headers=headers)
         if response.status_code not in (403, 404) or "gpt_broker_" in response.text:
-            raise Wrong(f"GET /metrics with {headers or 'no headers'} is answered {response.status_code}")
+            raise Wrong(f"GET /metrics with {headers or 'no headers'} returns {response.status_code}")
 
 
-@check("no token, no answer", quick=True)
+@check("a call without a token is refused", quick=True)
 def _no_token(target: Target) -> None:
     answers = [target.call("GET", "/simple-gpt-4o-mini-complete"), *(target.call("POST", path) for path in POSTS)]
     for response in answers:
         expect_error(response, 401, "Authorization header is required")
 
 
-@check("a token that does not verify, no answer", quick=True)
+@check("a call with an invalid token is refused", quick=True)
 def _bad_token(target: Target) -> None:
     tokens = ["nonsense", "eyJhbGciOiJub25lIn0.e30."] + [
         key for name, key in target.account.items() if name.endswith("ANON_KEY")
@@ -133,7 +133,7 @@ def _bad_token(target: Target) -> None:
         expect_error(response, 401, "Invalid or expired token")
 
 
-@check("unknown paths and methods are named", quick=True)
+@check("unknown paths and methods are refused", quick=True)
 def _unknown(target: Target) -> None:
     expect_error(target.call("GET", "/no-such-endpoint"), 404, "Endpoint not found")
     response = target.call("DELETE", "/gpt-4o")
@@ -142,20 +142,20 @@ def _unknown(target: Target) -> None:
 
 @check("pages on other origins may call", quick=True)
 def _cors(target: Target) -> None:
-    asked = {
+    headers = {
         "Origin": PAGE,
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": SDK_HEADERS,
     }
-    response = target.call("OPTIONS", "/stream", headers=asked)
+    response = target.call("OPTIONS", "/stream", headers=headers)
     allowed = response.headers.get("Access-Control-Allow-Headers", "").replace(" ", "").lower().split(",")
     refused = set(SDK_HEADERS.split(",")) - set(allowed)
     expect("preflight", (True, set()), (response.status_code in (200, 204), refused))
     if "Access-Control-Max-Age" not in response.headers:
-        raise Wrong("the preflight's answer is not cached: no Access-Control-Max-Age")
-    if response.headers.get("Access-Control-Allow-Origin") == "*":  # else the operator lists origins
+        raise Wrong("the preflight is not cached: no Access-Control-Max-Age")
+    if response.headers.get("Access-Control-Allow-Origin") == "*":  # otherwise the operator lists origins
         error = target.call("POST", "/gpt-4o", headers={"Origin": PAGE})
-        expect("errors can be read", "*", error.headers.get("Access-Control-Allow-Origin"))
+        expect("errors are readable", "*", error.headers.get("Access-Control-Allow-Origin"))
 
 
 @check("the user signs in with email and password", quick=True, user=True)
@@ -175,22 +175,24 @@ def _stream(target: Target) -> None:
         arrivals.append(time.monotonic() - started)
         lines.append(json.loads(line))
     if any(list(line) != ["data"] for line in lines) or not "".join(line["data"] for line in lines).strip():
-        raise Wrong("the stream is empty, or has lines other than data lines")
+        raise Wrong("the stream is empty or contains lines other than data lines")
     if len(arrivals) < 5 or arrivals[-1] - arrivals[0] < 0.2:
-        raise Wrong(f"{len(arrivals)} lines came within {arrivals[-1] - arrivals[0]:.2f} s: something buffers")
+        raise Wrong(f"{len(arrivals)} lines arrived within {arrivals[-1] - arrivals[0]:.2f} s: a proxy buffers")
 
 
-@check("simple: the prompt's completion as text", calls=1)
+@check("simple: the completion of a prompt as text", calls=1)
 def _simple(target: Target) -> None:
     expect_text(target.signed_in("GET", "/simple-gpt-4o-mini-complete", params={"prompt": SHORT[0]["content"]}))
 
 
-@check("advanced: the bare array, as the apps send it; and it is counted", calls=1)
+@check("advanced: a bare array, as the apps send it, is answered and counted", calls=1)
 def _advanced(target: Target) -> None:
     before = left(target.signed_in("POST", "/gpt-4o", json={}))
     response = target.signed_in("POST", "/advanced-gpt-4o-mini-complete", json=SHORT)
     expect_text(response)
-    is_exempt = f"q={before};" in response.headers.get("RateLimit-Policy", "")  # then the whole limit is always left
+    is_exempt = f"q={before};" in response.headers.get(
+        "RateLimit-Policy", ""
+    )  # an exempt user always has the whole limit left
     if left(response) != before - 1 and not (is_exempt and left(response) == before):
         raise Wrong(f"{before} calls were left before and {left(response)} after")
 
@@ -208,13 +210,13 @@ def _gpt_4o(target: Target) -> None:
 
 
 def expect_text_in_json(response: requests.Response) -> None:
-    """A 200 with `{"message": "…"}`. Raises `Wrong`."""
+    """Check for a 200 with `{"message": "…"}`. Raises `Wrong`."""
     expect("status", 200, response.status_code)
     if not str(json_of(response).get("message") or "").strip():
         raise Wrong("the message is empty")
 
 
-@check("/v1: the user's day and the models, which cost nothing", user=True)
+@check("/v1: usage and models, which are not counted", user=True)
 def _v1_free(target: Target) -> None:
     day = json_of(target.signed_in("GET", "/v1/usage"))
     if not day.get("exempt"):
@@ -236,7 +238,7 @@ def _v1_stream(target: Target) -> None:
         raise Wrong("the stream has no text")
 
 
-@check("wrong requests are named, and cost nothing", user=True)
+@check("invalid requests are refused and not counted", user=True)
 def _wrong_requests(target: Target) -> None:
     before = left(target.signed_in("POST", "/gpt-4o", json={}))
     simple = target.signed_in("GET", "/simple-gpt-4o-mini-complete")

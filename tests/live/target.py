@@ -1,4 +1,4 @@
-"""A broker to be checked, with the user who signs in there."""
+"""A broker to check, and the user who signs in."""
 
 import ipaddress
 from dataclasses import dataclass
@@ -15,16 +15,16 @@ TIMEOUT = 60  # seconds
 
 
 class CannotBeChecked(Exception):
-    """The target is not described well enough; the message says what to do."""
+    """The target's env file is missing or incomplete. The message says what to do."""
 
 
 class Wrong(Exception):
-    """A check failed; the message says what was expected and what came."""
+    """A check failed. The message contains the expected and the actual value."""
 
 
 @dataclass
 class Target:
-    """One broker. `account` is empty where nobody is to sign in."""
+    """One broker. `account` is empty if no user signs in."""
 
     name: str
     base_url: str
@@ -33,7 +33,7 @@ class Target:
 
     @property
     def is_direct(self) -> bool:
-        """Whether the broker is asked itself, with no nginx before it: on an address of this machine."""
+        """Whether the URL is a loopback address, so that no public nginx is in between."""
         host = urlsplit(self.base_url).hostname or ""
         try:
             return ipaddress.ip_address(host).is_loopback
@@ -41,15 +41,15 @@ class Target:
             return host == "localhost"
 
     def call(self, method: str, path: str, **options: object) -> requests.Response:
-        """What the broker answers to anyone."""
+        """Send a request without a token."""
         return requests.request(method, self.base_url + path, timeout=TIMEOUT, **options)  # type: ignore[arg-type]
 
     def signed_in(self, method: str, path: str, **options: object) -> requests.Response:
-        """What it answers to the user."""
+        """Send a request with the user's token."""
         return self.call(method, path, headers={"Authorization": f"Bearer {self.token}"}, **options)
 
     def sign_in(self) -> None:
-        """With email and password, as the apps do. Raises `Wrong`."""
+        """Sign in with email and password, as the apps do. Raises `Wrong`."""
         response = requests.post(
             self.account["SUPABASE_URL"].rstrip("/") + "/auth/v1/token?grant_type=password",
             headers={"apikey": self.account["SUPABASE_ANON_KEY"]},
@@ -57,12 +57,12 @@ class Target:
             timeout=TIMEOUT,
         )
         if response.status_code != 200:
-            raise Wrong(f"Supabase answers {response.status_code}: are the email, password and anon key right?")
+            raise Wrong(f"Supabase returns {response.status_code}: check the email, password and anon key")
         self.token = str(response.json()["access_token"])
 
 
 def read_target(name: str, folder: Path = FOLDER, url: str | None = None) -> Target:
-    """The target that `folder/.env.<name>` describes; `url` takes the place of its BASE_URL, and of a missing file.
+    """Read the target from `folder/.env.<name>`. `url` overrides BASE_URL; the file is optional then.
 
     Raises `CannotBeChecked`.
     """

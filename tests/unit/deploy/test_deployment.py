@@ -1,4 +1,4 @@
-"""What is deployed, as far as it can be judged without an engine: linters, and what the settings promise each other."""
+"""Checks of the deployment files that need no container engine: linters and consistency of settings."""
 
 import os
 import subprocess
@@ -39,14 +39,14 @@ def compose() -> dict[str, Any]:
     "command", [("hadolint", "deploy/Dockerfile"), ("yamllint", "--strict", "deploy")], ids=lambda command: command[0]
 )
 def test_the_linters_find_nothing(command: tuple[str, ...]) -> None:
-    """Neither in the Dockerfile nor in any YAML file."""
+    """The Dockerfile and all YAML files pass their linters."""
     done = subprocess.run((BIN / command[0], *command[1:]), cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_the_scripts_can_be_run(script: str) -> None:
-    """They are executable, and bash can read them."""
+    """They are executable and parse as bash."""
     assert os.access(ROOT / script, os.X_OK)
     subprocess.run(("bash", "-n", ROOT / script), check=True)
 
@@ -82,8 +82,8 @@ def test_the_engine_waits_longer_than_a_stream_may_last(compose: dict[str, Any])
         assert grace > settings.openai_call_timeout > settings.graceful_timeout
 
 
-def test_nginx_takes_what_the_broker_takes_and_waits_as_long() -> None:
-    """A body up to the broker's cap, and silence up to a call's longest time; idle connections are nginx's to end."""
+def test_nginx_s_limits_exceed_the_broker_s() -> None:
+    """Body size and read timeout exceed the broker's limits; nginx closes idle connections before the broker does."""
     template = (DEPLOY / "nginx" / "tenant.template").read_text()
     settings = Settings.from_environ(REQUIRED)
     value = {line.split()[0]: line.split()[1].rstrip(";") for line in template.splitlines() if len(line.split()) > 1}
@@ -92,26 +92,26 @@ def test_nginx_takes_what_the_broker_takes_and_waits_as_long() -> None:
     assert int(value["keepalive_timeout"].removesuffix("s")) < 75  # gunicorn.conf.py's keepalive
 
 
-def test_nginx_refuses_in_the_broker_s_words() -> None:
-    """What both may have to refuse reads the same, whoever does it."""
+def test_nginx_uses_the_broker_s_error_sentences() -> None:
+    """An error reads the same whether nginx or the broker generates it."""
     shared = (DEPLOY / "nginx" / "shared.template").read_text()
     for fault in (BodyTooLarge, TargetTooLong, HeadTooLarge, WorkerStopping):
         assert f'  {fault.code} "{fault.sentence}";\n' in shared
 
 
 def test_no_env_file_gets_into_an_image() -> None:
-    """Everything is left out but what is named."""
+    """`.dockerignore` excludes everything except named files."""
     lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
     assert lines[0] == "*"
     assert all(line.startswith(("!", "**/")) for line in lines[1:])
     assert not any("env" in line for line in lines)
 
 
-def test_the_render_command_wants_real_names(tmp_path: Path) -> None:
-    """The example's are nobody's; a file that is missing is asked for."""
+def test_render_refuses_missing_files_and_example_names(tmp_path: Path) -> None:
+    """It prints its usage or names the variable."""
     render = DEPLOY / "nginx" / "render"
     for arguments, said in (
-        ((), "name a file of variables"),
+        ((), "usage: deploy/nginx/render"),
         ((DEPLOY / "nginx" / "example.env",), "SKSNDEV_HOST must be the public name"),
     ):
         done = subprocess.run((render, *arguments), capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""Alerts and dashboards speak of what the broker really measures."""
+"""Alerts and dashboards use the metrics that the broker exposes."""
 
 import json
 import re
@@ -17,11 +17,11 @@ from broker.telemetry.metrics import Metrics
 from deploy.grafana.dashboards import FOLDER, TENANTS, dashboard, written
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
-PARTS = re.compile(r"_(bucket|sum|count)$")
+SUFFIXES = re.compile(r"_(bucket|sum|count)$")
 
 
 def measured() -> set[str]:
-    """The names that the broker exposes, as Prometheus knows them."""
+    """The metric names that the broker exposes, as Prometheus names them."""
     text = Metrics().exposition(None)[0]
     families = text_string_to_metric_families(text if isinstance(text, str) else text.decode())
     names = {family.name + ("_total" if family.type == "counter" else "") for family in families}
@@ -29,19 +29,19 @@ def measured() -> set[str]:
 
 
 def named_in(text: str) -> set[str]:
-    return {PARTS.sub("", name) for name in re.findall(r"gpt_broker_[a-z_]+", text)}
+    return {SUFFIXES.sub("", name) for name in re.findall(r"gpt_broker_[a-z_]+", text)}
 
 
 @pytest.mark.parametrize("path", ["prometheus/alerts.yml", "prometheus/alerts_test.yml"])
 def test_every_metric_of_a_rule_exists(path: str) -> None:
-    """An alert on a misspelt metric never comes."""
+    """An alert on a misspelt metric would never fire."""
     named = named_in((DEPLOY / path).read_text())
     assert len(named) > 5
     assert named <= measured()
 
 
 def test_the_dashboards_show_every_metric_and_no_other() -> None:
-    """Nothing is measured that nobody can see: a new metric needs a panel in deploy/grafana/dashboards.py."""
+    """Every metric has a panel: add one to deploy/grafana/dashboards.py for a new metric."""
     for tenant in TENANTS:
         assert named_in(json.dumps(dashboard(tenant))) == measured()
 
@@ -56,28 +56,28 @@ def test_the_dashboards_are_as_they_are_made(tenant: str) -> None:
     assert all(f'tenant="{tenant}"' in target["expr"] for panel in panels for target in panel["targets"])
 
 
-def not_in(given: object, understood: object, where: str = "") -> Iterator[str]:
-    """Where what was given did not arrive."""
+def differences(given: object, understood: object, where: str = "") -> Iterator[str]:
+    """Yield the paths at which `understood` lacks what `given` has."""
     if isinstance(given, dict) and isinstance(understood, dict):
         for name, value in given.items():
-            yield from not_in(value, understood.get(name), f"{where}.{name}")
+            yield from differences(value, understood.get(name), f"{where}.{name}")
     elif isinstance(given, list) and isinstance(understood, list) and len(given) == len(understood):
         for index, value in enumerate(given):
-            yield from not_in(value, understood[index], f"{where}[{index}]")
+            yield from differences(value, understood[index], f"{where}[{index}]")
     elif given != understood:
         yield where
 
 
 def unknown_to_grafana(text: str) -> list[str]:
-    """What Grafana's own model of a dashboard, made from its schema, does not take over from this one."""
+    """The paths that Grafana's dashboard model, generated from its schema, does not know."""
     register_default_plugins()
     understood = json.dumps(Dashboard.from_json(json.loads(text)), cls=JSONEncoder)
-    return list(not_in(json.loads(text), json.loads(understood)))
+    return list(differences(json.loads(text), json.loads(understood)))
 
 
 @pytest.mark.parametrize("tenant", TENANTS)
 def test_grafana_knows_every_field_and_unit_of_the_dashboards(tenant: str) -> None:
-    """Grafana passes over what it does not know without a word: a panel would look otherwise, or be empty."""
+    """Grafana ignores unknown fields silently: a panel would look different or be empty."""
     text = (FOLDER / f"{tenant}.json").read_text()
     assert unknown_to_grafana(text) == []
     known = {value for name, value in vars(units).items() if not name.startswith("_")}
@@ -87,7 +87,7 @@ def test_grafana_knows_every_field_and_unit_of_the_dashboards(tenant: str) -> No
 
 
 def test_what_grafana_is_provisioned_with_fits_together() -> None:
-    """The data source that every panel names, at Prometheus's place in the network; the folder that compose mounts."""
+    """The data source points at Prometheus in the same network; the provider reads the mounted folder."""
     provisioning = DEPLOY / "grafana" / "provisioning"
     (source,) = yaml.safe_load((provisioning / "datasources" / "prometheus.yaml").read_text())["datasources"]
     (provider,) = yaml.safe_load((provisioning / "dashboards" / "gpt-broker.yaml").read_text())["providers"]

@@ -1,4 +1,4 @@
-"""What the doctor learns of a Redis, from each form in which clients hand its INFO out."""
+"""Reading a Redis's state from every form in which clients return INFO."""
 
 from typing import Any
 
@@ -14,13 +14,13 @@ TEXT = "# Server\r\n" + "".join(f"{name}:{value}\r\n" for name, value in FACTS.i
 
 
 class Client:
-    """Answers INFO so."""
+    """Returns this answer to INFO."""
 
     def __init__(self, answer: Any) -> None:
         self._answer = answer
 
     def info(self) -> Any:
-        """As a Redis client."""
+        """Return or raise the answer, as a Redis client does."""
         if isinstance(self._answer, Exception):
             raise self._answer
         return self._answer
@@ -29,16 +29,18 @@ class Client:
 @pytest.mark.parametrize("answer", [TEXT.encode(), FACTS, {"10.0.0.1:6379": FACTS, "10.0.0.2:6379": FACTS}])
 def test_every_form_of_the_answer_is_read(answer: Any) -> None:
     """As it came, parsed, or one for each node of a cluster."""
-    assert read_redis(Client(answer)) == RedisState(is_writable=True, keeps=True, policy="noeviction", used_share=0.9)
+    assert read_redis(Client(answer)) == RedisState(
+        is_writable=True, is_persistent=True, policy="noeviction", used_share=0.9
+    )
 
 
 def test_what_a_managed_redis_hides_is_unknown() -> None:
     """Not wrong."""
     state = read_redis(Client({"role": "slave"}))
-    assert state == RedisState(is_writable=False, keeps=None, policy=None, used_share=None)
+    assert state == RedisState(is_writable=False, is_persistent=None, policy=None, used_share=None)
 
 
-def test_one_that_does_not_answer_is_away() -> None:
-    """The message holds no URL, which may have a password."""
+def test_a_timeout_raises_redis_away_without_the_url() -> None:
+    """The URL may contain a password."""
     with pytest.raises(RedisAway, match=r"^TimeoutError$"):
         read_redis(Client(redis.TimeoutError("redis://:planted@host")))
