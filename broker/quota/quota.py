@@ -18,8 +18,8 @@ from broker.errors.limits import TooManyCallsInFlight
 from broker.quota import scripts
 from broker.quota.local_fallback import LocalCounts
 from broker.quota.records import Entries, Entry
-from broker.quota.redis_store import TO_ITS_END, Store, Waiting
-from broker.quota.write_queue import Outbox
+from broker.quota.redis_store import UNINTERRUPTED, Store, Waiting
+from broker.quota.write_queue import WriteQueue
 from broker.settings.settings import Settings
 from broker.telemetry.metrics import Metrics
 
@@ -81,10 +81,10 @@ class Usage:
         self._entries = Entries(settings, clock)
         self._store = store
         self._metrics = metrics
-        self._outbox = Outbox(store)
+        self._writes = WriteQueue(store)
         self._local = LocalCounts(settings.web_concurrency) if settings.usage_without_redis == "allow" else None
 
-    def reserve(self, caller: Caller, waiting: Waiting = TO_ITS_END) -> Reservation | Standing:
+    def reserve(self, caller: Caller, waiting: Waiting = UNINTERRUPTED) -> Reservation | Standing:
         """A reservation for one call, or the standing of a user who has none left.
 
         Raises `TooManyCallsInFlight`, and `UsageUnavailable` where Redis does not answer and may not be
@@ -108,30 +108,30 @@ class Usage:
     def settle(self, entry: Entry) -> None:
         """Of `Reservation`: count the call for good."""
         if not entry.has_place:
-            self._outbox.let_go(entry.id)
-        self._outbox.put(scripts.SETTLE, entry.arguments, self._note_settled)
+            self._writes.drop_lease(entry.id)
+        self._writes.put(scripts.SETTLE, entry.arguments, self._note_settled)
 
     def give_back(self, entry: Entry, *, is_local: bool) -> None:
         """Of `Reservation`: take the call back, before the client can ask again."""
-        self._outbox.let_go(entry.id)
+        self._writes.drop_lease(entry.id)
         if is_local and self._local:
             self._local.give_back(entry.day, entry.caller_id)
         try:
             self._store.run(scripts.GIVE_BACK, entry.arguments)
         except UsageUnavailable:
-            self._outbox.put(scripts.GIVE_BACK, entry.arguments, self._note_given_back)
+            self._writes.put(scripts.GIVE_BACK, entry.arguments, self._note_given_back)
         else:
             self._note_given_back()
 
     def leave(self, entry: Entry) -> None:
         """Of `Reservation`: make room for another call of the user's."""
-        self._outbox.let_go(entry.id)
+        self._writes.drop_lease(entry.id)
         if entry.has_place:
-            self._outbox.put(scripts.LEAVE, entry.arguments, _nothing)
+            self._writes.put(scripts.LEAVE, entry.arguments)
 
     def start(self) -> None:
         """Look after Redis in the background."""
-        self._outbox.start()
+        self._writes.start()
 
     def check(self) -> None:
         """Raises `UsageUnavailable` where Redis does not answer, or takes nothing."""
@@ -139,14 +139,14 @@ class Usage:
 
     def close(self, within: float = 2.0) -> None:
         """Tell Redis what it does not know yet, in at most `within` seconds."""
-        self._outbox.close(within)
+        self._writes.close(within)
 
     def _reserve_without_redis(self, entry: Entry, away: UsageUnavailable) -> Reservation | Standing:
         used = self._local.admit(entry.day, entry.caller_id, entry.limit, exempt=entry.exempt) if self._local else None
         if used is not None:
             return self._admit(entry, used, is_local=True)
         if isinstance(away, UsageUncertain):
-            self._outbox.put(scripts.GIVE_BACK, entry.arguments, _nothing)
+            self._writes.put(scripts.GIVE_BACK, entry.arguments)
             self.leave(entry)
         if self._local and self._local.used(entry.day, entry.caller_id) >= entry.limit:
             return _standing(entry, entry.limit)
@@ -155,7 +155,7 @@ class Usage:
     def _admit(self, entry: Entry, used: int, *, is_local: bool) -> Reservation:
         self._metrics.calls_admitted.inc()
         self._metrics.calls_in_flight.inc()
-        self._outbox.keep_alive(entry.id, entry.arguments)
+        self._writes.add_lease(entry.id, entry.arguments)
         return Reservation(self, entry, _standing(entry, used), is_local=is_local)
 
     def _note_settled(self) -> None:
@@ -165,10 +165,6 @@ class Usage:
     def _note_given_back(self) -> None:
         self._metrics.calls_given_back.inc()
         self._metrics.calls_in_flight.dec()
-
-
-def _nothing() -> None:
-    """Nobody waits to hear of it."""
 
 
 def _standing(entry: Entry, used: int) -> Standing:

@@ -1,7 +1,7 @@
-"""A client for a single Redis whose commands take the shortest way.
+"""A client for a single Redis without redis-py's per-command overhead.
 
-Of the time that redis-py takes for a command, the half goes into asking (with gevent's `poll`) whether the connection
-is still alive, and a quarter into what the broker does not use: observers, notices of maintenance, options of commands.
+Half of redis-py's time per command is a check (gevent's `poll`) of whether the connection is alive. A quarter is
+instrumentation, maintenance notifications and command options that the broker does not use.
 """
 
 import math
@@ -11,10 +11,10 @@ from typing import Any
 import redis
 
 
-class RedisClient(redis.Redis):  # type: ignore[misc]  # redis-py's types are not in mypy's sight
-    """Commands and faults are redis-py's. A connection that has gone stale is found out by using it.
+class RedisClient(redis.Redis):  # type: ignore[misc]  # mypy does not follow redis-py's types
+    """Commands and exceptions are redis-py's. A stale connection is detected by using it.
 
-    So a command may reach Redis twice: whatever is sent here must bear that.
+    A command may therefore reach Redis twice. Send only idempotent commands.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -22,41 +22,41 @@ class RedisClient(redis.Redis):  # type: ignore[misc]  # redis-py's types are no
         self._idle: list[Any] = []
 
     def execute_command(self, *args: Any, **_: Any) -> Any:
-        """The reply. Raises `redis.RedisError`."""
+        """Return the reply. Raises `redis.RedisError`."""
         connection = self._idle.pop() if self._idle else self._connect()
         try:
-            return self._ask(connection, args)
+            return self._send(connection, args)
         except BaseException as error:
             if not isinstance(error, redis.ResponseError):
-                connection.disconnect()  # half a reply may be in it
+                connection.disconnect()  # it may hold half a reply
             raise
         finally:
             self._idle.append(connection)
 
     def _connect(self) -> Any:
-        began = time.monotonic()
+        started = time.monotonic()
         try:
             return self.connection_pool.get_connection()
         except redis.TimeoutError:
             allowed = self.connection_pool.connection_kwargs.get("socket_connect_timeout") or math.inf
-            if time.monotonic() - began < 2 * allowed:
+            if time.monotonic() - started < 2 * allowed:
                 raise
-        return self.connection_pool.get_connection()  # it was this worker that was too busy to look
+        return self.connection_pool.get_connection()  # the worker was too busy to see the connection open
 
-    def _ask(self, connection: Any, command: tuple[Any, ...]) -> Any:
+    def _send(self, connection: Any, command: tuple[Any, ...]) -> Any:
         packed = connection.pack_command(*command)
         try:
             connection.send_packed_command(packed)
-            return _reply(connection)
+            return _read_reply(connection)
         except redis.ConnectionError:
-            # once more, at once, because the connection may have gone stale; never after a time-out
+            # Retry once, at once: the connection may have gone stale. Never retry after a time-out.
             connection.disconnect()
             connection.send_packed_command(packed)
-            return _reply(connection)
+            return _read_reply(connection)
 
 
-def _reply(connection: Any) -> Any:
-    """What Redis says. A time-out is none where this worker was too busy to look in time: then the reply is here."""
+def _read_reply(connection: Any) -> Any:
+    """Return Redis' reply. If it arrived while the worker was busy, read it instead of timing out."""
     try:
         return connection.read_response(disconnect_on_error=False)
     except redis.TimeoutError:

@@ -1,9 +1,9 @@
-"""Redis, asked with scripts, and what happens when it is away.
+"""Runs scripts in Redis, and fails fast while it is unavailable.
 
-A Redis that failed is left alone for `PAUSE` seconds, in which nobody waits for it; then one call
-tries it again. So a frozen Redis costs one time-out a second, not one a call. While Redis answers, everybody
-gets their turn, however many come at once: a wait for it says nothing of Redis. The log says when it goes and
-when it is back, not more.
+After a failure no script is sent for `PAUSE` seconds. Then one call tries again while the others are still refused, so
+a frozen Redis costs one time-out per second, not one per call. While Redis answers, scripts queue for one of
+`MAX_CONCURRENT` places; waiting in that queue is not a failure. The log has one line when Redis fails and one when it
+recovers.
 """
 
 import hashlib
@@ -22,93 +22,92 @@ from broker.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
-PAUSE = 1.0  # seconds for which a Redis that failed is not asked again
-AT_ONCE = 64  # scripts under way at once per worker; more wait their turn
-Waiting = AbstractContextManager[object]  # surrounds a wait, and may end it with a fault
-TO_ITS_END: Waiting = nullcontext()
+PAUSE = 1.0  # seconds after a failure in which no script is sent
+MAX_CONCURRENT = 64  # scripts in flight per worker; others queue
+Waiting = AbstractContextManager[object]  # surrounds a wait and may interrupt it with a fault
+UNINTERRUPTED: Waiting = nullcontext()
 
 
 class Store:
     """One Redis. Built before the fork; connects with the first script."""
 
     def __init__(self, client: Client, metrics: Metrics, *, is_required: bool = True) -> None:
-        """`client` has its time-out; `is_required`: calls are refused while Redis is away."""
+        """`client` has time-outs of its own. `is_required`: calls are refused while Redis is unavailable."""
         self._client = client
         self._metrics = metrics
         self._is_required = is_required
-        self._places = BoundedSemaphore(AT_ONCE)  # threading's takes as long as a command to Redis
+        self._places = BoundedSemaphore(MAX_CONCURRENT)  # threading's costs as much as a Redis command
         self._digests: dict[str, str] = {}
-        self._asleep_until = 0.0
+        self._paused_until = 0.0
         self._is_up: bool | None = None
-        self._turns = 0  # how often it has gone or come
+        self._changes = 0  # how often `_is_up` has changed
 
     @property
     def is_up(self) -> bool:
-        """Whether it did what it was last asked for."""
+        """Whether the last script succeeded."""
         return bool(self._is_up)
 
-    def run(self, script: str, arguments: tuple[Any, ...], keys: int = 2, waiting: Waiting = TO_ITS_END) -> Any:
-        """The answer of `script` for the first `keys` of `arguments` and the values behind them.
+    def run(self, script: str, arguments: tuple[Any, ...], keys: int = 2, waiting: Waiting = UNINTERRUPTED) -> Any:
+        """Return the result of `script`. The first `keys` of `arguments` are its KEYS, the others its ARGV.
 
-        Raises `UsageUnavailable` where Redis is known not to answer, or was not asked; `UsageUncertain`
-        where it was asked: it may have done what it was asked for; and what `waiting` raises while it is not
-        yet its turn.
+        Raises `UsageUnavailable` if the script was not sent, `UsageUncertain` if it was sent and may have run, and
+        whatever `waiting` raises while the call is queued.
         """
-        self._refuse_if_asleep()
+        self._refuse_if_paused()
         with waiting:
-            self._places.acquire()  # whoever holds one lets go of it within Redis' time-out
+            self._places.acquire()  # each holder releases its place within Redis' time-out
         try:
-            self._try_if_asleep()
-            since = self._turns
-            answer = self._evaluate(script, keys, arguments)
+            self._start_attempt()
+            changes = self._changes
+            result = self._evaluate(script, keys, arguments)
         except (RedisError, RedisClusterException, OSError) as error:
-            self._note(since, is_up=False, why=type(error).__name__)
+            self._record(changes, is_up=False, why=type(error).__name__)
             raise UsageUncertain(retry_after=PAUSE) from None
         finally:
             self._places.release()
         if script in scripts.ADDING:
-            self._note(since, is_up=True)
-        elif self._is_up is False and since == self._turns:
-            # a full Redis, or one on a full disk, still lets things be read and taken away: that is no return
-            self._asleep_until = 0.0
-        return answer
+            self._record(changes, is_up=True)
+        elif self._is_up is False and changes == self._changes:
+            # A full Redis, or one on a full disk, still reads and deletes. That is not a recovery.
+            self._paused_until = 0.0
+        return result
 
     def probe(self) -> None:
-        """Have Redis count nothing. Raises as `run`, also where it takes nothing new."""
+        """Write a short-lived key. Raises like `run`, also if Redis refuses writes."""
         self.run(scripts.PROBE, ("gpt-broker:{ready}",), keys=1)
 
-    def _refuse_if_asleep(self) -> None:
-        if time.monotonic() < self._asleep_until:
+    def _refuse_if_paused(self) -> None:
+        if time.monotonic() < self._paused_until:
             raise UsageUnavailable(retry_after=PAUSE)
 
-    def _try_if_asleep(self) -> None:
-        self._refuse_if_asleep()
+    def _start_attempt(self) -> None:
+        self._refuse_if_paused()
         if self._is_up is False:
-            self._asleep_until = time.monotonic() + PAUSE  # this call tries; the others are refused meanwhile
+            self._paused_until = time.monotonic() + PAUSE  # this call tries; others are refused meanwhile
 
     def _evaluate(self, script: str, keys: int, arguments: tuple[Any, ...]) -> Any:
         digest = self._digests.get(script)
         if digest is None:
-            # Redis names scripts by it: https://redis.io/docs/latest/commands/evalsha/
+            # the script's name: https://redis.io/docs/latest/commands/evalsha/
             digest = self._digests[script] = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
         try:
             return self._client.evalsha(digest, keys, *arguments)
         except NoScriptError:
             return self._client.eval(script, keys, *arguments)
 
-    def _note(self, since: int, *, is_up: bool, why: str = "") -> None:
-        """What came of a script that was sent after `since` turns; of later ones it says nothing."""
-        if since != self._turns:
+    def _record(self, changes: int, *, is_up: bool, why: str = "") -> None:
+        """Record the outcome of a script sent after `changes` changes. An older script's outcome is ignored."""
+        if changes != self._changes:
             return
-        self._asleep_until = 0.0 if is_up else time.monotonic() + PAUSE
+        self._paused_until = 0.0 if is_up else time.monotonic() + PAUSE
         if is_up is self._is_up:
             return
-        self._turns += 1
+        self._changes += 1
         if not is_up:
-            meanwhile = "refused" if self._is_required else "counted by each worker"
-            log.error("Redis is away: calls are %s until it is back", meanwhile, extra={"why": why})
+            policy = "refused" if self._is_required else "counted by each worker"
+            log.error("Redis is unavailable: calls are %s until it recovers", policy, extra={"why": why})
         elif self._is_up is False:
-            log.warning("Redis is back")
+            log.warning("Redis has recovered")
         self._is_up = is_up
         self._metrics.redis_up.set(is_up)
         self._metrics.counting_locally.set(not (is_up or self._is_required))

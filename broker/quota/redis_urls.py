@@ -1,9 +1,9 @@
-"""A client for every way in which a Redis is named. Nothing is sent before the first command.
+"""Builds a Redis client from `REDIS_URL`. Nothing is sent before the first command.
 
-`redis://`, `rediss://` (TLS) and `unix://` as redis-py reads them; besides
+Supported are redis-py's `redis://`, `rediss://` (TLS) and `unix://`,
 `redis+sentinel://[user:password@]host:port[,host:port…]/service[/db]` and
-`redis+cluster://[user:password@]host:port[,host:port…]` (`rediss+…` for TLS); no URL: a store in
-this process, for local runs, which speaks the same commands and scripts.
+`redis+cluster://[user:password@]host:port[,host:port…]` (`rediss+…` for TLS). Without a URL the client is an
+in-process store for local runs, which runs the same commands and scripts.
 """
 
 from typing import Any
@@ -21,13 +21,13 @@ Client = Any  # redis.Redis, RedisCluster or the embedded store: the same comman
 
 
 def connect(url: str | None, connect_timeout: float, timeout: float) -> Client:
-    """A client for `url`; both times in seconds. `Settings` has checked the URL."""
+    """Return a client for `url`, which `Settings` has checked. Both time-outs are in seconds."""
     if url is None:
         return _embedded()
     options: dict[str, Any] = {
         "socket_connect_timeout": connect_timeout,
         "socket_timeout": timeout,
-        # one more try, at once, and only for a connection that has gone stale; never after a time-out
+        # Retry once, at once, for a stale connection. Never retry after a time-out.
         "retry": Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
         "protocol": 2,
     }
@@ -40,14 +40,14 @@ def connect(url: str | None, connect_timeout: float, timeout: float) -> Client:
 
 
 def _embedded() -> Client:
-    import fakeredis  # noqa: PLC0415 - only local runs pay for it
+    import fakeredis  # noqa: PLC0415 - only local runs load it
 
     return fakeredis.FakeRedis()
 
 
 def _cluster(url: str, options: dict[str, Any]) -> Client:
     nodes = [ClusterNode(host, port) for host, port in _hosts(url, 6379)]
-    options.pop("retry")  # a cluster client retries by asking another node
+    options.pop("retry")  # a cluster client retries on another node
     return _LazyCluster(lambda: RedisCluster(startup_nodes=nodes, **options, **_account(url)))
 
 
@@ -61,8 +61,8 @@ def _sentinel(url: str, options: dict[str, Any]) -> Client:
 def _hosts(url: str, default_port: int) -> list[tuple[str, int]]:
     hosts = []
     for address in urlsplit(url).netloc.rpartition("@")[2].split(","):
-        parts = urlsplit("//" + address)
-        hosts.append((parts.hostname or "localhost", parts.port or default_port))
+        location = urlsplit("//" + address)
+        hosts.append((location.hostname or "localhost", location.port or default_port))
     return hosts
 
 
@@ -77,7 +77,7 @@ def _account(url: str) -> dict[str, Any]:
 
 
 class _LazyCluster:
-    """redis-py asks the cluster for its layout when the client is built: here, with the first command."""
+    """Builds the client with the first command. redis-py fetches the cluster's layout in the constructor."""
 
     def __init__(self, build: Any) -> None:
         self._build = build

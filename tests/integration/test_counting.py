@@ -53,7 +53,7 @@ def test_a_burst_is_no_reason_to_refuse_anybody(
     finally:
         openai.answer = kept
     assert seen == {200: 1000}
-    assert broker.log_lines("Redis is away: calls are refused until it is back") == []
+    assert broker.log_lines("Redis is unavailable: calls are refused until it recovers") == []
 
 
 async def all_at_once(messages: list[bytes], port: int) -> Counter[int]:
@@ -157,8 +157,8 @@ def test_a_dead_redis_refuses_at_once_and_is_logged_once(
     own_redis.start()
     within(5, lambda: user.post("/gpt-4o", {}).status_code == 400)
     assert [user.post("/gpt-4o", {"messages": "x"}).status_code for _ in range(2)] == [200, 429]
-    assert len(broker.log_lines("Redis is away: calls are refused until it is back")) == 1
-    assert len(broker.log_lines("Redis is back")) == 1
+    assert len(broker.log_lines("Redis is unavailable: calls are refused until it recovers")) == 1
+    assert len(broker.log_lines("Redis has recovered")) == 1
 
 
 def test_a_frozen_redis_costs_one_time_out(

@@ -1,4 +1,4 @@
-"""USAGE_WITHOUT_REDIS=allow: the worst that it costs, and what the metrics, `/ready` and the log say meanwhile."""
+"""USAGE_WITHOUT_REDIS=allow: its worst case, and the metrics, `/ready` and log lines while Redis is unavailable."""
 
 import time
 from collections import Counter
@@ -12,8 +12,8 @@ from tests.integration.load import Load
 from tests.integration.stack import Stack
 from tests.integration.waiting import within
 
-AWAY = "Redis is away: calls are counted by each worker until it is back"
-BACK = "Redis is back"
+AWAY = "Redis is unavailable: calls are counted by each worker until it recovers"
+BACK = "Redis has recovered"
 LIMIT = 5
 WORKERS = 2
 SHARES = 3 * WORKERS  # the limit, rounded up to a multiple of the workers
@@ -32,8 +32,8 @@ def ask(stack: Stack, times: int) -> Counter[int]:
         return Counter(pool.map(lambda _: ada.post("/gpt-4o", {"messages": "x"}).status_code, range(times)))
 
 
-def test_calls_go_on_without_redis_up_to_the_stated_worst(stack: Stack) -> None:
-    """What the user had made before, and the limit once more, in two outages of one day; then Redis holds them all."""
+def test_calls_go_on_without_redis_up_to_the_stated_worst_case(stack: Stack) -> None:
+    """In two outages a day, a user makes at most the limit again. Redis holds all those calls afterwards."""
     ada = stack.user()
     for _ in range(LIMIT):
         assert ada.post("/gpt-4o", {"messages": "x"}).status_code == 200
@@ -64,7 +64,7 @@ def test_calls_go_on_without_redis_up_to_the_stated_worst(stack: Stack) -> None:
 
 
 def test_a_frozen_redis_delays_one_call_a_second_and_refuses_none(stack: Stack) -> None:
-    """What it counted unheard is not counted twice."""
+    """A call that Redis counted without answering is not counted twice."""
     with Load(stack.users(4)) as load:
         stack.redis.freeze()
         time.sleep(1.5)

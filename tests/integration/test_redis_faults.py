@@ -1,4 +1,4 @@
-"""Redis gone, frozen, slow, restarted, full, read-only, each for real and under load."""
+"""A real Redis under load that is stopped, frozen, slow, restarted, full or read-only."""
 
 import contextlib
 import time
@@ -12,8 +12,8 @@ from tests.integration.load import Load
 from tests.integration.stack import REDIS_TIMEOUT, Stack
 from tests.integration.waiting import within
 
-AWAY = "Redis is away: calls are refused until it is back"
-BACK = "Redis is back"
+AWAY = "Redis is unavailable: calls are refused until it recovers"
+BACK = "Redis has recovered"
 REFUSED = (503, "usage_unavailable")
 GOOD = (200, "")
 
@@ -54,10 +54,10 @@ def read_only(stack: Stack) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("fault", [gone, frozen, full, read_only])
-def test_a_redis_that_cannot_count_refuses_within_its_time_out_and_is_missed_by_nobody_later(
+def test_calls_are_refused_within_the_time_out_while_redis_cannot_count_and_the_ledger_balances_afterwards(
     stack: Stack, fault: Callable[[Stack], contextlib.AbstractContextManager[None]]
 ) -> None:
-    """503 with `Retry-After`; one line a worker when it goes and when it is back; the books balance."""
+    """503 with `Retry-After`, and one log line per worker for the failure and one for the recovery."""
     ada, lines = stack.user(), (stack.log_count(AWAY), stack.log_count(BACK))
     with Load(stack.users()) as load:
         with fault(stack):
@@ -79,7 +79,7 @@ def test_a_redis_that_cannot_count_refuses_within_its_time_out_and_is_missed_by_
 
 
 def test_a_slow_redis_makes_calls_slow_and_loses_none(stack: Stack) -> None:
-    """Slower than usual, faster than its time-out: everybody is served, and at once when it is over."""
+    """A Redis that is slow but within its time-out serves every call."""
     lines = stack.log_count(AWAY)
     with Load(stack.users()) as load:
         stack.redis_path.delay = 0.05
@@ -91,8 +91,8 @@ def test_a_slow_redis_makes_calls_slow_and_loses_none(stack: Stack) -> None:
     stack.wait_until_balanced()
 
 
-def test_a_redis_slower_than_its_time_out_is_as_good_as_gone(stack: Stack) -> None:
-    """Nobody waits longer than the time-out for it, and what it did unheard is undone."""
+def test_a_redis_slower_than_its_time_out_counts_as_unavailable(stack: Stack) -> None:
+    """No call waits longer than the time-out, and reservations that Redis made too late are taken back."""
     ada = stack.user()
     with Load(stack.users()) as load:
         stack.redis_path.delay = REDIS_TIMEOUT * 1.5
@@ -105,8 +105,8 @@ def test_a_redis_slower_than_its_time_out_is_as_good_as_gone(stack: Stack) -> No
     stack.wait_until_balanced()
 
 
-def test_a_redis_that_restarts_is_hardly_noticed(stack: Stack) -> None:
-    """Its counts are on disk, the scripts are sent anew, stale connections are replaced."""
+def test_a_restart_of_redis_loses_no_count(stack: Stack) -> None:
+    """Counts are on disk, scripts are loaded again, stale connections are replaced."""
     ada = stack.user()
     assert ada.post("/gpt-4o", {"messages": "x"}).headers["RateLimit"].startswith('"daily";r=99999;')
     with Load(stack.users()) as load:
@@ -119,7 +119,7 @@ def test_a_redis_that_restarts_is_hardly_noticed(stack: Stack) -> None:
 
 
 def test_a_call_that_waits_for_openai_keeps_its_count_through_a_restart(stack: Stack) -> None:
-    """Reserved before it, settled after it: one call."""
+    """A call that is reserved before the restart and settled after it counts once."""
     ada = stack.user()
     stack.openai.next("slow_to_start", delay=0.8)
     with ThreadPoolExecutor(1) as pool:

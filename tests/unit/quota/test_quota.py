@@ -22,7 +22,7 @@ from broker.errors.limits import TooManyCallsInFlight
 from broker.errors.openai import OpenAITimeout
 from broker.quota import scripts
 from broker.quota.quota import Reservation, Standing, Usage
-from broker.quota.redis_store import AT_ONCE, Store
+from broker.quota.redis_store import MAX_CONCURRENT, Store
 from broker.settings.settings import Settings
 from broker.telemetry.metrics import Metrics
 from tests.apps import REQUIRED
@@ -158,7 +158,10 @@ def test_a_redis_that_is_away_is_asked_once_a_second(
     away.is_away = False
     now[0] += 1.1
     assert store.run(scripts.PROBE, ("key",), keys=1)
-    assert [record.message.partition(":")[0] for record in caplog.records] == ["Redis is away", "Redis is back"]
+    assert [record.message.partition(":")[0] for record in caplog.records] == [
+        "Redis is unavailable",
+        "Redis has recovered",
+    ]
     assert "planted" not in caplog.text
 
 
@@ -200,13 +203,13 @@ def test_who_waits_for_their_turn_at_a_redis_that_goes_is_refused_unasked() -> N
         return raised.type
 
     store = Store(Frozen(), Metrics())
-    with ThreadPoolExecutor(2 * AT_ONCE) as pool:
-        refusals = [pool.submit(run, number) for number in range(2 * AT_ONCE)]
-        eventually(lambda: len(asked) == AT_ONCE)
+    with ThreadPoolExecutor(2 * MAX_CONCURRENT) as pool:
+        refusals = [pool.submit(run, number) for number in range(2 * MAX_CONCURRENT)]
+        eventually(lambda: len(asked) == MAX_CONCURRENT)
         time_is_up.set()
         kinds = Counter(refusal.result(5) for refusal in refusals)
-    assert kinds == {UsageUncertain: AT_ONCE, UsageUnavailable: AT_ONCE}
-    assert len(asked) == AT_ONCE
+    assert kinds == {UsageUncertain: MAX_CONCURRENT, UsageUnavailable: MAX_CONCURRENT}
+    assert len(asked) == MAX_CONCURRENT
 
 
 def test_a_call_that_ends_before_its_turn_is_not_asked_for() -> None:
@@ -219,15 +222,15 @@ def test_a_call_that_ends_before_its_turn_is_not_asked_for() -> None:
             goes_on.wait()
 
     store = Store(Slow(), Metrics())
-    others = [gevent.spawn(store.run, scripts.PROBE, ("key",), keys=1) for _ in range(AT_ONCE)]
+    others = [gevent.spawn(store.run, scripts.PROBE, ("key",), keys=1) for _ in range(MAX_CONCURRENT)]
     gevent.sleep(0)  # they ask
     with pytest.raises(OpenAITimeout):
         store.run(scripts.PROBE, ("key",), keys=1, waiting=OpenCalls(within=0.05).begin(None))
-    assert len(asked) == AT_ONCE
+    assert len(asked) == MAX_CONCURRENT
     goes_on.set()
     gevent.joinall(others, timeout=5, raise_error=True)
     store.run(scripts.PROBE, ("key",), keys=1, waiting=OpenCalls(within=5).begin(None))
-    assert len(asked) == AT_ONCE + 1
+    assert len(asked) == MAX_CONCURRENT + 1
 
 
 class Fickle(Away):
@@ -362,10 +365,10 @@ def test_a_full_redis_is_away_though_things_can_be_taken_from_it(
     for _ in range(2):
         with pytest.raises(UsageUnavailable):
             store.run(scripts.PROBE, ("key",), keys=1)
-        store._asleep_until = 0.0
+        store._paused_until = 0.0
         assert store.run(scripts.GIVE_BACK, ("key", "places", -1, 1, "id")) == 0
-        store._asleep_until = 0.0
-    assert [record.message.partition(":")[0] for record in caplog.records] == ["Redis is away"]
+        store._paused_until = 0.0
+    assert [record.message.partition(":")[0] for record in caplog.records] == ["Redis is unavailable"]
 
 
 def test_a_worker_without_new_calls_learns_that_redis_is_back(

@@ -1,4 +1,4 @@
-"""The short way to a Redis: replies, refusals, and connections that have gone stale or silent."""
+"""RedisClient: replies, errors, stale connections and a Redis that does not answer."""
 
 import contextlib
 from collections.abc import Iterator
@@ -13,8 +13,8 @@ from tests.servers import ScriptedServer
 
 
 @contextlib.contextmanager
-def asking(*responses: bytes | None) -> Iterator[tuple[redis.Redis, ScriptedServer]]:
-    """A client that does not tell its name first, and its server, which says these things."""
+def connected_to(*responses: bytes | None) -> Iterator[tuple[redis.Redis, ScriptedServer]]:
+    """A client that sends no CLIENT SETINFO, and a server that replies with these."""
     server = ScriptedServer(responses)
     client = RedisClient(port=server.port, socket_timeout=0.2, protocol=2, driver_info=None)
     yield client, server
@@ -23,8 +23,8 @@ def asking(*responses: bytes | None) -> Iterator[tuple[redis.Redis, ScriptedServ
 
 
 def test_a_connection_serves_one_command_after_the_other() -> None:
-    """Also after a refusal, which is a whole reply."""
-    with asking(b":1\r\n", b"-NOSCRIPT No matching script.\r\n", b":2\r\n") as (client, server):
+    """An error reply is a complete reply and leaves the connection usable."""
+    with connected_to(b":1\r\n", b"-NOSCRIPT No matching script.\r\n", b":2\r\n") as (client, server):
         assert client.evalsha("a", 0) == 1
         with pytest.raises(redis.exceptions.NoScriptError):
             client.evalsha("b", 0)
@@ -33,25 +33,25 @@ def test_a_connection_serves_one_command_after_the_other() -> None:
 
 
 def test_a_stale_connection_is_replaced_at_once() -> None:
-    """Nobody hears of it."""
-    with asking(b":1\r\n", None, b":2\r\n") as (client, server):
+    """The caller gets the reply, without an exception."""
+    with connected_to(b":1\r\n", None, b":2\r\n") as (client, server):
         assert client.evalsha("a", 0) == 1
         assert client.evalsha("b", 0) == 2
     assert server.connections == 2
 
 
 def test_a_silent_redis_is_not_asked_twice() -> None:
-    """And what it says late is not taken for the answer to another command."""
-    with asking(b"", b":2\r\n") as (client, server):
+    """Its late reply is not read as the reply to the next command."""
+    with connected_to(b"", b":2\r\n") as (client, server):
         with pytest.raises(redis.TimeoutError):
             client.evalsha("a", 0)
         assert client.evalsha("b", 0) == 2
     assert server.connections == 2
 
 
-def test_a_reply_that_came_while_nobody_looked_is_no_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker that was busy for long says nothing of Redis."""
-    with asking(b":1\r\n", b":2\r\n") as (client, server):
+def test_a_reply_that_arrives_while_the_worker_is_busy_is_not_a_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that was busy does not report a time-out of Redis."""
+    with connected_to(b":1\r\n", b":2\r\n") as (client, server):
         assert client.evalsha("a", 0) == 1
         read = redis.Connection.read_response
         late = iter([True])

@@ -1,4 +1,4 @@
-"""Every way to name a Redis gives a client that connects there, and not before it is used."""
+"""`connect` builds the right client for each form of REDIS_URL, and sends nothing before the first command."""
 
 import fakeredis
 import pytest
@@ -17,7 +17,7 @@ def options(url: str) -> dict[str, object]:
 
 
 def test_an_empty_user_and_password_mean_none() -> None:
-    """`redis://:@redis-stack:6379` is what every tenant's file says."""
+    """Every tenant's env file has `redis://:@redis-stack:6379`."""
     made = options("redis://:@redis-stack:6379")
     assert (made["host"], made["port"]) == ("redis-stack", 6379)
     assert not made.get("username")
@@ -25,13 +25,13 @@ def test_an_empty_user_and_password_mean_none() -> None:
 
 
 def test_time_outs_are_short() -> None:
-    """As the settings say."""
+    """They are those of the settings."""
     made = options("redis://localhost")
     assert (made["socket_connect_timeout"], made["socket_timeout"]) == (0.25, 0.5)
 
 
 def test_tls_and_accounts_are_understood() -> None:
-    """With the database's number."""
+    """So is the database number."""
     client = connect("rediss://ada:secret@host:6380/2", 0.25, 0.5)
     assert client.connection_pool.connection_class is redis.SSLConnection
     made = client.connection_pool.connection_kwargs
@@ -39,7 +39,7 @@ def test_tls_and_accounts_are_understood() -> None:
 
 
 def test_sentinels_are_asked_for_the_master() -> None:
-    """All of them, for the named service, with the account for the master."""
+    """The client knows every Sentinel, the service name and the account of the master."""
     client = connect("redis+sentinel://:secret@one:1,two/mymaster/3", 0.25, 0.5)
     pool = client.connection_pool
     assert isinstance(pool, SentinelConnectionPool)
@@ -50,14 +50,14 @@ def test_sentinels_are_asked_for_the_master() -> None:
 
 
 def test_a_cluster_is_asked_for_its_layout_only_when_it_is_used() -> None:
-    """A broker starts while its Redis is away; then the fault is Redis's."""
+    """A broker starts while Redis is unavailable; the first script then raises `UsageUnavailable`."""
     client = connect("redis+cluster://127.0.0.1:1", 0.05, 0.05)
     with pytest.raises(UsageUnavailable):
         Store(client, Metrics()).run("return 1", ("key",))
 
 
 def test_no_url_is_the_embedded_store() -> None:
-    """Which runs the same scripts."""
+    """It runs the same scripts."""
     client = connect(None, 0.25, 0.5)
     assert isinstance(client, fakeredis.FakeRedis)
     assert client.eval("return redis.call('ZCARD', KEYS[1])", 1, "key") == 0
