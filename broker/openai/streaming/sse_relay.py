@@ -4,7 +4,6 @@ Whole events are passed on unchanged, all those that a read completes in one pie
 chunk that the client did not ask for, and an error event, which may name the operator's account.
 """
 
-import itertools
 import json
 import re
 from typing import Any
@@ -12,12 +11,10 @@ from typing import Any
 from broker.errors.base import Fault
 from broker.errors.openai import OpenAINonsense, StreamBroken
 from broker.openai.replies import without_account
+from broker.openai.streaming.event_splitter import PING, EventSplitter, split
 from broker.openai.streaming.sse import MAX_EVENT_BYTES, Interrupted, Transcript, data_of
 
-PING = b": ping\n\n"  # a comment: https://html.spec.whatwg.org/multipage/server-sent-events.html#authoring-notes
-_ANY_END = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")  # the standard allows three line ends
 _PLAIN_END = re.compile(rb"\r\n?")
-_LONGEST_END = len(b"\r\n\r\n")
 _CALL = re.compile(rb'"(?:tool_calls|function_call)"')  # an answer without text
 _PUBLIC_TYPES = ("server_error", "model_error")  # error types whose message names no account
 _WORD = re.compile(r"[a-z_]{1,64}")
@@ -29,17 +26,17 @@ class Relay:
     def __init__(self, *, with_usage: bool) -> None:
         """`with_usage`: the client asked for the usage."""
         self._with_usage = with_usage
-        self._pieces: list[bytes] = []  # of the incomplete last event
-        self._size = 0  # of those pieces, in bytes
-        self._last = b""  # the last bytes, which may begin a blank line
+        self._splitter = EventSplitter()
         self.transcript = Transcript()
         self.begun = False  # whether a part of the answer itself has come
         self.fault: Fault | None = None
 
     def feed(self, data: bytes) -> bytes:
         """Return the events that `data` completes, unchanged, without those that are held back."""
-        whole = self._take_whole(data)
-        events, kept = _events(whole), []
+        whole = self._splitter.take_whole(data)
+        if self._splitter.size > MAX_EVENT_BYTES:
+            self.fault = OpenAINonsense()
+        events, kept = split(whole), []
         for event in events:
             if self._is_for_client(event):
                 kept.append(event)
@@ -49,34 +46,20 @@ class Relay:
 
     def finish(self) -> bytes:
         """Return the rest at the end of the body. Sets `fault` if the answer was not finished."""
-        last = self.feed(b"\n\n") if self._pieces or self._last.strip() else self._last
+        last = self.feed(b"\n\n") if self._splitter.has_partial_event else self._splitter.rest
         if not self.transcript.finished:
             self.fault = self.fault or StreamBroken()
         return last
 
     def silence(self) -> bytes:
         """Return a comment to send while OpenAI is silent, or b"" in the middle of an event."""
-        return b"" if self._last else PING
+        return b"" if self._splitter.rest else PING
 
     @property
     def is_complete(self) -> bool:
         """Whether the client has the whole answer, including the usage if it asked for it."""
         read = self.transcript
         return read.finished and bool(read.done or read.usage or not self._with_usage)
-
-    def _take_whole(self, data: bytes) -> bytes:
-        """Return everything up to the last end of an event. The rest is kept and not scanned again."""
-        text, whole = self._last + data, b""
-        if end := _last_end(text):
-            whole, text = b"".join((*self._pieces, text[:end])), text[end:]
-            self._pieces, self._size = [], 0
-        first, self._last = text[: 1 - _LONGEST_END], text[1 - _LONGEST_END :]
-        if first:
-            self._pieces.append(first)
-            self._size += len(first)
-        if self._size > MAX_EVENT_BYTES:
-            self.fault = OpenAINonsense()
-        return whole
 
     def _is_for_client(self, event: bytes) -> bool:
         """Read an event; return whether to pass it on."""
@@ -91,21 +74,6 @@ class Relay:
             return False
         self.begun = self.begun or bool(text) or self.transcript.finished or bool(_CALL.search(data))
         return self._with_usage or self.transcript.usage is usage or bool(json.loads(data).get("choices"))
-
-
-def _last_end(text: bytes) -> int:
-    """Return where the last whole event of `text` ends; 0 if there is none."""
-    if b"\r" not in text:
-        return text.rfind(b"\n\n") + 2 if b"\n\n" in text else 0
-    return max((match.end() for match in _ANY_END.finditer(text)), default=0)
-
-
-def _events(whole: bytes) -> list[bytes]:
-    """Split into events, each with its blank line."""
-    if b"\r" not in whole:
-        return [block + b"\n\n" for block in whole[:-2].split(b"\n\n")] if whole else []
-    ends = [0, *(match.end() for match in _ANY_END.finditer(whole))]
-    return [whole[start:end] for start, end in itertools.pairwise(ends)]
 
 
 def _fault_of(data: bytes) -> Fault:

@@ -9,7 +9,8 @@ from broker.errors.openai import OpenAITimeout, StreamBroken
 from broker.openai.requests import chat_completions
 from broker.openai.requests.policy import Body
 from broker.openai.streaming.body_stream import Stream
-from broker.openai.streaming.sse_relay import PING, Relay
+from broker.openai.streaming.event_splitter import PING
+from broker.openai.streaming.sse_relay import Relay
 from broker.telemetry.metrics import Metrics
 from broker.web import guards, request_context, stream_response
 from broker.web.error_handlers import JSON
