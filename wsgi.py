@@ -1,4 +1,4 @@
-"""The app that gunicorn serves: reads the environment once, and makes the one app of this process."""
+"""The WSGI app for gunicorn. Reads the environment once and builds the app of this process."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""The app. `create_app` reads from top to bottom as the life of a request."""
+"""The app factory. `create_app` reads from top to bottom in the order of a request."""
 
 import time
 from collections.abc import Callable
@@ -25,12 +25,12 @@ from broker.web.services import EXTENSION, Services
 
 
 def create_app(settings: Settings, redis: Client | None = None, clock: Callable[[], float] = time.time) -> Flask:
-    """A new app. `redis` replaces the client for `REDIS_URL`; `clock` gives Unix time in seconds.
+    """Build an app. `redis` replaces the client for `REDIS_URL`; `clock` gives Unix time in seconds.
 
-    Connects to nothing, and starts nothing: `Services.start` does, in the worker.
+    Connects to nothing and starts nothing; `Services.start` does that in the worker.
     """
     app = WebApp(__name__, static_folder=None)
-    app.url_map.merge_slashes = False  # a path with two slashes is another path, not a redirect to the one with one
+    app.url_map.merge_slashes = False  # a path with a double slash is a different path, not a redirect
     app.extensions[EXTENSION] = build_services(settings, redis, clock)
 
     app.before_request(request_context.begin)
@@ -46,7 +46,7 @@ def create_app(settings: Settings, redis: Client | None = None, clock: Callable[
         app.register_blueprint(playground.blueprint)
     error_handlers.register(app)
 
-    # Flask runs these last one first
+    # Flask runs these in reverse order
     app.after_request(request_log.note)
     app.after_request(security_headers.add)
     app.after_request(cors.allow)
@@ -56,7 +56,7 @@ def create_app(settings: Settings, redis: Client | None = None, clock: Callable[
 
 
 def build_services(settings: Settings, redis: Client | None, clock: Callable[[], float]) -> Services:
-    """The live parts, joined."""
+    """Build and connect the services."""
     metrics = Metrics()
     client = redis or connect(settings.redis_url, settings.redis_connect_timeout, settings.redis_timeout)
     auth_url = settings.supabase_url + "/auth/v1"

@@ -1,1 +1,1 @@
-"""What changes in gunicorn's gevent worker: reading requests, writing responses, stopping. Never uses Flask."""
+"""Changes to gunicorn's gevent worker: reading requests, writing responses, stopping. Never uses Flask."""

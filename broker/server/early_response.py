@@ -1,4 +1,4 @@
-"""The answer to a request that never reaches the app: the last one on its connection."""
+"""The error response to a request that gunicorn cannot parse. It is the last one on its connection."""
 
 import http
 import json
@@ -8,8 +8,8 @@ from broker.errors import bodies
 from broker.errors.base import Fault
 
 
-def last_answer(fault: Fault, headers: Mapping[str, str]) -> bytes:
-    """The whole answer, head and body, to a request that never reached the app, and the last on its connection."""
+def response_bytes(fault: Fault, headers: Mapping[str, str]) -> bytes:
+    """The whole response for `fault`, head and body, with `Connection: close` and these extra header fields."""
     body = json.dumps(bodies.contracts(fault)).encode() + b"\n"
     fields = {"Connection": "close", "Content-Type": "application/json", "Content-Length": str(len(body)), **headers}
     lines = [f"HTTP/1.1 {fault.status} {http.HTTPStatus(fault.status).phrase}"]

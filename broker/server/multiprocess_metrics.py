@@ -1,7 +1,6 @@
-"""What a worker leaves behind in the metrics' files when it dies: gauges that hold no longer, and calls whose end
-nobody wrote down.
+"""Cleans up the metrics of dead workers: drops their gauges and counts their unfinished calls as lapsed.
 
-Its counts stay: https://prometheus.github.io/client_python/multiprocess/. Runs in the master, which serves nothing.
+Counters of dead workers stay (https://prometheus.github.io/client_python/multiprocess/). Runs in the master.
 """
 
 import json
@@ -18,7 +17,7 @@ ENDED = frozenset({"gpt_broker_calls_settled_total", "gpt_broker_calls_given_bac
 
 
 class DeadWorkers:
-    """Those of one master."""
+    """The dead workers of one master."""
 
     def __init__(self, folder: Path, metrics: Metrics) -> None:
         """`folder`: `PROMETHEUS_MULTIPROC_DIR`."""
@@ -26,10 +25,10 @@ class DeadWorkers:
         self._metrics = metrics
         self._lapsed: dict[int, float] = {}
 
-    def bury(self, pid: int) -> float:
-        """A worker has died; how many calls were in flight in it. Redis lets their leases lapse within a minute."""
-        forget_gauges(pid)
-        lapsed = self._in_flight(pid) - self._lapsed.get(pid, 0.0)  # a number may be given to another worker later
+    def mark_dead(self, pid: int) -> float:
+        """Drop a dead worker's gauges and return its in-flight call count, whose leases expire in Redis."""
+        drop_gauges(pid)
+        lapsed = self._in_flight(pid) - self._lapsed.get(pid, 0.0)  # the system reuses process ids
         if lapsed > 0:
             self._lapsed[pid] = self._lapsed.get(pid, 0.0) + lapsed
             self._metrics.calls_lapsed.inc(lapsed)
@@ -50,7 +49,7 @@ class DeadWorkers:
         return in_flight
 
 
-def forget_gauges(pid: int) -> None:
-    """This process has none that anybody should see."""
-    forget: Any = multiprocess.mark_process_dead
-    forget(pid)
+def drop_gauges(pid: int) -> None:
+    """Remove the gauges of this process from the scrape."""
+    mark_process_dead: Any = multiprocess.mark_process_dead
+    mark_process_dead(pid)

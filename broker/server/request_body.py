@@ -1,8 +1,8 @@
-"""The body of a client's request as gunicorn reads it, where it is not what its head says.
+"""Request bodies, read more strictly than gunicorn reads them.
 
-gunicorn takes a body that ends before its Content-Length for a whole one, reads a body in any number
-of chunks, and reads on and on what the app left unread, to keep the connection. Here the first is a
-fault, the second is bounded, and the third is `is_pending`: for `worker` to hang up instead.
+gunicorn accepts a body shorter than its Content-Length, accepts any number of chunks, and reads everything
+that the app left unread to keep the connection alive. Here a short body is a fault, the number of chunks is
+bounded, and `is_pending` lets the worker close the connection instead of reading on.
 """
 
 from collections.abc import Callable
@@ -13,22 +13,22 @@ from gunicorn.http.errors import NoMoreData, ParseException
 
 from broker.errors.request import BodyBroken
 
-MAX_CHUNKS = 2_048  # of one body: each costs some microseconds, however little is in it
-WORTH_READING = 65_536  # unread bytes that are read and thrown away to keep a connection
+MAX_CHUNKS = 2_048  # of one body: each costs some microseconds, however small
+WORTH_READING = 65_536  # unread bytes that are discarded to keep a connection
 
 
-class ClientBody(Body):  # type: ignore[misc]  # gunicorn has no types
-    """A body, read by the app; raises `BodyBroken` where it is cut short or framed wrongly."""
+class RequestBody(Body):  # type: ignore[misc]  # gunicorn has no types
+    """A request body. Reading raises `BodyBroken` if it is cut short or framed wrongly."""
 
     def __init__(self, reader: Any) -> None:
-        """`reader`: gunicorn's, of which nothing is read yet."""
+        """`reader`: gunicorn's reader, still unread."""
         super().__init__(reader)
         if isinstance(reader, ChunkedReader):
             reader.parse_chunk_size = _counted(reader.parse_chunk_size)
 
     @property
     def is_pending(self) -> bool:
-        """Whether so much is unread, or may come, that the connection is better ended."""
+        """Whether too much is unread, or may still arrive, for the connection to be kept."""
         if self.failed:
             return True
         if isinstance(self.reader, ChunkedReader):
@@ -46,7 +46,7 @@ class ClientBody(Body):  # type: ignore[misc]  # gunicorn has no types
         return data
 
     def _read_length(self, size: int) -> bytes:
-        """As gunicorn does, less the reading ahead, for which it copies a megabyte with each read."""
+        """Reads without gunicorn's read-ahead, which copies a megabyte with each read."""
         expected = min(self.reader.length, size)
         data: bytes = self.reader.unreader.read(expected)
         self.reader.length -= len(data)

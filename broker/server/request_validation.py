@@ -1,4 +1,4 @@
-"""Requests that never reach the app: gunicorn cannot read them, or two readers would read them in two ways."""
+"""Requests that are rejected before the app: gunicorn cannot parse them, or they are ambiguous."""
 
 import re
 from typing import Any
@@ -16,7 +16,7 @@ _OF_ERROR = {
 
 
 def fault_of(error: BaseException) -> Fault:
-    """The fault that gunicorn's `error` stands for: the client's, where it came from reading the request."""
+    """The fault for gunicorn's `error`: a client error if parsing the request failed, otherwise a server error."""
     if isinstance(error, errors.ParseException):
         return _OF_ERROR.get(type(error), RequestMalformed)()
     return Fault()
@@ -26,10 +26,10 @@ _HOST = re.compile(r"(?:[\w.~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?", 
 
 
 def check(request: Any) -> None:
-    """Raises `InvalidRequestLine` or `InvalidHeader` where gunicorn's `request` is readable in two ways.
+    """Raise `InvalidRequestLine` or `InvalidHeader` if gunicorn's `request` is ambiguous.
 
-    One host in HTTP/1.1, and a well-formed one (RFC 9112, 3.2); and a path whose first segment is not
-    empty: to some readers what follows two slashes is a host (RFC 3986, 4.2).
+    HTTP/1.1 requires one well-formed Host (RFC 9112, 3.2). A path must not begin with two slashes: some
+    parsers read a host after them (RFC 3986, 4.2).
     """
     if request.path.startswith("//"):
         raise errors.InvalidRequestLine("//")

@@ -1,7 +1,7 @@
-"""Answers on their way to the client, each piece with one call of the kernel.
+"""Writes responses with one system call per piece.
 
-gunicorn sends the head by itself, and gevent's `sendall` first asks how large the buffer is: three calls where one
-will do, and a stream makes them for every token.
+gunicorn sends the head separately, and gevent's `sendall` queries the buffer size first: three system calls
+instead of one, for every token of a stream.
 """
 
 import email.utils
@@ -12,8 +12,8 @@ from typing import Any
 from gunicorn.http.wsgi import Response
 
 
-class AnswerWriter(Response):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn's response, whose head goes out with the first bytes of the body."""
+class ResponseWriter(Response):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's response; the head is sent together with the first bytes of the body."""
 
     headers: list[tuple[str, str]]
 
@@ -23,11 +23,11 @@ class AnswerWriter(Response):  # type: ignore[misc]  # gunicorn has no types
         self._head = b""
 
     def should_close(self) -> bool:
-        """Whether the connection ends with this answer, also because too much of the request is unread."""
+        """Whether the connection ends with this response, also because too much of the request is unread."""
         return bool(self.req.body.is_pending or super().should_close())
 
     def send_headers(self) -> None:
-        """The head is complete; it waits for the first bytes, or for `close`."""
+        """Complete the head. It is sent with the first bytes, or by `close`."""
         if self.headers_sent:
             return
         lines = self.default_headers()
@@ -38,7 +38,7 @@ class AnswerWriter(Response):  # type: ignore[misc]  # gunicorn has no types
         self.headers = []
 
     def default_headers(self) -> list[str]:
-        """What an answer begins with."""
+        """The status line and the fields that every response carries."""
         major, minor = self.req.version
         connection = "close" if self.should_close() else "keep-alive"
         lines = [
@@ -48,7 +48,7 @@ class AnswerWriter(Response):  # type: ignore[misc]  # gunicorn has no types
         return [*lines, "Transfer-Encoding: chunked\r\n"] if self.chunked else lines
 
     def close(self) -> None:
-        """The body is complete."""
+        """Complete the body."""
         self.send_headers()
         if self.chunked:
             self._send(b"0\r\n\r\n")
@@ -56,7 +56,7 @@ class AnswerWriter(Response):  # type: ignore[misc]  # gunicorn has no types
             self._send(b"")
 
     def write(self, data: bytes) -> None:
-        """Send a piece of the body."""
+        """Send one piece of the body."""
         if not self.headers_sent:
             self.send_headers()
         if not self.chunked:
@@ -65,7 +65,7 @@ class AnswerWriter(Response):  # type: ignore[misc]  # gunicorn has no types
             self._send(b"%x\r\n%b\r\n" % (len(data), data))
 
     def _emit_body(self, data: bytes) -> None:
-        """Called by gunicorn with each piece of a body whose length is known."""
+        """Send a piece of a body with a known length. Called by gunicorn."""
         self._send(data)
 
     def _send(self, data: bytes) -> None:
@@ -80,8 +80,8 @@ _last: tuple[int, str] = (0, "")
 
 
 def _date(now: int) -> str:
-    """A Unix time as HTTP has it; an answer's second is mostly the last one's."""
-    global _last  # noqa: PLW0603 - one cell, and whoever comes late writes the same
+    """A Unix time in HTTP's date format. The last result is cached: responses of one second share it."""
+    global _last  # noqa: PLW0603 - a cache of one cell; a late writer writes the same
     if _last[0] != now:
         _last = (now, email.utils.formatdate(now, usegmt=True))
     return _last[1]

@@ -1,9 +1,8 @@
-"""gunicorn's gevent worker, with a good end, and with the broker's own words for what gunicorn refuses.
+"""gunicorn's gevent worker with a graceful stop and the broker's own error responses.
 
-gunicorn kills a worker that is not done within `graceful_timeout`, and then no `finally` runs: so
-a moment before, every open call is ended with its last line, its upstream closed, its count settled.
-And a worker that has to go neither takes new connections, nor waits for idle ones to be used again.
-A client that is slower than `CLIENT_TIMEOUT` allows, with its request or with taking the answer, is hung up on.
+gunicorn kills a worker that has not finished within `graceful_timeout`, and a kill runs no `finally`. So shortly
+before, every open call is ended: its last line is sent, its upstream closed, its usage settled. A stopping worker
+accepts no connections and closes idle ones. Clients slower than `CLIENT_TIMEOUT` are disconnected.
 """
 
 import contextlib
@@ -19,81 +18,81 @@ from gunicorn.http.errors import NoMoreData
 
 from broker.errors.request import BodyBroken
 from broker.server import early_response, request_validation
-from broker.server.memory_watchdog import MemoryWatch
-from broker.server.request_body import ClientBody
-from broker.server.request_handler import ExchangeWorker
+from broker.server.memory_watchdog import MemoryWatchdog
+from broker.server.request_body import RequestBody
+from broker.server.request_handler import RequestHandler
 from broker.web import security_headers
 from broker.web.request_context import UNMATCHED
 from broker.web.services import EXTENSION, Services
 
 log = logging.getLogger(__name__)
 
-LAST_MOMENT = 3.0  # seconds before the kill
-BEGINNING = 1.0  # seconds in which a new connection's request is still taken
-LINGER = 2.0  # seconds in which a client that still sends may read its refusal
+LAST_MOMENT = 3.0  # seconds before gunicorn's kill at which open calls are ended
+BEGINNING = 1.0  # seconds for which a stopping worker waits for the first request of a new connection
+LINGER = 2.0  # seconds for which a client that is still sending may read its error response
 LINGER_BYTES = 64 * 1024 * 1024
 
 
-class Worker(ExchangeWorker):
+class Worker(RequestHandler):
     """One process that serves calls."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._idle: set[socket.socket] = set()
-        self._beginners: dict[socket.socket, Any] = {}  # connections without a whole request so far, and their timers
+        self._new_connections: dict[socket.socket, Any] = {}  # before their first request, with timers
         self._is_replaced = False
 
     def patch(self) -> None:
-        """What the master has left alone is patched here; gevent warns of a second round, which is meant."""
+        """Patch what the master left unpatched. gevent warns about the intended second round."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", monkey.MonkeyPatchWarning)
             super().patch()
 
-    def memory_watch(self) -> MemoryWatch:
-        """The watch on this process; without Redis there is none, because the counts would go with the worker."""
+    def memory_watchdog(self) -> MemoryWatchdog:
+        """The watchdog of this process. No limit without Redis: the counts would be lost with the worker."""
         settings = self.services().settings
         limit = settings.worker_max_rss if settings.redis_url else 0
-        return MemoryWatch(limit, is_alone=self.cfg.workers == 1, announce=self._expect_replacement)
+        return MemoryWatchdog(limit, is_alone=self.cfg.workers == 1, announce=self._begin_replacement)
 
-    def _expect_replacement(self) -> None:
+    def _begin_replacement(self) -> None:
         self._is_replaced = True
 
     def services(self) -> Services:
-        """The services of the app that this worker runs."""
+        """The services of this worker's app."""
         return self.wsgi.extensions[EXTENSION]  # type: ignore[no-any-return]
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """SIGTERM: no new calls; those under way may end by themselves, for a while."""
+        """SIGTERM: accept no new calls and let open ones finish until shortly before the kill."""
         super().handle_exit(sig, frame)
         if self.booted:
             gevent.spawn(self._end_idle_connections)
             gevent.spawn_later(max(0.0, self.cfg.graceful_timeout - LAST_MOMENT), self.services().calls.stop)
 
     def handle(self, listener: Any, client: socket.socket, addr: Any) -> None:
-        """A connection, with its requests one after the other."""
+        """Handle one connection and its requests."""
         if not self.alive and not self._is_replaced:
             client.close()
             return
         self._idle.add(client)
-        self._beginners[client] = timer = gevent.get_hub().loop.timer(self.services().settings.client_timeout)
+        self._new_connections[client] = timer = gevent.get_hub().loop.timer(self.services().settings.client_timeout)
         timer.start(_hang_up, client)
         try:
             super().handle(listener, client, addr)
         finally:
             self._idle.discard(client)
-            self._beginners.pop(client, timer).close()
+            self._new_connections.pop(client, timer).close()
 
     def handle_request(self, listener_name: Any, req: Any, sock: socket.socket, addr: Any) -> Any:
-        """One request."""
+        """Handle one request."""
         self._idle.discard(sock)
-        if timer := self._beginners.pop(sock, None):
+        if timer := self._new_connections.pop(sock, None):
             timer.close()
         request_validation.check(req)
-        req.body = body = ClientBody(req.body.reader)
+        req.body = body = RequestBody(req.body.reader)
         sock.settimeout(self.services().settings.client_timeout)
         try:
             super().handle_request(listener_name, req, sock, addr)
-        except TimeoutError:  # the client has taken nothing for so long
+        except TimeoutError:  # the client has read nothing for so long
             raise StopIteration from None
         finally:
             sock.settimeout(None)
@@ -101,28 +100,28 @@ class Worker(ExchangeWorker):
                 req.force_close()
                 _linger(sock)
         if not self.alive:
-            raise StopIteration  # gunicorn's way to say: no further request on this connection
+            raise StopIteration  # makes gunicorn close the connection
         self._idle.add(sock)
 
     def handle_error(self, _: Any, client: socket.socket, __: Any, error: BaseException) -> None:
-        """A request that gunicorn cannot read, or an accident of its own: the last answer on this connection."""
+        """Answer a request that gunicorn cannot parse, or on which it fails, and end the connection."""
         if isinstance(error, BodyBroken | NoMoreData) or not isinstance(error, Exception):
-            return  # what was left of a request that has its answer; nobody to answer
+            return  # the rest of an answered request, or no client to answer
         fault = request_validation.fault_of(error)
         if fault.status >= 500:
             log.error("a request failed in the server", exc_info=error)
         else:
-            log.info("a request cannot be read", extra={"status": fault.status, "why": type(error).__name__})
-        parts = self.services()
-        parts.metrics.request_ended("other", UNMATCHED, fault.status, 0.0)
-        allowed = {"Access-Control-Allow-Origin": "*"} if "*" in parts.settings.cors_origins else {}
+            log.info("request cannot be parsed", extra={"status": fault.status, "reason": type(error).__name__})
+        services = self.services()
+        services.metrics.request_ended("other", UNMATCHED, fault.status, 0.0)
+        allowed = {"Access-Control-Allow-Origin": "*"} if "*" in services.settings.cors_origins else {}
         with contextlib.suppress(OSError):
-            client.sendall(early_response.last_answer(fault, security_headers.HEADERS | allowed))
+            client.sendall(early_response.response_bytes(fault, security_headers.HEADERS | allowed))
         _linger(client)
 
     def _end_idle_connections(self) -> None:
-        """Those between two requests at once, and those whose first one has not come in another moment."""
-        for clients in (self._idle - self._beginners.keys(), self._idle & self._beginners.keys()):
+        """Close connections between two requests now, and those without a first request a moment later."""
+        for clients in (self._idle - self._new_connections.keys(), self._idle & self._new_connections.keys()):
             for client in clients & self._idle:
                 with contextlib.suppress(OSError):
                     client.shutdown(socket.SHUT_RD)
@@ -135,10 +134,10 @@ def _hang_up(client: socket.socket) -> None:
 
 
 def _linger(client: socket.socket) -> None:
-    """Read on for a moment what nobody wants: a connection closed before that is reset, and the answer lost."""
+    """Discard input for a moment: closing with unread input resets the connection, and the response is lost."""
     left = LINGER_BYTES
     with contextlib.suppress(OSError, gevent.Timeout), gevent.Timeout(LINGER):
         client.shutdown(socket.SHUT_WR)
         while left > 0 and (data := client.recv(65_536)):
             left -= len(data)
-            gevent.sleep(0)  # others' turn, also while the client sends without end
+            gevent.sleep(0)  # let other greenlets run, even if the client never stops sending

@@ -1,1 +1,1 @@
-"""The operator's settings: read once, checked together, then frozen. Never reads `os.environ` by itself."""
+"""The operator's settings: read once, validated together, then frozen. Never reads `os.environ`."""

@@ -1,7 +1,7 @@
-"""Whose request is it, by the addresses that it names: the peer's, and those that proxies say it came from. Pure.
+"""Checks the addresses of a request, the peer's and those in forwarding headers, against networks. Pure.
 
-A header can be forged, so that it may only take rights away, never give them: every address that a request names
-has to be one of the listed. A proxy that appends to what the client sent, or passes it on, then opens nothing.
+Headers can be forged, so they may only remove rights: every address that a request names must be listed. A proxy
+that appends to or passes on a client's header then grants nothing.
 """
 
 import ipaddress
@@ -14,20 +14,20 @@ _FORWARDED_FOR = re.compile(r'for\s*=\s*("[^"]*"|[^;,\s]*)', re.IGNORECASE)
 
 
 def all_within(networks: Iterable[Network], peer: str, forwarded: Iterable[str]) -> bool:
-    """Whether the peer and each address that it says it speaks for lie in `networks`; one that is none does not."""
+    """Whether the peer and every forwarded address lie in `networks`. Text that is no address does not."""
     listed = tuple(networks)
     return all(_is_within(listed, text) for text in (peer, *forwarded))
 
 
-def named(x_forwarded_for: Iterable[str], x_real_ip: Iterable[str], forwarded: Iterable[str]) -> list[str]:
-    """The addresses in these header fields, each of which may stand several times; as they are written there."""
+def addresses_in(x_forwarded_for: Iterable[str], x_real_ip: Iterable[str], forwarded: Iterable[str]) -> list[str]:
+    """The addresses in these header fields, as written. Each field may occur several times."""
     chains = [part.strip() for field in x_forwarded_for for part in field.split(",")]
     hops = [hop for field in forwarded for hop in _hops(field)]
     return [*chains, *(field.strip() for field in x_real_ip), *hops]
 
 
 def _hops(field: str) -> list[str]:
-    """A `Forwarded` field that names nobody is one empty, and so unlisted, address."""
+    """The addresses of a `Forwarded` field. A field without any counts as one empty, unlisted address."""
     hops = [match.strip('"') for match in _FORWARDED_FOR.findall(field)]
     return [hop.removeprefix("[").removesuffix("]") for hop in hops] or [""]
 
@@ -38,5 +38,5 @@ def _is_within(networks: tuple[Network, ...], text: str) -> bool:
     except ValueError:
         return False
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped  # how a socket for both families shows an IPv4 peer
+        address = address.ipv4_mapped  # an IPv4 peer on a dual-stack socket
     return any(address in network for network in networks)

@@ -1,4 +1,4 @@
-"""How the text of each kind of setting is read: a value, or a ValueError whose message says what is right. Pure."""
+"""Parsers for settings: text in, value out, or a ValueError whose message states what is expected. Pure."""
 
 import ipaddress
 import json
@@ -6,39 +6,39 @@ import math
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
-WIRE_MODELS = ("gpt-4o", "gpt-4o-mini")  # the names on the wire: the contract's
+WIRE_MODELS = ("gpt-4o", "gpt-4o-mini")  # the model names of the public API
 
 
 class Secret(str):
-    """A text that does not show itself in a repr, and so not in a traceback or a printed settings object."""
+    """A string whose repr hides it, in tracebacks and printed settings."""
 
     def __repr__(self) -> str:
         return "Secret('…')"
 
 
 def url(text: str) -> str:
-    """An http(s) URL with a host, without its last slashes."""
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+    """An http(s) URL with a host; trailing slashes are removed."""
+    split = urlsplit(text)
+    if split.scheme not in ("http", "https") or not split.hostname or split.query or split.fragment:
         raise ValueError("must be a URL such as https://host")
     return text.rstrip("/")
 
 
 def redis_url(text: str) -> Secret:
-    """A URL that `redis_urls.connect` takes."""
-    parts = urlsplit(text)
-    scheme, _, kind = parts.scheme.partition("+")
+    """A URL that `redis_urls.connect` accepts."""
+    split = urlsplit(text)
+    scheme, _, kind = split.scheme.partition("+")
     if scheme == "unix" and not kind:
         return Secret(text)
-    if scheme not in ("redis", "rediss") or kind not in ("", "sentinel", "cluster") or not parts.netloc:
+    if scheme not in ("redis", "rediss") or kind not in ("", "sentinel", "cluster") or not split.netloc:
         raise ValueError("must be a URL such as redis://host:6379 (see config/example.env for Sentinel and Cluster)")
-    if kind == "sentinel" and not parts.path.strip("/"):
+    if kind == "sentinel" and not split.path.strip("/"):
         raise ValueError("must end in the name of the Sentinel service: redis+sentinel://host:26379/mymaster")
     return Secret(text)
 
 
 def whole(least: int) -> Callable[[str], int]:
-    """A reader of whole numbers of at least `least`."""
+    """A parser for whole numbers of at least `least`."""
 
     def parse(text: str) -> int:
         if not text.isdecimal() or int(text) < least:
@@ -67,7 +67,7 @@ def flag(text: str) -> bool:
 
 
 def one_of(*words: str) -> Callable[[str], str]:
-    """A reader of one of these words."""
+    """A parser for one of these words."""
 
     def parse(text: str) -> str:
         if text.lower() not in words:
@@ -86,7 +86,7 @@ def id_list(text: str) -> frozenset[str]:
 
 
 def models_table(text: str) -> Mapping[str, Mapping[str, object]]:
-    """The names that clients use, each with the merge patch (RFC 7396) that turns a request into OpenAI's."""
+    """Maps each public model name to the merge patch (RFC 7396) for the request to OpenAI."""
     table = _json(text)
     if not isinstance(table, dict) or not table:
         raise ValueError('must be a JSON object such as {"gpt-4o": "gpt-4o", "gpt-4o-mini": "gpt-4o-mini"}')

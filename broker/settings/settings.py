@@ -1,4 +1,4 @@
-"""The settings: read once from an environment, all problems told in one message, then frozen.
+"""The settings: read once from an environment, validated together, then frozen.
 
 Every variable is explained in `config/example.env`.
 """
@@ -28,22 +28,22 @@ from broker.settings.parsers import (
     whole,
 )
 
-# loopback, RFC 1918 and RFC 4193: where a Prometheus beside the broker is
+# loopback, RFC 1918 and RFC 4193: the networks of a local Prometheus
 PRIVATE = "127.0.0.0/8, ::1, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7"
 
 
 class SettingsInvalid(Exception):
-    """The environment cannot be used; the message names every variable that is wrong, never a secret."""
+    """The environment is invalid. The message names every wrong variable and contains no secret."""
 
 
 def _setting(variable: str, parse: Callable[[str], Any], default: object = dataclasses.MISSING) -> Any:
-    """One field of `Settings`: its environment variable, how its text is read, its default if it has one."""
+    """A field of `Settings`: its environment variable, its parser, and its default if it has one."""
     return dataclasses.field(metadata={"variable": variable, "parse": parse, "default": default})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What an operator chose. Times are in seconds, sizes in bytes."""
+    """The operator's settings. Times are in seconds, sizes in bytes."""
 
     openai_api_key: Secret = _setting("OPENAI_API_KEY", Secret)
     supabase_url: str = _setting("SUPABASE_URL", url)
@@ -90,7 +90,7 @@ class Settings:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
-        """The settings that `environ` holds; a variable that is empty counts as unset.
+        """Read the settings from `environ`. An empty variable counts as unset.
 
         Raises `SettingsInvalid`, whose message names every variable that is missing or wrong.
         """
@@ -113,15 +113,15 @@ class Settings:
 
 
 def _contradictions(values: Mapping[str, Any]) -> list[str]:
-    """What is wrong between settings that are each well-formed."""
+    """Problems between settings that are each well-formed."""
     problems = []
     if values.get("redis_required") and not values.get("redis_url"):
         problems.append("REDIS_URL is required in a container: the embedded store forgets its counts at a restart")
     key, secret = values.get("supabase_service_key", ""), values.get("supabase_jwt_secret")
-    if key.startswith("sb_publishable_") or _part(key, 1).get("role", "service_role") != "service_role":
+    if key.startswith("sb_publishable_") or _token_part(key, 1).get("role", "service_role") != "service_role":
         problems.append("SUPABASE_SERVICE_KEY is a public key: the service_role or sb_secret_… key is needed")
     public = values.get("supabase_anon_key") or ""
-    if public and not public.startswith("sb_publishable_") and _part(public, 1).get("role") != "anon":
+    if public and not public.startswith("sb_publishable_") and _token_part(public, 1).get("role") != "anon":
         problems.append(
             "SUPABASE_ANON_KEY is no public key, and the page would show it: the anon or sb_publishable_… key is needed"
         )
@@ -130,8 +130,8 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
     return problems
 
 
-def _part(token: str, index: int) -> dict[str, Any]:
-    """A part of a JSON Web Token (RFC 7519) as an object; empty where the text is no such token."""
+def _token_part(token: str, index: int) -> dict[str, Any]:
+    """One part of a JSON Web Token (RFC 7519) as an object; empty if the text is no such token."""
     try:
         text = token.split(".")[index]
         part = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
@@ -141,7 +141,7 @@ def _part(token: str, index: int) -> dict[str, Any]:
 
 
 def _is_hs256(token: str) -> bool:
-    return token.count(".") == 2 and _part(token, 0).get("alg") == "HS256"
+    return token.count(".") == 2 and _token_part(token, 0).get("alg") == "HS256"
 
 
 def _signed(token: str, secret: str) -> bool:

@@ -1,5 +1,6 @@
-"""The log: one JSON object a line. What a record says is its message and its `extra`; an exception shows its
-kind and where it was raised, never its text, which may repeat a prompt, a token or a key.
+"""The log: one JSON object per line, with the record's message and its `extra`.
+
+Exceptions are logged by type and location, never by message, which may repeat a prompt, a token or a key.
 """
 
 import datetime
@@ -8,15 +9,15 @@ import logging
 import traceback
 from types import TracebackType
 
-_ENCODER = json.JSONEncoder(default=str)  # `dumps` would make one for each line
+_ENCODER = json.JSONEncoder(default=str)  # `dumps` would build an encoder per line
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
 
-class JsonLines(logging.Formatter):
-    """Formats a record as a line of JSON."""
+class JsonFormatter(logging.Formatter):
+    """Formats a record as one line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, without its end."""
+        """The line, without a line break."""
         line: dict[str, object] = {
             "time": datetime.datetime.fromtimestamp(record.created, datetime.UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -31,7 +32,7 @@ class JsonLines(logging.Formatter):
 
 
 def _event(record: logging.LogRecord) -> str:
-    """The message. gunicorn repeats parts of a request in some of its own, and a request may hold a prompt."""
+    """The message. Some of gunicorn's repeat parts of a request, which may hold a prompt."""
     text = record.getMessage()
     if record.name.startswith("gunicorn"):
         if text.startswith("Invalid request from"):

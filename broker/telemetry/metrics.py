@@ -1,7 +1,7 @@
-"""What Prometheus sees. No label holds a user, a token or a prompt, and none takes a value that a client chose.
+"""The Prometheus metrics. No label holds a user, a token, a prompt or any other value from a client.
 
 Names: https://prometheus.io/docs/practices/naming/. With several workers the values are kept in files
-(`PROMETHEUS_MULTIPROC_DIR`), so that any worker answers for all, also for those that have died.
+(`PROMETHEUS_MULTIPROC_DIR`), so that any worker reports for all, including dead ones.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from prometheus_flask_exporter import PrometheusMetrics
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 SHORT = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)  # seconds
-MOST_TOKENS = 10**9  # of one answer; more is nonsense
+MOST_TOKENS = 10**9  # of one answer; larger values are ignored
 LONG = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320)  # seconds
 
 TRIES = 10  # of a scrape
@@ -23,7 +23,7 @@ STARTING = 0.01  # seconds between them
 
 
 class Metrics:
-    """The broker's metrics, in a registry of their own, so that a second app does not collide."""
+    """The broker's metrics, in their own registry, so that two apps do not collide."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -64,43 +64,43 @@ class Metrics:
         )
 
     def worker_started(self) -> None:
-        """This process serves calls from now on."""
+        """Count this process as a serving worker."""
         self._workers.set(1)
         self._worker_starts.inc()
 
     def request_ended(self, method: str, endpoint: str, status: int, seconds: float) -> None:
-        """A request was answered to its end; `endpoint` is a route's pattern, never a path."""
+        """Record a finished request. `endpoint` is a route pattern, never a path."""
         method = method if method in METHODS else "other"
         self._requests(method, endpoint, str(status)).inc()
         self._duration(method, endpoint).observe(seconds)
 
     def first_token_sent(self, model: str, seconds: float) -> None:
-        """A stream's first text is on its way, `seconds` after its request."""
+        """Record a stream's first text, `seconds` after its request."""
         self._first_token(model).observe(seconds)
 
     def stream_ended(self, model: str, outcome: str, seconds: float) -> None:
-        """A stream is over, `seconds` after its request."""
+        """Record the end of a stream, `seconds` after its request."""
         self._stream_duration(model, outcome).observe(seconds)
 
     def tokens_used(self, model: str, usage: Mapping[str, object]) -> None:
-        """What OpenAI says that an answer took: its `usage` object."""
+        """Record the tokens of an answer from OpenAI's `usage` object."""
         for kind in ("prompt", "completion"):
             count = usage.get(f"{kind}_tokens")
             if isinstance(count, int) and 0 <= count < MOST_TOKENS:
                 self._tokens(model, kind).inc(count)
 
     def upstream_failed(self, kind: str) -> None:
-        """A call ended because OpenAI failed."""
+        """Count a call that ended because OpenAI failed."""
         self._upstream_failures(kind).inc()
 
     def upstream_retried(self, kind: str) -> None:
-        """OpenAI failed, and is asked again."""
+        """Count a failed attempt that is retried."""
         self._upstream_retries(kind).inc()
 
     def exposition(self, accept: str | None) -> tuple[str | bytes, str]:
         """The text for Prometheus, over all workers, and its content type.
 
-        A worker that is just starting has files that are still empty, at which prometheus_client raises `struct.error`.
+        prometheus_client raises `struct.error` on the empty files of a worker that is just starting; then retry.
         """
         for _ in range(TRIES - 1):
             with contextlib.suppress(struct.error):
@@ -116,13 +116,13 @@ class Metrics:
         return Counter("gpt_broker_" + name, text, registry=self._registry)
 
     def _counters(self, name: str, text: str, *labels: str) -> Callable[..., Counter]:
-        """One counter for each combination of labels; there are few, and to look one up anew takes a lock."""
+        """Counters by labels, cached: a lookup in prometheus_client takes a lock."""
         return functools.cache(Counter("gpt_broker_" + name, text, labels, registry=self._registry).labels)
 
     def _gauge(self, name: str, text: str, mode: str) -> Gauge:
         return Gauge("gpt_broker_" + name, text, registry=self._registry, multiprocess_mode=mode)  # type: ignore[arg-type]
 
     def _histograms(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Callable[..., Histogram]:
-        """Likewise."""
+        """Histograms by labels, cached like `_counters`."""
         histogram = Histogram("gpt_broker_" + name, text, labels, registry=self._registry, buckets=buckets)
         return functools.cache(histogram.labels)

@@ -1,24 +1,24 @@
-"""Where a request comes from: the peer, or whom a trusted proxy says that it speaks for. Pure."""
+"""The client's address: the peer's, or the one that a trusted proxy reports. Pure."""
 
 import ipaddress
 
 from broker.settings.networks import Network
 
-IPV6_HOME = 64  # bits; what one household or one machine is given as a whole
+IPV6_HOME = 64  # bits of the prefix that providers assign to one household or machine
 
 
 def client_address(peer: str, forwarded: str, trusted: tuple[Network, ...]) -> str:
-    """The nearest address that is no trusted proxy's. `peer`: who connected; `forwarded`: `X-Forwarded-For`.
+    """The nearest address that is not a trusted proxy. `peer`: the connected address; `forwarded`: `X-Forwarded-For`.
 
-    Each proxy adds its own peer at the right end of the header, so what stands left of the first
-    address that is not trusted is that client's invention. An IPv6 address counts with its network.
+    Each proxy appends its peer on the right, so anything left of the first untrusted address may be forged.
+    IPv6 addresses are reduced to their network.
     """
     address = peer
     for hop in reversed([part.strip() for part in forwarded.split(",") if part.strip()]):
         if not _is_trusted(address, trusted):
             break
         address = hop
-    return _home(address)
+    return _household(address)
 
 
 def _is_trusted(address: str, trusted: tuple[Network, ...]) -> bool:
@@ -26,7 +26,7 @@ def _is_trusted(address: str, trusted: tuple[Network, ...]) -> bool:
     return parsed is not None and any(parsed in network for network in trusted)
 
 
-def _home(address: str) -> str:
+def _household(address: str) -> str:
     parsed = _parse(address)
     if isinstance(parsed, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((parsed, IPV6_HOME), strict=False))

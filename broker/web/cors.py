@@ -1,4 +1,4 @@
-"""Letting pages on other origins call, and read what they get: https://fetch.spec.whatwg.org/#http-cors-protocol."""
+"""CORS: https://fetch.spec.whatwg.org/#http-cors-protocol."""
 
 import re
 
@@ -7,8 +7,8 @@ from flask import Response, current_app, request
 from broker.web.services import services
 
 METHODS = "GET, POST, OPTIONS"
-# what the OpenAI and Supabase browser SDKs send; whatever else a page asks for is allowed too, by name,
-# because a `*` does not cover Authorization
+# The header fields that the OpenAI and Supabase browser SDKs send. Other requested fields are allowed too, by name,
+# because `*` does not cover Authorization.
 HEADERS = "authorization, content-type, apikey, x-client-info, x-request-id"
 EXPOSED = "RateLimit, RateLimit-Policy, Retry-After, X-Request-Id, X-Should-Retry"
 _NAME = re.compile(r"[a-z0-9_-]{1,64}")
@@ -16,21 +16,21 @@ MAX_AGE = "86400"  # seconds; browsers cap it themselves
 
 
 def preflight() -> Response | None:
-    """The answer to a preflight, before anything else looks at the request; None for any other request."""
+    """Answer a preflight; None for any other request. Runs before everything else."""
     if request.method != "OPTIONS":
         return None
     response = Response(status=204)
-    asked = request.headers.get("Access-Control-Request-Headers", "")
+    requested = request.headers.get("Access-Control-Request-Headers", "")
     response.headers["Access-Control-Allow-Methods"] = METHODS
-    response.headers["Access-Control-Allow-Headers"] = _allowed(asked)
+    response.headers["Access-Control-Allow-Headers"] = _allowed(requested)
     response.headers["Access-Control-Max-Age"] = MAX_AGE
-    response.headers["Allow"] = ", ".join(_answered())
+    response.headers["Allow"] = ", ".join(_methods())
     response.vary.update(("Access-Control-Request-Headers", "Access-Control-Request-Method"))
     return response
 
 
 def allow(response: Response) -> Response:
-    """Let the page's origin read the answer, if it is one that the operator listed."""
+    """Let the page's origin read the response if the operator listed it."""
     origins = services().settings.cors_origins
     if "*" in origins:
         response.headers.add("Access-Control-Allow-Origin", "*")
@@ -44,14 +44,14 @@ def allow(response: Response) -> Response:
     return response
 
 
-def _answered() -> list[str]:
-    """The methods that the requested endpoint answers; all that there are, where no endpoint is known."""
+def _methods() -> list[str]:
+    """The methods of the requested endpoint, or all methods if the path matches none."""
     known = current_app.create_url_adapter(request)
-    answered = set(known.allowed_methods()) if known else set()
-    return [method for method in METHODS.split(", ") if method in answered or not answered]
+    methods = set(known.allowed_methods()) if known else set()
+    return [method for method in METHODS.split(", ") if method in methods or not methods]
 
 
-def _allowed(asked: str) -> str:
+def _allowed(requested: str) -> str:
     known = HEADERS.split(", ")
-    names = [name.strip().lower() for name in asked.split(",")]
+    names = [name.strip().lower() for name in requested.split(",")]
     return ", ".join(known + [name for name in names if _NAME.fullmatch(name) and name not in known])

@@ -1,4 +1,4 @@
-"""Flask, less what each request would pay for though this app has none of it: sessions, routes by host, coroutines."""
+"""Flask without sessions, host matching and async views, which cost time on every request."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,25 +11,25 @@ _NO_SESSION = NullSession()
 
 
 class _NoSessions(SessionInterface):
-    """No request has one."""
+    """A session interface without sessions."""
 
     def open_session(self, *_: Any) -> NullSession:
-        """One that refuses to be written to."""
+        """A session that cannot be written to."""
         return _NO_SESSION
 
 
 class WebApp(Flask):
-    """An app whose routes are found by method and path alone."""
+    """An app that matches routes by method and path only."""
 
     session_interface = _NoSessions()
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        """What finds the request's route. `unreadable` has looked at its `Host`, which no route asks for."""
+        """The adapter that matches the request. `server.request_validation` has checked `Host`, which no route uses."""
         if request is None:
             return super().create_url_adapter(None)
-        place = ("localhost", "/", "", "http")  # server, root, subdomain, scheme
-        return MapAdapter(self.url_map, *place, request.path, request.method)
+        environment = ("localhost", "/", "", "http")  # server, root, subdomain, scheme
+        return MapAdapter(self.url_map, *environment, request.path, request.method)
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """The function itself: none is a coroutine."""
+        """The function itself: no view is a coroutine."""
         return func

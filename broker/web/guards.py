@@ -27,7 +27,9 @@ def anyone() -> None:
 def listed_network() -> None:
     """No token, but a client in METRICS_ALLOW, also where a proxy asks on its behalf. Raises `NetworkNotListed`."""
     fields = (request.headers.getlist(name) for name in ("X-Forwarded-For", "X-Real-IP", "Forwarded"))
-    if not networks.all_within(services().settings.metrics_allow, request.remote_addr or "", networks.named(*fields)):
+    if not networks.all_within(
+        services().settings.metrics_allow, request.remote_addr or "", networks.addresses_in(*fields)
+    ):
         raise NetworkNotListed
 
 
@@ -45,7 +47,7 @@ def counted() -> None:
     if request.method == "HEAD":  # Flask lets it follow GET; a call would be paid for and thrown away
         raise MethodNotAllowed(valid_methods=["GET", "OPTIONS"])
     present = request_context.current()
-    caller = _sign_in(lambda judge: request_context.open_call().leave_behind(judge))
+    caller = _sign_in(lambda judge: request_context.open_call().run_detached(judge))
     outcome = services().usage.reserve(caller, waiting=request_context.open_call())
     if isinstance(outcome, Standing):
         present.standing = outcome

@@ -1,8 +1,8 @@
-"""What every answer tells a browser not to do with it: https://owasp.org/www-project-secure-headers/.
+"""Security header fields of every response: https://owasp.org/www-project-secure-headers/.
 
-The broker answers pages on other origins, so reading stays CORS's business; nothing it sends is a
-page, a frame or a script, unless an endpoint says so by a header of its own. `Strict-Transport-Security` is
-not here: a browser obeys it over TLS alone (RFC 6797, 8.1), and that is nginx's.
+Pages on other origins use the broker, so CORS decides who may read. By default no response is a page, a frame or a
+script; endpoints may override single fields. nginx adds `Strict-Transport-Security`, which browsers obey over
+TLS only (RFC 6797, 8.1).
 """
 
 from werkzeug.wrappers import Response
@@ -17,7 +17,7 @@ HEADERS = {
 
 
 def add(response: Response) -> Response:
-    """Set each header that the endpoint has not set itself."""
+    """Add each field that the endpoint has not set."""
     headers = response.headers
     given = {name.lower() for name, _ in headers}
     for name, value in HEADERS.items():

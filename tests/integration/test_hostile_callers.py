@@ -1,4 +1,4 @@
-"""Forged tokens and hostile JSON against the real server: nobody gets in, nobody is asked, nothing is spent."""
+"""Forged tokens and hostile JSON against the real server: no access, no upstream calls, no cost."""
 
 import time
 import uuid
@@ -63,7 +63,7 @@ def ask_cheaply(broker: BrokerProcess, written: bytes) -> Answer:
 def test_nobody_gets_in_with_a_forged_token(
     its_broker: BrokerProcess, project: SupabaseStandIn, openai: OpenAIStandIn
 ) -> None:
-    """401, or 400 where no header can be such; Supabase hears of made-up keys once, Redis and OpenAI of nothing."""
+    """401, or 400 for invalid header bytes; unknown keys cause one fetch from Supabase, no call to Redis or OpenAI."""
     here = Project(project.keys, project.issuer, int(time.time()))
     (good, _) = ask(its_broker, post().replace(b"TOKEN", here.good().encode()))
     assert good.status == 200
@@ -81,7 +81,7 @@ def test_nobody_gets_in_with_a_forged_token(
 def test_hostile_json_is_refused_for_nothing(
     its_broker: BrokerProcess, project: SupabaseStandIn, openai: OpenAIStandIn
 ) -> None:
-    """A caller's error, at little cost; OpenAI never hears of it, and every call is given back."""
+    """A client error at a low cost; OpenAI is not called, and every call is given back."""
     token = project.token_for(str(uuid.uuid4())).encode()
     for name, body in BODIES.items():
         for path in (b"/stream", b"/v1/chat/completions")[: 1 if name in TEMPERATURES else 2]:
@@ -92,6 +92,6 @@ def test_hostile_json_is_refused_for_nothing(
 
 
 def test_the_worker_is_as_well_as_before(its_broker: BrokerProcess) -> None:
-    """The last of the file: no accident is in the log, and it still serves."""
+    """Last test of the file: the log has no error, and the worker serves."""
     within(2, lambda: ask(its_broker, b"GET /ready HTTP/1.1\r\nHost: x\r\n\r\n")[0].status == 200)
     assert [line for line in its_broker.log().splitlines() if '"level": "error"' in line] == []

@@ -1,4 +1,4 @@
-"""Hostile HTTP against the real server: every request gets the answer that is due, at little cost to anyone."""
+"""Hostile HTTP against the real server: every request gets the right response at a low cost."""
 
 import json
 import math
@@ -17,7 +17,7 @@ from tests.integration.conftest import settings_for
 from tests.integration.redis_process import RedisProcess
 
 COST = 0.05  # seconds of processor time that one request may take from the broker
-TRIES = 4  # of which the cheapest counts: there is more in a worker than this request
+TRIES = 4  # of which the cheapest counts: a worker also does other work
 
 
 @pytest.fixture(scope="module")
@@ -46,21 +46,21 @@ def ask(broker: BrokerProcess, raw: Raw, token: bytes) -> tuple[list[Answer], fl
 
 
 @pytest.mark.parametrize("raw", ALL, ids=lambda raw: raw.name)
-def test_a_hostile_request_gets_what_is_due(lone_worker: BrokerProcess, token: bytes, raw: Raw) -> None:
-    """Its statuses and no more, none of them 5xx; errors in the contract's form; 50 ms of processor time at most."""
+def test_a_hostile_request_gets_the_right_response(lone_worker: BrokerProcess, token: bytes, raw: Raw) -> None:
+    """Exactly its statuses, none of them 5xx; errors in the documented form; at most 50 ms of processor time."""
     cost, limit, tries = math.inf, COST * len(raw.statuses), 0
     while cost > limit and tries < TRIES:
         tries += 1
         answers, cost = ask(lone_worker, raw, token)
         got = tuple(answer.status for answer in answers)
-        assert got == raw.statuses or (raw.cut and got == (499,))  # who ends their side has left
+        assert got == raw.statuses or (raw.cut and got == (499,))  # a client that closes its side has left
         for answer in answers:
             check(answer)
     assert cost <= limit
 
 
 def check(answer: Answer) -> None:
-    """No server error; the contract's error body; the security headers; nothing that the request put in."""
+    """No server error; the documented error body; the security headers; nothing injected by the request."""
     assert answer.status < 500
     if answer.status >= 400:
         body = json.loads(answer.body)
@@ -78,7 +78,7 @@ def check(answer: Answer) -> None:
     ["a%0d%0aSet-Cookie: b=c", "a\tb", "a,b", "é", "<script>", '"', "x" * 129, "a\\r\\nb: c", "{{7*7}}", "$(id)"],
 )
 def test_a_request_id_carries_nothing_into_the_answer(lone_worker: BrokerProcess, given: str) -> None:
-    """What is no well-formed id is replaced."""
+    """Malformed ids are replaced."""
     (answer,) = exchange(lone_worker.port, get(b"/health", b"X-Request-Id: " + given.encode()), 1)
     assert answer.status == 200
     assert len(answer.headers["x-request-id"]) == 32
@@ -86,7 +86,7 @@ def test_a_request_id_carries_nothing_into_the_answer(lone_worker: BrokerProcess
 
 
 def test_the_worker_is_as_well_as_before(lone_worker: BrokerProcess) -> None:
-    """The last of the file: nothing has crashed, no accident is in the log, and it serves."""
+    """Last test of the file: nothing crashed, the log has no error, and the worker serves."""
     assert exchange(lone_worker.port, HEALTH, 1)[0].body == b"OK"
     assert "Traceback" not in lone_worker.log()
     assert [line for line in lone_worker.log().splitlines() if '"level": "error"' in line] == []

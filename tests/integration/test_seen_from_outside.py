@@ -1,4 +1,4 @@
-"""Start-up, log and metrics, as the operator sees them; and what must never be seen."""
+"""Start-up, log and metrics as the operator sees them, and the secrets that must not appear."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def requests_total(broker: BrokerProcess, method: str, endpoint: str, status: in
 
 
 def test_wrong_settings_end_the_start_with_one_message() -> None:
-    """Each variable is named, the exit status is not 0, and nothing secret is shown."""
+    """Each variable is named, the exit status is not 0, and no secret is shown."""
     broker = BrokerProcess({"OPENAI_API_KEY": "sk-planted", "SUPABASE_URL": "nowhere", "DAILY_LIMIT": "x"})
     with pytest.raises(DidNotStart):
         broker.wait_until()
@@ -41,7 +41,7 @@ def test_wrong_settings_end_the_start_with_one_message() -> None:
 
 
 def test_all_that_it_writes_is_lines_of_json(start_broker: StartBroker, new_user: NewUser) -> None:
-    """From its start to its end, also what a library says to Python's warnings; of which a start has none."""
+    """From start to stop, including Python warnings, of which a start has none."""
     broker = start_broker(WEB_CONCURRENCY="1")
     assert new_user(broker).stream().content
     broker.stop()
@@ -53,7 +53,7 @@ def test_all_that_it_writes_is_lines_of_json(start_broker: StartBroker, new_user
 
 
 def test_every_request_is_counted_by_its_route(start_broker: StartBroker, new_user: NewUser) -> None:
-    """But for /metrics; a path that no route knows is not a label."""
+    """Except /metrics; a path without a route is not a label."""
     broker = start_broker(WEB_CONCURRENCY="3")
     user = new_user(broker)
     with ThreadPoolExecutor(10) as pool:
@@ -118,7 +118,7 @@ def test_the_metrics_tell_of_streams_tokens_and_failures(
 
 
 def test_the_state_of_redis_is_known_where_nobody_calls(start_broker: StartBroker, own_redis: RedisProcess) -> None:
-    """By every worker, from its start on, when Redis goes, and when it is back: no alert of an idle broker's."""
+    """Every worker reports Redis from its start, when Redis goes away and when it returns, without any call."""
     broker = start_broker(REDIS_URL=own_redis.url, WEB_CONCURRENCY="4")
 
     def state() -> float:
@@ -144,7 +144,7 @@ def test_a_scrape_under_load_is_quick(start_broker: StartBroker, new_user: NewUs
 
 
 def test_one_line_tells_each_request(ada: User, broker: BrokerProcess) -> None:
-    """With both request ids; none for /health and /metrics."""
+    """With both request ids; no line for /health and /metrics."""
     response = ada.stream()
     assert response.content
     requests.get(broker.url + "/health", timeout=5)
@@ -164,14 +164,14 @@ def test_one_line_tells_each_request(ada: User, broker: BrokerProcess) -> None:
     ("given", "kept"), [("trace-1.2_3:4", True), ("x" * 128, True), ("x" * 129, False), ("a b", False), ("ä", False)]
 )
 def test_a_request_id_is_kept_where_it_is_well_formed(broker: BrokerProcess, given: str, kept: bool) -> None:
-    """Else a new one is made; it comes back in any case."""
+    """Otherwise a new one is made. The response carries it in both cases."""
     response = requests.get(broker.url + "/health", headers={"X-Request-Id": given.encode()}, timeout=5)
     assert (response.headers["X-Request-Id"] == given) is kept
     assert response.headers["X-Request-Id"]
 
 
 def test_nothing_secret_is_seen_anywhere(start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn) -> None:
-    """Key, token, prompt and answer are in no log line, no metric, no error, whatever went wrong."""
+    """Key, token, prompt and answer are in no log line, metric or error, for any failure."""
     broker = start_broker(WEB_CONCURRENCY="1", OPENAI_MAX_RETRIES="0", OPENAI_FIRST_BYTE_TIMEOUT="0.5")
     user = new_user(broker)
     prompt, answer = "planted-prompt-4711", "planted-answer-0815"
@@ -216,7 +216,7 @@ def test_nothing_secret_is_seen_anywhere(start_broker: StartBroker, new_user: Ne
 
 
 def _send_nonsense(broker: BrokerProcess, planted: str) -> None:
-    """Requests that gunicorn itself refuses."""
+    """Send requests that gunicorn itself refuses."""
     for head in (f"GET /{planted} HTTP/9.9\r\n\r\n", f"{planted}\r\n\r\n", f"GET / HTTP/1.1\r\n{planted}\r\n\r\n"):
         with socket.create_connection(("127.0.0.1", broker.port), timeout=5) as client:
             client.sendall(head.encode())
@@ -227,7 +227,7 @@ def _send_nonsense(broker: BrokerProcess, planted: str) -> None:
 def test_the_whole_run_is_overheard(
     nothing_secret_is_said: Secrecy, start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
 ) -> None:
-    """What every broker says is kept until the run's end, when no secret may be in it: it is being kept."""
+    """The output of every broker is collected and searched for secrets at the end of the run."""
     broker = start_broker()
     user = new_user(broker)
     assert user.post("/gpt-4o", {}).status_code == 400

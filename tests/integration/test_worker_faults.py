@@ -1,4 +1,4 @@
-"""A worker killed, the master told to stop with 200 streams open, a worker that grows."""
+"""A killed worker, a stopped master with 200 open streams, a worker above its memory limit."""
 
 import contextlib
 import os
@@ -34,7 +34,7 @@ def broke_off(calls: list[Future[requests.Response]]) -> int:
 
 
 def test_a_killed_worker_loses_only_its_own_calls_and_the_books_balance(stack: Stack) -> None:
-    """What it had in flight has lapsed; the rest is served by the other one; a new one is there within 5 s."""
+    """Its calls in flight lapse; the other worker serves the rest; a new one starts within 5 s."""
     ada = stack.user()
     with Load(stack.users()) as load, ThreadPoolExecutor(12) as pool:
         ask = {"messages": "stand-in: slow_to_start"}
@@ -55,7 +55,7 @@ def test_a_killed_worker_loses_only_its_own_calls_and_the_books_balance(stack: S
 
 
 def test_a_call_whose_worker_died_is_the_users_again_within_a_minute(stack: Stack) -> None:
-    """Its lease says when; nobody has to do anything."""
+    """When its lease expires, without further action."""
     grace = stack.user()
     with ThreadPoolExecutor(4) as pool:
         waiting = [pool.submit(grace.post, "/gpt-4o", {"messages": "stand-in: slow_to_start"}) for _ in range(4)]
@@ -74,7 +74,7 @@ def test_a_call_whose_worker_died_is_the_users_again_within_a_minute(stack: Stac
 
 
 def test_a_master_told_to_stop_ends_200_streams_well(stack: Stack) -> None:
-    """The short ones finish, the endless ones get their error line; OpenAI is hung up on; each counts once."""
+    """Short streams finish, endless ones end with the error line; upstream connections close; each counts once."""
     own = Stack(GRACEFUL_TIMEOUT="6", OPENAI_SILENCE_TIMEOUT="60", OPENAI_CALL_TIMEOUT="60")
     own.openai.token_delay = 0.04
     try:
@@ -99,7 +99,7 @@ def test_a_master_told_to_stop_ends_200_streams_well(stack: Stack) -> None:
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_worker_that_grows_is_replaced_and_nobody_notices(workers: str) -> None:
-    """Large prompts that wait for OpenAI are what grows here; they are answered, and so is everybody else."""
+    """Large prompts that wait for OpenAI fill the memory; all calls are answered."""
     own = Stack(
         WEB_CONCURRENCY=workers,
         WORKER_MAX_RSS=str(100 * MEGABYTE),
@@ -121,7 +121,7 @@ def test_a_worker_that_grows_is_replaced_and_nobody_notices(workers: str) -> Non
             own.wait_until_serving(own.user())
         assert set(load.tally()) <= {GOOD, (0, "no answer")}
         assert load.tally()[0, "no answer"] <= 2  # a kept connection that was about to be closed
-        assert own.log_count("a worker takes too much memory and is replaced") >= 1
+        assert own.log_count("worker exceeds its memory limit and is replaced") >= 1
         # where both had grown, one follows the other
         within(12, lambda: all(_resident(pid) < 100 * MEGABYTE for pid in own.broker.workers()))
     finally:
@@ -129,7 +129,7 @@ def test_a_worker_that_grows_is_replaced_and_nobody_notices(workers: str) -> Non
 
 
 def _resident(pid: int) -> int:
-    """Bytes; none of a worker that is gone by now."""
+    """Resident bytes; 0 if the worker has exited."""
     with contextlib.suppress(OSError):
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     return 0
@@ -137,7 +137,7 @@ def _resident(pid: int) -> int:
 
 @pytest.mark.parametrize("_", range(3))
 def test_a_broker_told_to_end_at_once_as_its_workers_start_does_so(_: int) -> None:
-    """Ctrl-C, which ends the workers without grace: none of them is too young to hear of it."""
+    """Ctrl-C, which stops workers without grace, also reaches workers that just started."""
     settings = {
         "OPENAI_API_KEY": "sk-stand-in",
         "SUPABASE_URL": "http://127.0.0.1:9",

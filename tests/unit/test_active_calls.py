@@ -1,4 +1,4 @@
-"""What breaks into a call's waiting: the client's leaving, the time for the whole call, the worker's end."""
+"""Interruptions of a call: its client leaves, its time limit, its worker stops."""
 
 import socket
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ from broker.active_calls import OpenCall, OpenCalls
 from broker.errors.base import ClientLeft, Fault, TokenInvalid, WorkerStopping
 from broker.errors.openai import OpenAITimeout
 
-ENDLESS = 60.0  # seconds of a wait that something has to break into
+ENDLESS = 60.0  # seconds of a wait that must be interrupted
 
 
 @pytest.fixture(autouse=True)
 def _clock() -> None:
-    """The event loop's, which stands still between tests: a timer would count from the last one's end."""
+    """Update the event loop's clock, which stands still between tests."""
     gevent.get_hub().loop.update_now()
 
 
@@ -29,13 +29,13 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 
 def pass_a_moment() -> None:
-    """60 ms, in three turns: in the first one after a pause of the machine, a timer may come before the news."""
+    """Wait 60 ms in three steps: after a pause of the machine, a timer may fire before a socket event."""
     for _ in range(3):
         gevent.sleep(0.02)
 
 
 def wait_in(call: OpenCall, seconds: float = ENDLESS) -> Fault | None:
-    """What breaks into a wait, None where nothing does."""
+    """The fault that interrupts a wait, or None."""
     try:
         with call:
             gevent.sleep(seconds)
@@ -45,7 +45,7 @@ def wait_in(call: OpenCall, seconds: float = ENDLESS) -> Fault | None:
 
 
 def test_a_client_that_leaves_ends_the_wait(pair: tuple[socket.socket, socket.socket]) -> None:
-    """At once, though OpenAI is silent."""
+    """At once, even while OpenAI is silent."""
     theirs, ours = pair
     calls = OpenCalls(within=60)
     call = calls.begin(ours)
@@ -58,7 +58,7 @@ def test_a_client_that_leaves_ends_the_wait(pair: tuple[socket.socket, socket.so
 
 
 def test_a_client_that_sends_more_has_not_left(pair: tuple[socket.socket, socket.socket]) -> None:
-    """A pipelined request is no farewell."""
+    """A pipelined request does not end the call."""
     theirs, ours = pair
     call = OpenCalls(within=60).begin(ours)
     waiting = gevent.spawn(wait_in, call, seconds=1.0)
@@ -68,8 +68,8 @@ def test_a_client_that_sends_more_has_not_left(pair: tuple[socket.socket, socket
     call.close()
 
 
-def test_a_departure_between_two_waits_is_met_by_the_next(pair: tuple[socket.socket, socket.socket]) -> None:
-    """Nothing is thrown into code that does not wait for OpenAI."""
+def test_a_client_that_leaves_between_two_waits_ends_the_next(pair: tuple[socket.socket, socket.socket]) -> None:
+    """Faults are not thrown outside of waits."""
     theirs, ours = pair
     call = OpenCalls(within=60).begin(ours)
     pass_a_moment()
@@ -80,8 +80,8 @@ def test_a_departure_between_two_waits_is_met_by_the_next(pair: tuple[socket.soc
     call.close()
 
 
-def test_what_is_left_behind_is_done_to_its_end() -> None:
-    """Others may wait for it; what it raises is raised here, where the call is still there."""
+def test_detached_work_runs_to_its_end() -> None:
+    """Even if the call is interrupted; otherwise the call raises what the work raises."""
     done: list[str] = []
 
     def work() -> None:
@@ -90,16 +90,16 @@ def test_what_is_left_behind_is_done_to_its_end() -> None:
         raise TokenInvalid
 
     with pytest.raises(OpenAITimeout):
-        OpenCalls(within=0.01).begin(None).leave_behind(work)
+        OpenCalls(within=0.01).begin(None).run_detached(work)
     assert not done
     pass_a_moment()
     assert done == ["done"]
     with pytest.raises(TokenInvalid):
-        OpenCalls(within=60).begin(None).leave_behind(work)
+        OpenCalls(within=60).begin(None).run_detached(work)
 
 
-def test_a_call_has_a_time() -> None:
-    """Its waits together take no longer."""
+def test_a_call_has_a_time_limit() -> None:
+    """The limit covers all waits together."""
     call = OpenCalls(within=0.05).begin(None)
     waiting = gevent.spawn(wait_in, call)
     gevent.sleep(0.05)
@@ -109,7 +109,7 @@ def test_a_call_has_a_time() -> None:
 
 
 def test_a_worker_that_stops_ends_every_call() -> None:
-    """Each at its next wait, each with the same fault."""
+    """Each at its next wait, with the same fault."""
     calls = OpenCalls(within=60)
     opened = [calls.begin(None) for _ in range(3)]
     waiting = [gevent.spawn(wait_in, call) for call in opened]
@@ -122,8 +122,8 @@ def test_a_worker_that_stops_ends_every_call() -> None:
     assert len(calls) == 0
 
 
-def test_a_closed_call_is_left_in_peace(pair: tuple[socket.socket, socket.socket]) -> None:
-    """A socket's number is soon another client's."""
+def test_a_closed_call_is_not_interrupted(pair: tuple[socket.socket, socket.socket]) -> None:
+    """The system reuses file descriptors."""
     theirs, ours = pair
     calls = OpenCalls(within=0.02)
     calls.begin(ours).close()
@@ -136,7 +136,7 @@ def test_a_closed_call_is_left_in_peace(pair: tuple[socket.socket, socket.socket
 
 
 def test_closing_twice_does_not_forget_another_call(pair: tuple[socket.socket, socket.socket]) -> None:
-    """The second request on a kept-alive connection has the first one's socket."""
+    """The second request on a kept-alive connection has the same socket."""
     theirs, ours = pair
     calls = OpenCalls(within=60)
     first = calls.begin(ours)

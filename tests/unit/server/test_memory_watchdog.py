@@ -1,4 +1,4 @@
-"""A worker that grows asks to be replaced: by itself beside others, by the master where it is alone."""
+"""The memory watchdog replaces workers above their limit."""
 
 import os
 import signal
@@ -7,7 +7,7 @@ import time
 import pytest
 
 from broker.server import memory_watchdog
-from broker.server.memory_watchdog import MemoryWatch, resident
+from broker.server.memory_watchdog import MemoryWatchdog, resident
 
 Sent = list[tuple[int, int]]
 
@@ -27,32 +27,32 @@ def wait(sent: Sent, number: int) -> None:
         time.sleep(0.01)
 
 
-def test_it_knows_what_the_process_takes() -> None:
-    """In bytes: a Python with all this loaded is not small, and no giant."""
+def test_it_reads_the_resident_memory() -> None:
+    """The resident memory is reported in bytes."""
     assert 10_000_000 < resident() < 2_000_000_000
 
 
 def test_one_of_several_ends_itself(sent: Sent, caplog: pytest.LogCaptureFixture) -> None:
-    """Having said so: to the log, and to whoever handles its connections."""
+    """It logs the replacement and announces it before the signal."""
     announced: list[bool] = []
-    MemoryWatch(1, is_alone=False, announce=lambda: announced.append(True)).start()
+    MemoryWatchdog(1, is_alone=False, announce=lambda: announced.append(True)).start()
     wait(sent, 1)
     assert sent == [(os.getpid(), signal.SIGTERM)]
     assert announced == [True]
-    assert [record.message for record in caplog.records] == ["a worker takes too much memory and is replaced"]
+    assert [record.message for record in caplog.records] == ["worker exceeds its memory limit and is replaced"]
 
 
 def test_a_lone_worker_is_replaced_before_it_goes(sent: Sent) -> None:
-    """One more, then one less."""
-    MemoryWatch(1, is_alone=True, announce=list).start()
+    """The master adds a worker, then removes the oldest."""
+    MemoryWatchdog(1, is_alone=True, announce=list).start()
     wait(sent, 2)
     assert sent == [(os.getppid(), signal.SIGTTIN), (os.getppid(), signal.SIGTTOU)]
 
 
 @pytest.mark.parametrize("limit", [0, 2_000_000_000_000])
 def test_below_the_limit_or_without_one_nothing_happens(sent: Sent, limit: int) -> None:
-    """0 is none."""
-    watch = MemoryWatch(limit, is_alone=False, announce=list)
+    """A limit of 0 disables the watchdog."""
+    watch = MemoryWatchdog(limit, is_alone=False, announce=list)
     watch.start()
     time.sleep(0.05)
     assert sent == []

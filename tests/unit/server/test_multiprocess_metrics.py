@@ -1,4 +1,4 @@
-"""What a dead worker had in flight, read from the files that it leaves behind."""
+"""The in-flight calls of a dead worker, read from its metrics files."""
 
 import os
 import subprocess
@@ -26,7 +26,7 @@ if worker == 0:
 os.waitpid(worker, 0)
 dead = DeadWorkers(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]), metrics)
 before = metrics.exposition(None)[0]
-print(dead.bury(worker), dead.bury(worker), dead.bury(1))
+print(dead.mark_dead(worker), dead.mark_dead(worker), dead.mark_dead(1))
 for text in (before, metrics.exposition(None)[0]):
     wanted = ("gpt_broker_calls_lapsed_total ", "gpt_broker_calls_in_flight ")
     print(*[line.split()[1] for line in text.splitlines() if line.startswith(wanted)])
@@ -34,7 +34,7 @@ for text in (before, metrics.exposition(None)[0]):
 
 
 def test_what_was_in_flight_has_lapsed_once(tmp_path: Path) -> None:
-    """However often it is looked at; a number that no worker had is none; the dead one's gauges are gone."""
+    """Calls lapse once; an unknown process id has none; the dead worker's gauges are removed."""
     environ = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
     command = [sys.executable, "-c", CODE]
     said = subprocess.run(command, env=environ, check=True, capture_output=True, text=True).stdout.split("\n")

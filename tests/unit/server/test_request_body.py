@@ -1,27 +1,27 @@
-"""Bodies as gunicorn reads them: whole, or a fault; never more than is worth it."""
+"""Request bodies are read whole or raise a fault; large unread bodies are not drained."""
 
 import pytest
 from gunicorn.http.body import ChunkedReader, LengthReader
 from gunicorn.http.unreader import IterUnreader
 
 from broker.errors.request import BodyBroken
-from broker.server.request_body import MAX_CHUNKS, WORTH_READING, ClientBody
+from broker.server.request_body import MAX_CHUNKS, WORTH_READING, RequestBody
 
 
-def of_length(length: int, *pieces: bytes) -> ClientBody:
-    return ClientBody(LengthReader(IterUnreader(pieces), length))
+def of_length(length: int, *pieces: bytes) -> RequestBody:
+    return RequestBody(LengthReader(IterUnreader(pieces), length))
 
 
-def in_chunks(*pieces: bytes) -> ClientBody:
-    return ClientBody(ChunkedReader(None, IterUnreader(pieces)))
+def in_chunks(*pieces: bytes) -> RequestBody:
+    return RequestBody(ChunkedReader(None, IterUnreader(pieces)))
 
 
 @pytest.mark.parametrize("body", [
     of_length(5, b"hello"), of_length(5, b"he", b"l", b"lo, and the next request"),
     in_chunks(b"5\r\nhello\r\n0\r\n\r\n"), in_chunks(b"2\r", b"\nhe\r\n3;a=b\r\nllo\r\n0\r\n\r\n"),
 ])  # fmt: skip
-def test_a_body_is_read_whole(body: ClientBody) -> None:
-    """However it comes; then nothing is pending, and the connection may serve another request."""
+def test_a_body_is_read_whole(body: RequestBody) -> None:
+    """In any framing; afterwards nothing is pending, and the connection can serve another request."""
     assert body.read(3) + body.read(1000) == b"hello"
     assert body.read(1000) == b""
     assert not body.is_pending
@@ -32,8 +32,8 @@ def test_a_body_is_read_whole(body: ClientBody) -> None:
     in_chunks(b"x\r\n\r\n"), in_chunks(b"5\r\nhello!\r\n0\r\n\r\n"),
     in_chunks(b"1\r\nx\r\n" * (MAX_CHUNKS + 1) + b"0\r\n\r\n"),
 ])  # fmt: skip
-def test_a_body_that_is_not_what_it_says_is_a_fault(body: ClientBody) -> None:
-    """Cut short, framed wrongly, or in too many pieces; nothing more is read on its connection."""
+def test_a_body_that_is_not_what_it_says_is_a_fault(body: RequestBody) -> None:
+    """Cut short, framed wrongly, or in too many chunks; nothing more is read on its connection."""
     with pytest.raises(BodyBroken):
         body.read(100_000)
     assert body.is_pending
@@ -43,6 +43,6 @@ def test_a_body_that_is_not_what_it_says_is_a_fault(body: ClientBody) -> None:
     (of_length(0), False), (of_length(WORTH_READING, b"x"), False), (of_length(WORTH_READING + 1, b"x"), True),
     (in_chunks(b"0\r\n\r\n"), True),
 ])  # fmt: skip
-def test_a_body_that_nobody_read_is_pending_where_it_is_large(body: ClientBody, is_pending: bool) -> None:
-    """A small rest is read and thrown away, and the connection kept; chunks may go on without end."""
+def test_a_body_that_nobody_read_is_pending_where_it_is_large(body: RequestBody, is_pending: bool) -> None:
+    """A small rest is discarded and the connection kept; chunks may be endless."""
     assert body.is_pending is is_pending

@@ -1,4 +1,4 @@
-"""Requests that never reach the app, and what they are told."""
+"""Requests that are rejected before the app."""
 
 from types import SimpleNamespace
 
@@ -33,18 +33,18 @@ def test_a_host_is_taken_in_every_form(host: str) -> None:
 
 @pytest.mark.parametrize("host", [None, "a b", "a/b", "a@b", "[::1", "::1", "x:port", "x:123456", "a\\b", 'a"b', "ä"])
 def test_a_host_that_is_none_is_refused(host: str | None) -> None:
-    """And one that is missing, in HTTP/1.1."""
+    """Also a missing one in HTTP/1.1."""
     with pytest.raises(errors.InvalidHeader):
         check(request(host))
 
 
 def test_http_1_0_has_no_host() -> None:
-    """Some probes speak it."""
+    """Some probes use HTTP/1.0."""
     check(request(None, version=(1, 0)))
 
 
 def test_a_path_does_not_begin_with_two_slashes() -> None:
-    """What follows them is a host to some readers, and the same path to others."""
+    """Some parsers read a host after them, others the same path."""
     with pytest.raises(errors.InvalidRequestLine):
         check(request("x", "//metrics"))
 
@@ -56,5 +56,5 @@ def test_a_path_does_not_begin_with_two_slashes() -> None:
     (errors.ConfigurationProblem("x"), 400), (KeyError("x"), 500),
 ])  # fmt: skip
 def test_what_gunicorn_cannot_read_is_the_callers_fault(error: Exception, status: int) -> None:
-    """An accident is not."""
+    """Any other exception is a server error."""
     assert fault_of(error).status == status

@@ -1,15 +1,15 @@
-"""What goes to the client's socket, and in how many pieces."""
+"""The bytes that a response sends, and in how many system calls."""
 
 import types
 from typing import Any
 
 import pytest
 
-from broker.server.response_writer import AnswerWriter
+from broker.server.response_writer import ResponseWriter
 
 
 class Socket:
-    """Takes what it is sent; `takes` bytes at the first try."""
+    """Records what is sent; the first `send` takes `takes` bytes."""
 
     def __init__(self, takes: int = 1_000_000) -> None:
         self.takes = takes
@@ -28,14 +28,14 @@ def request(method: str = "GET", *, is_pending: bool = False) -> Any:
     return types.SimpleNamespace(version=(1, 1), method=method, should_close=lambda: False, body=body)
 
 
-def writer(socket: Any, headers: list[tuple[str, str]], method: str = "GET", status: str = "200 OK") -> AnswerWriter:
-    made = AnswerWriter(request(method), socket, types.SimpleNamespace())
+def writer(socket: Any, headers: list[tuple[str, str]], method: str = "GET", status: str = "200 OK") -> ResponseWriter:
+    made = ResponseWriter(request(method), socket, types.SimpleNamespace())
     made.start_response(status, headers)
     return made
 
 
 def test_head_and_body_go_out_together() -> None:
-    """One call of the kernel for a whole answer."""
+    """One system call for a whole response."""
     socket = Socket()
     answer = writer(socket, [("Content-Length", "2"), ("X-Y", "z")])
     answer.write(b"hi")
@@ -50,7 +50,7 @@ def test_head_and_body_go_out_together() -> None:
 
 
 def test_a_stream_goes_out_piece_by_piece() -> None:
-    """Each as a chunk, as soon as it is there, the first with the head."""
+    """Each piece is a chunk, sent at once, the first one with the head."""
     socket = Socket()
     answer = writer(socket, [])
     for piece in (b"one", b"", b"two"):
@@ -63,7 +63,7 @@ def test_a_stream_goes_out_piece_by_piece() -> None:
 
 @pytest.mark.parametrize(("method", "status"), [("HEAD", "200 OK"), ("GET", "204 No Content")])
 def test_an_answer_without_a_body_is_its_head(method: str, status: str) -> None:
-    """And is sent when it is complete."""
+    """The head is sent when the response is complete."""
     socket = Socket()
     answer = writer(socket, [("X-Y", "z")], method, status)
     answer.write(b"hi")
@@ -73,7 +73,7 @@ def test_an_answer_without_a_body_is_its_head(method: str, status: str) -> None:
 
 
 def test_what_the_kernel_does_not_take_at_once_follows() -> None:
-    """No byte is lost where the client is slow."""
+    """No byte is lost with a slow client."""
     socket = Socket(takes=5)
     answer = writer(socket, [("Content-Length", "1000")])
     answer.write(b"x" * 1000)
@@ -82,9 +82,9 @@ def test_what_the_kernel_does_not_take_at_once_follows() -> None:
 
 
 def test_a_request_that_is_not_read_to_its_end_costs_the_connection() -> None:
-    """And the client is told."""
+    """The response says `Connection: close`."""
     socket: Any = Socket()
-    answer = AnswerWriter(request(is_pending=True), socket, types.SimpleNamespace())
+    answer = ResponseWriter(request(is_pending=True), socket, types.SimpleNamespace())
     answer.start_response("413 Too Large", [("Content-Length", "0")])
     answer.close()
     assert b"\r\nConnection: close\r\n" in socket.sent[0]

@@ -1,4 +1,4 @@
-"""Whose request it is, and that /metrics believes no header that gives rights."""
+"""Addresses of a request, and the networks that may read /metrics."""
 
 import ipaddress
 
@@ -13,13 +13,13 @@ STRANGER = "203.0.113.9"
 
 @pytest.mark.parametrize("peer", ["10.1.2.3", "127.0.0.1", "::ffff:10.1.2.3", "fd00::1"])
 def test_a_listed_peer_that_speaks_for_itself_is_within(peer: str) -> None:
-    """A Prometheus that asks without a proxy between; an IPv4 peer may come in IPv6's clothes."""
+    """Without a proxy; an IPv4 peer may have an IPv4-mapped IPv6 address."""
     assert networks.all_within(LISTED, peer, [])
 
 
 @pytest.mark.parametrize("peer", [STRANGER, "::ffff:203.0.113.9", "2001:db8::1", "", "unix:", "127.0.0.2"])
 def test_any_other_peer_is_not(peer: str) -> None:
-    """Whatever it says of itself: its header is not believed."""
+    """Its forwarding headers change nothing."""
     assert not networks.all_within(LISTED, peer, [])
     assert not networks.all_within(LISTED, peer, ["10.1.2.3"])
 
@@ -28,16 +28,16 @@ def test_any_other_peer_is_not(peer: str) -> None:
     "forwarded", [[STRANGER], ["127.0.0.1", STRANGER], [STRANGER, "10.0.0.1"], ["unknown"], [""], ["10.0.0.1:80"]]
 )
 def test_one_address_that_is_not_listed_is_enough(forwarded: list[str]) -> None:
-    """Wherever it stands: before it may be what the client forged, behind it what a proxy appended."""
+    """In any position: a client may forge the left part, proxies append on the right."""
     assert not networks.all_within(LISTED, "127.0.0.1", forwarded)
 
 
 def test_every_field_that_names_an_address_is_read() -> None:
-    """Each may stand several times; `Forwarded` in RFC 7239's notation."""
-    assert networks.named(["1.1.1.1, 2.2.2.2", "3.3.3.3"], ["4.4.4.4"], []) == [
+    """Each field may occur several times; `Forwarded` follows RFC 7239."""
+    assert networks.addresses_in(["1.1.1.1, 2.2.2.2", "3.3.3.3"], ["4.4.4.4"], []) == [
         "1.1.1.1", "2.2.2.2", "3.3.3.3", "4.4.4.4",
     ]  # fmt: skip
-    assert networks.named([], [], ['for=5.5.5.5;proto=http, For="[2001:db8::1]"', "by=6.6.6.6"]) == [
+    assert networks.addresses_in([], [], ['for=5.5.5.5;proto=http, For="[2001:db8::1]"', "by=6.6.6.6"]) == [
         "5.5.5.5", "2001:db8::1", "",
     ]  # fmt: skip
 
@@ -48,7 +48,7 @@ def status(*fields: tuple[str, str], peer: str = "127.0.0.1", **environ: str) ->
 
 
 def test_metrics_are_for_the_listed_networks() -> None:
-    """By default loopback and the private ones."""
+    """By default loopback and the private networks."""
     assert status() == 200
     assert status(peer="172.18.0.5") == 200
     assert status(peer=STRANGER) == 403
@@ -58,7 +58,7 @@ def test_metrics_are_for_the_listed_networks() -> None:
 
 @pytest.mark.parametrize("field", ["X-Forwarded-For", "X-Real-IP", "Forwarded"])
 def test_metrics_are_refused_to_a_stranger_behind_a_proxy(field: str) -> None:
-    """Though nginx itself, which asks, is listed."""
+    """Although nginx, the peer, is listed."""
     prefix = "for=" if field == "Forwarded" else ""
     assert status((field, prefix + "10.1.2.3")) == 200
     assert status((field, prefix + STRANGER)) == 403
@@ -70,14 +70,14 @@ def test_metrics_are_refused_to_a_stranger_behind_a_proxy(field: str) -> None:
         [("X-Forwarded-For", f"127.0.0.1, {STRANGER}")],  # a proxy that appends
         [("X-Forwarded-For", "127.0.0.1"), ("X-Forwarded-For", STRANGER)],  # or that adds a field
         [("X-Forwarded-For", STRANGER), ("X-Forwarded-For", "127.0.0.1")],
-        [("X-Forwarded-For", STRANGER), ("X-Real-IP", "127.0.0.1")],  # a proxy that passes on what it does not set
+        [("X-Forwarded-For", STRANGER), ("X-Real-IP", "127.0.0.1")],  # a proxy that passes fields on
         [("X-Real-IP", STRANGER), ("X-Forwarded-For", "127.0.0.1"), ("Forwarded", "for=127.0.0.1")],
         [("X-Forwarded-For", "")],
         [("Forwarded", "secret")],
     ],
 )
 def test_a_forged_field_opens_nothing(forged: list[tuple[str, str]]) -> None:
-    """However it comes together with what the proxy says."""
+    """In any combination with the proxy's own fields."""
     assert status(*forged) == 403
 
 

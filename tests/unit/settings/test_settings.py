@@ -1,4 +1,4 @@
-"""Settings: read once, told all at once, never printed."""
+"""Settings: read once, validated together, never printed."""
 
 import dataclasses
 import re
@@ -44,12 +44,12 @@ def test_three_settings_are_enough_for_a_local_run() -> None:
 
 
 def test_empty_counts_as_unset() -> None:
-    """Env files of containers cannot leave a variable out any other way."""
+    """Container env files cannot omit a variable in any other way."""
     assert Settings.from_environ(REQUIRED | {"DAILY_LIMIT": "", "REDIS_URL": " "}).daily_limit == 50
 
 
 def test_all_problems_come_in_one_message() -> None:
-    """An operator mends them in one go."""
+    """An operator fixes them in one go."""
     message = problem(OPENAI_API_KEY="", SUPABASE_URL="abc", DAILY_LIMIT="many", ID_WHITE_LIST="{}", PORT="0")
     for name in ("OPENAI_API_KEY is required", "SUPABASE_URL", "DAILY_LIMIT", "ID_WHITE_LIST", "PORT"):
         assert name in message
@@ -81,7 +81,7 @@ def test_all_problems_come_in_one_message() -> None:
     ],
 )
 def test_a_wrong_value_is_named(name: str, value: str) -> None:
-    """By its variable, with what is right."""
+    """The message names the variable and the expected value."""
     assert re.search(rf"- {name} must ", problem(**{name: value}))
 
 
@@ -101,7 +101,7 @@ def test_every_way_to_name_a_redis_is_taken(url: str) -> None:
 
 
 def test_a_container_needs_a_redis() -> None:
-    """Its image sets REDIS_REQUIRED: an embedded store would forget the counts."""
+    """Its image sets REDIS_REQUIRED: an embedded store would lose the counts."""
     assert "REDIS_URL is required" in problem(REDIS_REQUIRED="on")
 
 
@@ -118,7 +118,7 @@ def test_models_may_be_a_name_or_a_patch() -> None:
 
 
 def test_a_secret_that_did_not_sign_the_service_key_is_an_error() -> None:
-    """They are of different projects: every user would be refused."""
+    """They belong to different projects: every user would be refused."""
     key = legacy_key("service_role")
     good = Settings.from_environ(REQUIRED | {"SUPABASE_SERVICE_KEY": key, "SUPABASE_JWT_SECRET": SECRET})
     assert good.supabase_jwt_secret == SECRET
@@ -127,7 +127,7 @@ def test_a_secret_that_did_not_sign_the_service_key_is_an_error() -> None:
 
 @pytest.mark.parametrize("key", [legacy_key("anon"), "sb_publishable_abc"])
 def test_a_public_key_is_no_service_key(key: str) -> None:
-    """The two are easily mixed up on Supabase's page."""
+    """The two are easily confused on Supabase's dashboard."""
     assert "SUPABASE_SERVICE_KEY is a public key" in problem(SUPABASE_SERVICE_KEY=key)
 
 
@@ -145,7 +145,7 @@ def test_a_public_key_may_be_shown(key: str) -> None:
 
 
 def test_no_secret_is_ever_shown() -> None:
-    """Neither by a repr nor by the message that tells the problems."""
+    """Neither in a repr nor in the message with the problems."""
     secrets = {"SUPABASE_JWT_SECRET": SECRET, "REDIS_URL": "redis://:planted-password@h:1"}
     assert "planted" not in repr(Settings.from_environ(REQUIRED | secrets))
     assert SECRET not in repr(Settings.from_environ(REQUIRED | secrets))
@@ -154,13 +154,13 @@ def test_no_secret_is_ever_shown() -> None:
 
 
 def test_settings_are_frozen() -> None:
-    """Read once, the same for all."""
+    """Settings cannot change after they are read."""
     with pytest.raises(dataclasses.FrozenInstanceError):
         Settings.from_environ(REQUIRED).daily_limit = 1  # type: ignore[misc]
 
 
 def test_example_env_explains_every_setting() -> None:
-    """One line a variable, with its default, and an explanation above it."""
+    """One line per variable, with its default and an explanation above it."""
     lines = EXAMPLE.read_text().splitlines()
     given = [line.removeprefix("# ").partition("=") for line in lines if re.match(r"(# )?[A-Z_]+=", line)]
     variables = [field.metadata["variable"] for field in dataclasses.fields(Settings)]
@@ -174,7 +174,7 @@ def test_example_env_explains_every_setting() -> None:
 
 
 def test_the_ready_made_line_for_the_models_last_day_works() -> None:
-    """The line that example.env offers for 14 January 2027 is taken as it stands."""
+    """The line in example.env for 14 January 2027 is valid as written."""
     line = next(line for line in EXAMPLE.read_text().splitlines() if "gpt-6-luna" in line and "MODELS=" in line)
     models = Settings.from_environ(REQUIRED | {"MODELS": line.partition("=")[2]}).models
     assert {patch["model"] for patch in models.values()} == {"gpt-6-luna"}

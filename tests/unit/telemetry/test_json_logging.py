@@ -1,4 +1,4 @@
-"""The log: one object a line, and no text of an exception in it."""
+"""The log: one JSON object per line, without exception messages."""
 
 import json
 import logging
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from broker.telemetry.json_logging import JsonLines
+from broker.telemetry.json_logging import JsonFormatter
 
 
 def line(message: str, *, name: str = "broker.request", exc_info: Any = None, **extra: Any) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def line(message: str, *, name: str = "broker.request", exc_info: Any = None, **
             **extra,
         }
     )
-    text = JsonLines().format(record)
+    text = JsonFormatter().format(record)
     assert "\n" not in text
     return json.loads(text)  # type: ignore[no-any-return]
 
@@ -35,7 +35,7 @@ def test_a_record_is_its_message_and_its_extras() -> None:
 
 
 def test_an_exception_shows_its_kind_and_place_only() -> None:
-    """Its text may repeat a prompt or a key."""
+    """Its message may repeat a prompt or a key."""
     try:
         raise ValueError("sk-planted in 'the secret prompt'")
     except ValueError:

@@ -1,4 +1,4 @@
-"""What Prometheus sees, also at awkward moments."""
+"""The exposition for Prometheus while workers start."""
 
 import struct
 from typing import Any
@@ -10,13 +10,13 @@ from broker.telemetry.metrics import Metrics
 
 
 class Starting:
-    """An exporter that finds files which a worker has created and not yet filled, for so many times."""
+    """An exporter that finds the empty files of a starting worker, `times` times."""
 
     def __init__(self, times: int) -> None:
         self._left = times
 
     def generate_metrics(self, _: Any) -> tuple[str, str]:
-        """As the real one."""
+        """Like the real method."""
         self._left -= 1
         if self._left >= 0:
             struct.unpack("i", b"")
@@ -24,14 +24,14 @@ class Starting:
 
 
 def test_a_scrape_survives_a_worker_s_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its empty files are there for a moment only."""
+    """The empty files exist only for a moment."""
     measured = Metrics()
     monkeypatch.setattr(measured, "_exporter", Starting(times=3))
     assert measured.exposition(None)[0] == "gpt_broker_workers 1"
 
 
 def test_a_file_that_stays_broken_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A scrape does not try for ever."""
+    """A scrape retries a limited number of times."""
     measured = Metrics()
     monkeypatch.setattr(measured, "_exporter", Starting(times=1000))
     monkeypatch.setattr(metrics, "STARTING", 0.0)

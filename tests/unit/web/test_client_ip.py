@@ -1,4 +1,4 @@
-"""Whom a request is put down to."""
+"""The client address of a request."""
 
 import pytest
 
@@ -24,10 +24,10 @@ PROXIES = networks("10.0.0.0/8, ::1, 192.0.2.9")
     ],
 )
 def test_a_header_is_believed_as_far_as_trusted_proxies_wrote_it(peer: str, forwarded: str, address: str) -> None:
-    """From the right; what a client wrote itself is never read."""
+    """From the right; the part that a client wrote is ignored."""
     assert client_address(peer, forwarded, PROXIES) == address
 
 
 def test_nobody_is_trusted_unless_named() -> None:
-    """Also not a neighbour."""
+    """Not even loopback."""
     assert client_address("127.0.0.1", "198.51.100.7", ()) == "127.0.0.1"

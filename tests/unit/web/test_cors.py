@@ -1,4 +1,4 @@
-"""What a browser on another origin needs to call, and to read what it gets."""
+"""CORS for pages on other origins."""
 
 import pytest
 from flask.testing import FlaskClient
@@ -15,7 +15,7 @@ def client() -> FlaskClient:
 
 
 def test_any_origin_is_the_default() -> None:
-    """With `*`, which needs no `Vary`; tokens travel in a header, not in cookies."""
+    """With `*`, which needs no `Vary`; tokens are in a header, not in cookies."""
     headers = make_client().get("/health", headers={"Origin": PAGE}).headers
     assert headers["Access-Control-Allow-Origin"] == "*"
     assert "Origin" not in headers.get("Vary", "")
@@ -24,7 +24,7 @@ def test_any_origin_is_the_default() -> None:
 
 @pytest.mark.parametrize("origin", [PAGE, "https://admin.example.com"])
 def test_a_listed_origin_is_named(client: FlaskClient, origin: str) -> None:
-    """And caches are told that the answer depends on it."""
+    """`Vary` names Origin for caches."""
     headers = client.get("/health", headers={"Origin": origin}).headers
     assert headers["Access-Control-Allow-Origin"] == origin
     assert "Origin" in headers["Vary"]
@@ -32,7 +32,7 @@ def test_a_listed_origin_is_named(client: FlaskClient, origin: str) -> None:
 
 @pytest.mark.parametrize("origin", ["https://evil.example.com", PAGE + ".evil.com", "null", None])
 def test_any_other_is_not(client: FlaskClient, origin: str | None) -> None:
-    """The browser then keeps the answer from the page."""
+    """The browser then hides the response from the page."""
     headers = client.get("/health", headers={"Origin": origin} if origin else {}).headers
     assert "Access-Control-Allow-Origin" not in headers
     assert "Origin" in headers["Vary"]
@@ -52,7 +52,7 @@ def test_a_preflight_allows_what_the_sdks_send(client: FlaskClient) -> None:
     assert int(response.headers["Access-Control-Max-Age"]) > 0
 
 
-# as they were seen on the wire
+# recorded requests
 OPENAI_SDK = (
     "authorization,content-type,x-stainless-arch,x-stainless-helper-method,x-stainless-lang,x-stainless-os,"
     "x-stainless-package-version,x-stainless-retry-count,x-stainless-runtime,x-stainless-runtime-version,"
@@ -75,14 +75,14 @@ def test_the_sdks_may_send_all_that_they_send(client: FlaskClient, path: str, as
 
 
 def test_options_names_the_endpoints_own_methods(client: FlaskClient) -> None:
-    """RFC 9110, 9.3.7; all that there are, where there is no endpoint."""
+    """RFC 9110, 9.3.7; all methods if the path has no endpoint."""
     allowed = {path: client.options(path).headers["Allow"] for path in ("/stream", "/v1/models", "/nothing")}
     assert allowed == {"/stream": "POST, OPTIONS", "/v1/models": "GET, OPTIONS", "/nothing": "GET, POST, OPTIONS"}
 
 
 @pytest.mark.parametrize("status", [401, 404, 405, 415])
 def test_errors_under_v1_can_be_read_too(client: FlaskClient, status: int) -> None:
-    """Else a page sees nothing but a network error."""
+    """Otherwise a page sees only a network error."""
     path = "/v1/nothing" if status == 404 else "/v1/chat/completions"
     method = "GET" if status == 405 else "POST"
     response = client.open(path, method=method, headers={"Origin": PAGE} | (bearer() if status == 415 else {}))
@@ -92,7 +92,7 @@ def test_errors_under_v1_can_be_read_too(client: FlaskClient, status: int) -> No
 
 
 def test_what_a_page_has_to_read_is_exposed(client: FlaskClient) -> None:
-    """On a refusal as on an answer."""
+    """On errors as well."""
     response = client.post("/gpt-4o", data="{}", headers={"Origin": PAGE} | bearer())
     assert response.status_code == 400
     exposed = set(response.headers["Access-Control-Expose-Headers"].split(", "))

@@ -1,4 +1,4 @@
-"""Flask with less of it."""
+"""The reduced Flask app."""
 
 import pytest
 from flask import Flask, session
@@ -14,7 +14,7 @@ def app() -> Flask:
 
 @pytest.mark.parametrize("host", ["localhost", "gpt.example.com:8443", "[::1]"])
 def test_no_route_depends_on_the_host(app: Flask, host: str) -> None:
-    """Nor on what stands in the query."""
+    """Nor on the query."""
     client = app.test_client()
 
     assert client.get("/health?/ready", headers={"Host": host}).data == b"OK"
@@ -23,7 +23,7 @@ def test_no_route_depends_on_the_host(app: Flask, host: str) -> None:
 
 
 def test_there_are_no_sessions(app: Flask) -> None:
-    """What would be written to one fails aloud, and no answer sets a cookie."""
+    """Writing to a session raises, and no response sets a cookie."""
     with app.test_request_context("/health"), pytest.raises(RuntimeError):
         session["user"] = "ada"
 

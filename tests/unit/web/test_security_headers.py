@@ -1,4 +1,4 @@
-"""What every answer tells a browser not to do."""
+"""The security header fields."""
 
 import pytest
 from flask import Response
@@ -16,7 +16,7 @@ PAGE = {"Origin": "https://app.example.com"}
     ("POST", "/v1/chat/completions", 415),
 ])  # fmt: skip
 def test_every_answer_carries_them(method: str, path: str, status: int) -> None:
-    """On every kind of answer; and a page on another origin may read them all the same."""
+    """On every kind of response; pages on other origins may still read it."""
     response = make_client().open(path, method=method, headers=PAGE | bearer())
     assert response.status_code == status
     assert {name: response.headers[name] for name in HEADERS} == HEADERS
@@ -26,7 +26,7 @@ def test_every_answer_carries_them(method: str, path: str, status: int) -> None:
 
 
 def test_what_an_endpoint_says_itself_stands() -> None:
-    """In whatever case it wrote the name; a page has a policy of its own."""
+    """In any case of the name; a page has its own policy."""
     given = Response(headers={"content-security-policy": "default-src 'self'", "Cache-Control": "max-age=60"})
     headers = security_headers.add(given).headers
     assert headers.getlist("Content-Security-Policy") == ["default-src 'self'"]
