@@ -13,7 +13,7 @@ from broker.auth.supabase_client import SupabaseClient
 from broker.openai.client import Upstream
 from broker.openai.model_catalogue import ModelCatalogue
 from broker.openai.requests.policy import RequestPolicy
-from broker.quota.quota import Usage
+from broker.quota.quota import Quota
 from broker.quota.redis_store import Store
 from broker.quota.redis_urls import Client, connect
 from broker.settings.settings import Settings
@@ -72,7 +72,7 @@ def build_services(settings: Settings, redis: Client | None, clock: Callable[[],
         keys=keys,
         policy=_request_policy(settings),
         authenticator=Authenticator(settings, keys, RemoteCheck(supabase), clock),
-        usage=Usage(settings, store, metrics, clock),
+        quota=Quota(settings, store, metrics, clock),
         upstream=upstream,
         catalogue=ModelCatalogue(_asked_for(settings), upstream.list_models),
         calls=OpenCalls(settings.openai_call_timeout, settings.max_calls_per_worker),

@@ -11,7 +11,7 @@ from broker.settings.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CallRecord:
     """One call: its id, whose it is, on which day, and what the ledger's scripts are told of it."""
 
     id: str
@@ -23,7 +23,7 @@ class Entry:
     arguments: tuple[Any, ...]
 
 
-class Entries:
+class CallRecords:
     """Makes entries by the operator's rules."""
 
     def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
@@ -32,8 +32,8 @@ class Entries:
         self._project = settings.supabase_url.partition("://")[2]
         self._clock = clock
 
-    def new(self, caller: Caller) -> Entry:
-        """An entry for one call, now."""
+    def new(self, caller: Caller) -> CallRecord:
+        """An record for one call, now."""
         settings, day = self._settings, scripts.day_at(self._clock())
         exempt, limit = caller.id in settings.id_white_list, settings.daily_limit
         if caller.is_anonymous and settings.anonymous_daily_limit is not None:
@@ -48,4 +48,4 @@ class Entries:
             day.ends_at + scripts.GRACE,
             places,
         )
-        return Entry(call_id, caller.id, day, exempt, limit, places >= 0, arguments)
+        return CallRecord(call_id, caller.id, day, exempt, limit, places >= 0, arguments)

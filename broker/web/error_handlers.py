@@ -44,7 +44,7 @@ def respond(fault: Fault) -> Response:
     return response
 
 
-def note_outcome(context: request_context.Visit, service: Services, fault: Fault | None) -> None:
+def note_outcome(context: request_context.RequestContext, service: Services, fault: Fault | None) -> None:
     """Record how the request ended: with `fault`, or well (None)."""
     context.outcome = fault.code if fault else "answered"
     if isinstance(fault, UpstreamFault):

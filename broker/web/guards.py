@@ -11,7 +11,7 @@ from werkzeug.exceptions import MethodNotAllowed
 from broker.caller import Caller
 from broker.errors.base import DailyLimitReached, NetworkNotListed
 from broker.errors.request import BodyEncoded
-from broker.quota.quota import Standing
+from broker.quota.quota import DailyUsage
 from broker.settings import networks
 from broker.web import request_context
 from broker.web.client_ip import client_address
@@ -34,41 +34,41 @@ def listed_network() -> None:
 
 
 def signed_in() -> None:
-    """A Supabase user, with or without calls left. Raises as `Authenticator.authenticate` and `Usage.standing`."""
-    request_context.current().standing = services().usage.standing(_sign_in(operator.call))
+    """A Supabase user, with or without calls left. Raises as `Authenticator.authenticate` and `Quota.daily_usage`."""
+    request_context.current().daily_usage = services().quota.daily_usage(_sign_in(operator.call))
 
 
 def counted() -> None:
     """A Supabase user with a call left today, which is now reserved; and the body of the request is here.
 
-    The client is watched from now on. Raises as `Authenticator.authenticate`, `OpenCalls.begin`, `Usage.reserve` and
+    The client is watched from now on. Raises as `Authenticator.authenticate`, `OpenCalls.begin`, `Quota.reserve` and
     `visit.read_body`, `DailyLimitReached`, and `BodyEncoded`.
     """
     if request.method == "HEAD":  # Flask lets it follow GET; a call would be paid for and thrown away
         raise MethodNotAllowed(valid_methods=["GET", "OPTIONS"])
-    present = request_context.current()
+    context = request_context.current()
     caller = _sign_in(lambda judge: request_context.open_call().run_detached(judge))
-    outcome = services().usage.reserve(caller, waiting=request_context.open_call())
-    if isinstance(outcome, Standing):
-        present.standing = outcome
+    outcome = services().quota.reserve(caller, waiting=request_context.open_call())
+    if isinstance(outcome, DailyUsage):
+        context.daily_usage = outcome
         services().metrics.quota_refusals.inc()
         raise _over_the_limit(outcome)
-    present.reservation, present.standing = outcome, outcome.standing
-    present.at_end(present.leave)
+    context.reservation, context.daily_usage = outcome, outcome.daily_usage
+    context.at_end(context.leave)
     if request.headers.get("Content-Encoding", "identity") != "identity":
         raise BodyEncoded
     request_context.read_body()
 
 
 def leave(response: Response) -> Response:
-    """On the way out: give an unanswered call back before the client can ask again, and tell the standing."""
-    present = request_context.current()
-    if not present.is_stream:
-        present.give_back()
-    if present.standing:
-        response.headers.add("RateLimit-Policy", f'"daily";q={present.standing.limit};w={DAY}')
-        reset = _seconds_left(present.standing)
-        response.headers.add("RateLimit", f'"daily";r={present.standing.remaining};t={reset}')
+    """On the way out: give an unanswered call back before the client can ask again, and tell the daily_usage."""
+    context = request_context.current()
+    if not context.is_stream:
+        context.give_back()
+    if context.daily_usage:
+        response.headers.add("RateLimit-Policy", f'"daily";q={context.daily_usage.limit};w={DAY}')
+        reset = _seconds_left(context.daily_usage)
+        response.headers.add("RateLimit", f'"daily";r={context.daily_usage.remaining};t={reset}')
     return response
 
 
@@ -83,9 +83,9 @@ def _address() -> str:
     return client_address(request.remote_addr or "", forwarded, services().settings.trusted_proxies)
 
 
-def _over_the_limit(standing: Standing) -> DailyLimitReached:
-    details = {"limit": standing.limit, "resets_at": iso(standing.resets_at)}
-    return DailyLimitReached(retry_after=_seconds_left(standing), details=details)
+def _over_the_limit(daily_usage: DailyUsage) -> DailyLimitReached:
+    details = {"limit": daily_usage.limit, "resets_at": iso(daily_usage.resets_at)}
+    return DailyLimitReached(retry_after=_seconds_left(daily_usage), details=details)
 
 
 def iso(time: int) -> str:
@@ -93,5 +93,5 @@ def iso(time: int) -> str:
     return datetime.datetime.fromtimestamp(time, datetime.UTC).isoformat()
 
 
-def _seconds_left(standing: Standing) -> int:
-    return max(1, math.ceil(standing.resets_at - services().clock()))
+def _seconds_left(daily_usage: DailyUsage) -> int:
+    return max(1, math.ceil(daily_usage.resets_at - services().clock()))

@@ -19,16 +19,16 @@ UNMEASURED = "/metrics"
 
 def note(response: Response) -> Response:
     """Have the request written down once its answer is sent, or broken off."""
-    present, parts = request_context.current(), services()
-    present.is_answered = True
-    response.headers.add("X-Request-Id", present.request_id)
+    context, service = request_context.current(), services()
+    context.is_answered = True
+    response.headers.add("X-Request-Id", context.request_id)
     status = response.status_code
 
     def close() -> None:
-        present.end()
-        _measure(present, status, parts)
-        if present.endpoint not in UNLOGGED:
-            log.info("request", extra=_line(present, status))
+        context.end()
+        _measure(context, status, service)
+        if context.endpoint not in UNLOGGED:
+            log.info("request", extra=_line(context, status))
 
     response.call_on_close(close)
     return response
@@ -36,33 +36,33 @@ def note(response: Response) -> Response:
 
 def end_unanswered(_: BaseException | None) -> None:
     """A request that was broken off before it had an answer: whatever it holds is undone all the same."""
-    present = request_context.current()
-    if not present.is_answered:
-        present.end()
+    context = request_context.current()
+    if not context.is_answered:
+        context.end()
 
 
-def _measure(present: request_context.Visit, status: int, parts: Services) -> None:
-    if present.endpoint != UNMEASURED:
-        parts.metrics.request_ended(present.method, present.endpoint, status, present.seconds)
-    if present.model:
-        parts.metrics.tokens_used(present.model, present.usage)
-        if present.is_stream:
-            parts.metrics.stream_ended(present.model, present.outcome, present.seconds)
+def _measure(context: request_context.RequestContext, status: int, service: Services) -> None:
+    if context.endpoint != UNMEASURED:
+        service.metrics.request_ended(context.method, context.endpoint, status, context.seconds)
+    if context.model:
+        service.metrics.tokens_used(context.model, context.usage)
+        if context.is_stream:
+            service.metrics.stream_ended(context.model, context.outcome, context.seconds)
 
 
-def _line(present: request_context.Visit, status: int) -> dict[str, object]:
+def _line(context: request_context.RequestContext, status: int) -> dict[str, object]:
     return {
-        "request_id": present.request_id,
-        "openai_id": present.openai_id,
-        "method": present.method,
-        "endpoint": present.endpoint,
+        "request_id": context.request_id,
+        "openai_id": context.openai_id,
+        "method": context.method,
+        "endpoint": context.endpoint,
         "status": status,
-        "seconds": round(present.seconds, 6),
-        "user": present.caller.id if present.caller else None,
-        "model": present.model,
-        "prompt_tokens": _count(present.usage.get("prompt_tokens")),
-        "completion_tokens": _count(present.usage.get("completion_tokens")),
-        "outcome": present.outcome,
+        "seconds": round(context.seconds, 6),
+        "user": context.caller.id if context.caller else None,
+        "model": context.model,
+        "prompt_tokens": _count(context.usage.get("prompt_tokens")),
+        "completion_tokens": _count(context.usage.get("completion_tokens")),
+        "outcome": context.outcome,
     }
 
 

@@ -12,7 +12,7 @@ from broker.auth.signing_keys import SigningKeys
 from broker.openai.client import Upstream
 from broker.openai.model_catalogue import ModelCatalogue
 from broker.openai.requests.policy import RequestPolicy
-from broker.quota.quota import Usage
+from broker.quota.quota import Quota
 from broker.settings.settings import Settings
 from broker.telemetry.metrics import Metrics
 
@@ -28,7 +28,7 @@ class Services:
     metrics: Metrics
     keys: SigningKeys
     authenticator: Authenticator
-    usage: Usage
+    quota: Quota
     policy: RequestPolicy
     upstream: Upstream
     catalogue: ModelCatalogue
@@ -38,12 +38,12 @@ class Services:
         """Begin what runs in the background. Called in each worker, after the fork."""
         self.metrics.worker_started()
         self.keys.start()
-        self.usage.start()
+        self.quota.start()
         self.catalogue.start()
 
     def close(self) -> None:
         """Finish what is unfinished, when a worker goes."""
-        self.usage.close()
+        self.quota.close()
         self.upstream.close()
 
 

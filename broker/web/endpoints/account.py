@@ -16,15 +16,15 @@ blueprint.before_request(guards.signed_in)
 @blueprint.get("/v1/usage")
 def usage() -> Response:
     """The user's day: limit, calls used and remaining, when it resets, whether they are exempt from the limit."""
-    standing = request_context.standing()
+    daily_usage = request_context.daily_usage()
     return _json(
         {
             "object": "usage",
-            "limit": standing.limit,
-            "used": standing.used,
-            "remaining": standing.remaining,
-            "resets_at": guards.iso(standing.resets_at),
-            "exempt": standing.exempt,
+            "limit": daily_usage.limit,
+            "used": daily_usage.used,
+            "remaining": daily_usage.remaining,
+            "resets_at": guards.iso(daily_usage.resets_at),
+            "exempt": daily_usage.exempt,
         }
     )
 
@@ -45,9 +45,9 @@ def model(name: str) -> Response:
 
 def _model(name: str) -> dict[str, object]:
     """OpenAI's fields; `created` is unknown here, and `shutdown_date` is that of the model which serves the name."""
-    parts = services()
-    served = str(parts.settings.models[name]["model"])
-    dates = {"shutdown_date": date} if (date := parts.catalogue.shutdown_dates.get(served)) else {}
+    service = services()
+    served = str(service.settings.models[name]["model"])
+    dates = {"shutdown_date": date} if (date := service.catalogue.shutdown_dates.get(served)) else {}
     return {"id": name, "object": "model", "created": 0, "owned_by": "gpt-broker", **dates}
 
 

@@ -70,7 +70,7 @@ def _pieces(upstream: Stream, relay: Relay, patience: float) -> Iterator[bytes]:
 
 
 def _counted(
-    pieces: Iterator[bytes], relay: Relay, context: request_context.Visit, metrics: Metrics
+    pieces: Iterator[bytes], relay: Relay, context: request_context.RequestContext, metrics: Metrics
 ) -> Iterator[bytes]:
     """Yield the non-empty pieces. The call counts once a part of the answer itself is among them."""
     is_counted = False

@@ -31,29 +31,29 @@ def health() -> Response:
 @blueprint.get("/ready")
 def ready() -> Response:
     """200 if calls can be served, else 503; each part with "ok" or what is wrong with it."""
-    parts = services()
-    state = {"redis": _redis(parts), "supabase": _supabase(parts), "openai": _openai(parts)}
+    service = services()
+    state = {"redis": _redis(service), "supabase": _supabase(service), "openai": _openai(service)}
     can_serve = all(word in ("ok", "stale", "counted without") for word in state.values())
     body: dict[str, object] = {"ready": can_serve, "parts": state}
-    if parts.catalogue.shutdown_dates:
-        body["shutdown_dates"] = parts.catalogue.shutdown_dates
+    if service.catalogue.shutdown_dates:
+        body["shutdown_dates"] = service.catalogue.shutdown_dates
     return Response(json.dumps(body) + "\n", 200 if can_serve else 503, mimetype=JSON)
 
 
-def _redis(parts: Services) -> str:
+def _redis(service: Services) -> str:
     try:
-        parts.usage.check()
+        service.quota.check()
     except UsageUnavailable:
-        return "away" if parts.settings.usage_without_redis == "refuse" else "counted without"
+        return "away" if service.settings.usage_without_redis == "refuse" else "counted without"
     return "ok"
 
 
-def _supabase(parts: Services) -> str:
+def _supabase(service: Services) -> str:
     """The last good keys serve while Supabase is away; with a secret, no key is needed at all."""
-    if parts.keys.is_up:
+    if service.keys.is_up:
         return "ok"
-    return "stale" if parts.keys.ever_fetched or parts.settings.supabase_jwt_secret else "away"
+    return "stale" if service.keys.ever_fetched or service.settings.supabase_jwt_secret else "away"
 
 
-def _openai(parts: Services) -> str:
-    return "key refused" if parts.catalogue.key_refused else "ok"
+def _openai(service: Services) -> str:
+    return "key refused" if service.catalogue.key_refused else "ok"

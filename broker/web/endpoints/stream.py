@@ -42,7 +42,7 @@ def stream() -> Response:
     return stream_response.stream(lines, _last_line, JSON)
 
 
-def _texts(upstream: Stream, context: request_context.Visit) -> Iterator[str]:
+def _texts(upstream: Stream, context: request_context.RequestContext) -> Iterator[str]:
     """Yield the text of each read, to the end of the body. Raises as `Stream.reads`, and `StreamBroken`."""
     transcript, reader = Transcript(), EventReader()
     try:

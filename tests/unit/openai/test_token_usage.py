@@ -22,6 +22,7 @@ RESPONSES = {
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from([*CHAT, *RESPONSES, "cached_tokens"]), inner),
+    max_leaves=8,
 )
 
 

@@ -21,7 +21,7 @@ from broker.errors.base import UsageUnavailable, UsageUncertain
 from broker.errors.limits import TooManyCallsInFlight
 from broker.errors.openai import OpenAITimeout
 from broker.quota import scripts
-from broker.quota.quota import Reservation, Standing, Usage
+from broker.quota.quota import DailyUsage, Quota, Reservation
 from broker.quota.redis_store import MAX_CONCURRENT, Store
 from broker.settings.settings import Settings
 from broker.telemetry.metrics import Metrics
@@ -46,71 +46,71 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def usage(redis: fakeredis.FakeRedis, clock: Clock) -> Iterator[Usage]:
+def quota(redis: fakeredis.FakeRedis, clock: Clock) -> Iterator[Quota]:
     settings = Settings.from_environ(REQUIRED | {"DAILY_LIMIT": "2", "ID_WHITE_LIST": '["grace"]'})
     metrics = Metrics()
-    made = Usage(settings, Store(redis, metrics), metrics, clock)
+    made = Quota(settings, Store(redis, metrics), metrics, clock)
     yield made
     made.close()
 
 
-def reserve(usage: Usage, user: Caller = ADA) -> Reservation:
-    outcome = usage.reserve(user)
+def reserve(quota: Quota, user: Caller = ADA) -> Reservation:
+    outcome = quota.reserve(user)
     assert isinstance(outcome, Reservation)
     return outcome
 
 
-def test_the_limit_is_the_limit(usage: Usage) -> None:
+def test_the_limit_is_the_limit(quota: Quota) -> None:
     """The third call of two is told how the user stands."""
-    assert [reserve(usage).standing.remaining for _ in range(2)] == [1, 0]
-    refused = usage.reserve(ADA)
-    assert isinstance(refused, Standing)
+    assert [reserve(quota).daily_usage.remaining for _ in range(2)] == [1, 0]
+    refused = quota.reserve(ADA)
+    assert isinstance(refused, DailyUsage)
     assert (refused.remaining, refused.used, refused.exempt) == (0, 2, False)
 
 
-def test_exempt_users_are_counted_and_never_refused(usage: Usage) -> None:
-    """Their standing says so."""
+def test_exempt_users_are_counted_and_never_refused(quota: Quota) -> None:
+    """Their daily_usage says so."""
     for number in range(1, 6):
-        standing = reserve(usage, GRACE).standing
-        assert (standing.used, standing.exempt, standing.remaining) == (number, True, 2)
+        daily_usage = reserve(quota, GRACE).daily_usage
+        assert (daily_usage.used, daily_usage.exempt, daily_usage.remaining) == (number, True, 2)
 
 
-def test_the_day_turns_at_midnight_utc(usage: Usage, clock: Clock) -> None:
+def test_the_day_turns_at_midnight_utc(quota: Quota, clock: Clock) -> None:
     """A user at the limit may call again, not a second before."""
     for _ in range(2):
-        reserve(usage)
+        reserve(quota)
     clock.now += 4
-    assert isinstance(usage.reserve(ADA), Standing)
+    assert isinstance(quota.reserve(ADA), DailyUsage)
     clock.now += 1
-    assert reserve(usage).standing.resets_at == clock.now + 86_400
+    assert reserve(quota).daily_usage.resets_at == clock.now + 86_400
 
 
-def test_a_call_belongs_to_the_day_in_which_it_began(usage: Usage, clock: Clock) -> None:
+def test_a_call_belongs_to_the_day_in_which_it_began(quota: Quota, clock: Clock) -> None:
     """Given back after midnight, it is given back to yesterday."""
-    reservation = reserve(usage)
+    reservation = reserve(quota)
     clock.now += 10
-    reserve(usage)
+    reserve(quota)
     reservation.give_back()
-    assert usage.standing(ADA).used == 1
+    assert quota.daily_usage(ADA).used == 1
 
 
-def test_only_the_first_of_settle_and_give_back_counts(usage: Usage) -> None:
+def test_only_the_first_of_settle_and_give_back_counts(quota: Quota) -> None:
     """Whatever the ways in which a request may end, it is settled once or given back once."""
-    settled, given_back = reserve(usage), reserve(usage)
+    settled, given_back = reserve(quota), reserve(quota)
     settled.settle()
     settled.give_back()
     given_back.give_back()
     given_back.settle()
     given_back.give_back()
-    usage.close()
-    assert usage.standing(ADA).used == 1
-    assert given_back.standing.remaining == 1
+    quota.close()
+    assert quota.daily_usage(ADA).used == 1
+    assert given_back.daily_usage.remaining == 1
 
 
-def test_a_settled_call_is_settled_in_redis(usage: Usage, redis: fakeredis.FakeRedis) -> None:
+def test_a_settled_call_is_settled_in_redis(quota: Quota, redis: fakeredis.FakeRedis) -> None:
     """With no lease to lapse."""
-    reserve(usage).settle()
-    usage.close()
+    reserve(quota).settle()
+    quota.close()
     (key,) = redis.keys("*ada*")
     assert redis.zcount(key, "+inf", "+inf") == 1
 
@@ -250,11 +250,11 @@ class Fickle(Away):
 SCRIPTS = (scripts.RESERVE, scripts.GIVE_BACK, scripts.SETTLE, scripts.LEAVE, scripts.COUNT)
 
 
-def usage_of(redis: Any, clock: Clock, **environ: str) -> tuple[Usage, Metrics]:
+def usage_of(redis: Any, clock: Clock, **environ: str) -> tuple[Quota, Metrics]:
     settings = Settings.from_environ(REQUIRED | {"DAILY_LIMIT": "2", "WEB_CONCURRENCY": "1"} | environ)
     metrics = Metrics()
     is_required = settings.usage_without_redis == "refuse"
-    return Usage(settings, Store(redis, metrics, is_required=is_required), metrics, clock), metrics
+    return Quota(settings, Store(redis, metrics, is_required=is_required), metrics, clock), metrics
 
 
 def books(metrics: Metrics) -> list[float]:
@@ -275,9 +275,9 @@ def eventually(holds: Callable[[], object]) -> None:
 def test_a_call_that_redis_counted_unheard_is_taken_back(redis: fakeredis.FakeRedis, clock: Clock) -> None:
     """It was refused: it must not cost the user a call, once Redis is back."""
     fickle = Fickle(redis)
-    usage, metrics = usage_of(fickle, clock)
+    quota, metrics = usage_of(fickle, clock)
     with pytest.raises(UsageUncertain):
-        usage.reserve(ADA)
+        quota.reserve(ADA)
     (key,) = redis.keys("*ada*")
     fickle.is_away = False
     eventually(lambda: redis.zcard(key) == 0)
@@ -287,8 +287,8 @@ def test_a_call_that_redis_counted_unheard_is_taken_back(redis: fakeredis.FakeRe
 def test_the_books_follow_redis(away: Away, redis: fakeredis.FakeRedis, clock: Clock) -> None:
     """A call is in flight until Redis knows how it ended; nothing is lost while it is away."""
     away.is_away = False
-    usage, metrics = usage_of(away, clock)
-    settled, given_back = reserve(usage), reserve(usage)
+    quota, metrics = usage_of(away, clock)
+    settled, given_back = reserve(quota), reserve(quota)
     away.is_away = True
     settled.settle()
     given_back.give_back()
@@ -301,14 +301,14 @@ def test_the_books_follow_redis(away: Away, redis: fakeredis.FakeRedis, clock: C
 
 def test_without_redis_calls_may_be_counted_here(away: Away, redis: fakeredis.FakeRedis, clock: Clock) -> None:
     """Up to the limit, in the contract's words; and Redis hears of them when it is back."""
-    usage, metrics = usage_of(away, clock, USAGE_WITHOUT_REDIS="allow")
-    first, second = reserve(usage), reserve(usage)
-    assert [one.standing.remaining for one in (first, second)] == [1, 0]
-    refused = usage.reserve(ADA)
-    assert isinstance(refused, Standing)
+    quota, metrics = usage_of(away, clock, USAGE_WITHOUT_REDIS="allow")
+    first, second = reserve(quota), reserve(quota)
+    assert [one.daily_usage.remaining for one in (first, second)] == [1, 0]
+    refused = quota.reserve(ADA)
+    assert isinstance(refused, DailyUsage)
     assert refused.remaining == 0
     first.give_back()
-    third = reserve(usage)
+    third = reserve(quota)
     for one in (second, third):
         one.settle()
     away.is_away = False
@@ -319,35 +319,35 @@ def test_without_redis_calls_may_be_counted_here(away: Away, redis: fakeredis.Fa
 
 def test_a_worker_that_has_spent_its_share_waits_for_redis(away: Away, clock: Clock) -> None:
     """What is left of the limit is the other workers': that is no 429."""
-    usage, _ = usage_of(away, clock, USAGE_WITHOUT_REDIS="allow", WEB_CONCURRENCY="2")
-    reserve(usage)
+    quota, _ = usage_of(away, clock, USAGE_WITHOUT_REDIS="allow", WEB_CONCURRENCY="2")
+    reserve(quota)
     with pytest.raises(UsageUnavailable):
-        usage.reserve(ADA)
+        quota.reserve(ADA)
 
 
 def test_anonymous_users_have_their_own_limit(redis: fakeredis.FakeRedis, clock: Clock) -> None:
     """Less than others, as a rule."""
-    usage, _ = usage_of(redis, clock, ANONYMOUS_DAILY_LIMIT="1")
+    quota, _ = usage_of(redis, clock, ANONYMOUS_DAILY_LIMIT="1")
     stranger = Caller("stranger", math.inf, is_anonymous=True)
-    assert reserve(usage, stranger).standing.limit == 1
-    assert isinstance(usage.reserve(stranger), Standing)
-    assert usage.standing(stranger).limit == 1
-    assert reserve(usage).standing.limit == 2
+    assert reserve(quota, stranger).daily_usage.limit == 1
+    assert isinstance(quota.reserve(stranger), DailyUsage)
+    assert quota.daily_usage(stranger).limit == 1
+    assert reserve(quota).daily_usage.limit == 2
 
 
 def test_a_user_may_have_so_many_calls_under_way(redis: fakeredis.FakeRedis, clock: Clock) -> None:
     """A settled one is under way until it is over; the exempt are never refused."""
-    usage, _ = usage_of(redis, clock, DAILY_LIMIT="9", MAX_CALLS_PER_USER="1", ID_WHITE_LIST='["grace"]')
-    call = reserve(usage)
+    quota, _ = usage_of(redis, clock, DAILY_LIMIT="9", MAX_CALLS_PER_USER="1", ID_WHITE_LIST='["grace"]')
+    call = reserve(quota)
     call.settle()
     with pytest.raises(TooManyCallsInFlight) as raised:
-        usage.reserve(ADA)
+        quota.reserve(ADA)
     assert (raised.value.status, raised.value.retry_after) == (429, 1)
-    assert usage.standing(ADA).used == 1
+    assert quota.daily_usage(ADA).used == 1
     call.leave()
-    usage.close()
-    reserve(usage).give_back()
-    assert [reserve(usage, GRACE).standing.used for _ in range(3)] == [1, 2, 3]
+    quota.close()
+    reserve(quota).give_back()
+    assert [reserve(quota, GRACE).daily_usage.used for _ in range(3)] == [1, 2, 3]
 
 
 def test_a_full_redis_is_away_though_things_can_be_taken_from_it(
@@ -376,8 +376,8 @@ def test_a_worker_without_new_calls_learns_that_redis_is_back(
 ) -> None:
     """And tells it all that it has to give back, which by itself proves nothing, within 5 s."""
     away.is_away = False
-    usage, metrics = usage_of(away, clock, DAILY_LIMIT="50")
-    calls = [reserve(usage) for _ in range(30)]
+    quota, metrics = usage_of(away, clock, DAILY_LIMIT="50")
+    calls = [reserve(quota) for _ in range(30)]
     away.is_away = True
     for call in calls:
         call.give_back()

@@ -6,20 +6,20 @@ import pytest
 
 from broker.errors.base import BodyTooLarge
 from broker.web import request_context
-from broker.web.request_context import Visit
+from broker.web.request_context import RequestContext
 from tests.apps import make_app
 
 
 def test_at_its_end_all_is_undone_once_last_first_whatever_fails() -> None:
     """Nothing that a request holds outlives it because something else failed."""
-    present, undone = Visit("1", "GET", "/"), []
-    present.at_end(lambda: undone.append("first"))
-    present.at_end(lambda: 1 // 0)
-    present.at_end(lambda: undone.append("last"))
+    context, undone = RequestContext("1", "GET", "/"), []
+    context.at_end(lambda: undone.append("first"))
+    context.at_end(lambda: 1 // 0)
+    context.at_end(lambda: undone.append("last"))
 
     with pytest.raises(ZeroDivisionError):
-        present.end()
-    present.end()
+        context.end()
+    context.end()
     assert undone == ["last", "first"]
 
 
