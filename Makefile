@@ -66,16 +66,16 @@ status: ## what runs on the Docker host (HOST=ssh://user@host: a remote one; so 
 	@deploy/stack status
 
 deploy-sksndev: ## build this commit, start sksndev from it, check it; put the image before back if it is not well
-	@deploy/stack deploy sksndev
+	@deploy/$(if $(filter kubernetes,$(ON)),kubernetes/release,stack) deploy sksndev
 
 deploy-techsksn: ## build this commit, start techsksn from it, check it; put the image before back if it is not well
-	@deploy/stack deploy techsksn
+	@deploy/$(if $(filter kubernetes,$(ON)),kubernetes/release,stack) deploy techsksn
 
 rollback-sksndev: ## put the image before back for sksndev
-	@deploy/stack rollback sksndev
+	@deploy/$(if $(filter kubernetes,$(ON)),kubernetes/release,stack) rollback sksndev
 
 rollback-techsksn: ## put the image before back for techsksn
-	@deploy/stack rollback techsksn
+	@deploy/$(if $(filter kubernetes,$(ON)),kubernetes/release,stack) rollback techsksn
 
 logs-sksndev: ## follow what the broker of sksndev writes
 	@deploy/stack logs sksndev

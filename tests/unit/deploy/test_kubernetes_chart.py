@@ -1,0 +1,281 @@
+"""The Helm chart: what it renders is valid, hardened, and says what the single-host deployment says."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import kubernetes_validate
+import pytest
+import yaml
+from helm_python import HelmError, chart
+
+from broker.settings.settings import Settings
+from deploy.kubernetes import settings_schema
+from tests.apps import REQUIRED
+from tests.unit.deploy.custom_resources import SPECS
+
+CHART = Path(__file__).parents[3] / "deploy" / "kubernetes"
+DEPLOY = CHART.parent
+RELEASES = ("1.35.0", "1.36.0", "1.37.0")  # the three newest that kubernetes-validate knows
+Object = dict[str, Any]
+LEAST = {"image": {"tag": "0123456789ab"}, "secrets": {"existing": "sksndev-broker"}}
+GATEWAY = {
+    "httpRoute": {"enabled": True, "parentRefs": [{"name": "public", "namespace": "gateway"}]},
+    "host": "gpt.example.com",
+}
+VALUES: dict[str, Object] = {
+    "least": LEAST,
+    "gateway": LEAST | GATEWAY,
+    "ingress": LEAST | {"ingress": {"enabled": True}, "host": "gpt.example.com"},
+    "keda": LEAST | {"autoscaling": {"mode": "keda"}},
+    "fixed": LEAST | {"autoscaling": {"mode": "none"}, "replicas": 3, "workers": 1, "deletionCost": {"enabled": False}},
+    "external secret": {
+        "image": {"tag": "0123456789ab"},
+        "secrets": {"external": {"enabled": True, "key": "tenants/sksndev", "store": {"name": "vault"}}},
+    },
+    "other tenant": LEAST
+    | {"tenant": "techsksn", "settings": {"DAILY_LIMIT": 100, "ID_WHITE_LIST": ["a"], "PLAYGROUND": True}},
+}
+
+
+def rendered(values: Object, release: str = "sksndev") -> list[Object]:
+    """The objects of a release."""
+    texts = chart.Chart.load(CHART).render(values, name=release, namespace="apps")
+    return [one for text in texts.values() for one in yaml.safe_load_all(text) if one]
+
+
+def of_kind(objects: list[Object], kind: str) -> Object:
+    """The one object of this kind, the broker's own before others."""
+    found = [one for one in objects if one["kind"] == kind]
+    assert found, f"no {kind}"
+    return found[0]
+
+
+def pods(objects: list[Object]) -> Iterator[Object]:
+    for one in objects:
+        if one["kind"] == "Deployment":
+            yield one["spec"]["template"]
+        if one["kind"] == "CronJob":
+            yield one["spec"]["jobTemplate"]["spec"]["template"]
+
+
+def broker_pod(objects: list[Object]) -> Object:
+    pod: Object = of_kind(objects, "Deployment")["spec"]["template"]["spec"]
+    return pod
+
+
+@pytest.fixture(params=list(VALUES.values()), ids=list(VALUES), scope="module")
+def objects(request: pytest.FixtureRequest) -> list[Object]:
+    return rendered(request.param)
+
+
+@pytest.mark.parametrize("values", VALUES.values(), ids=VALUES.keys())
+def test_helm_finds_nothing_to_say(values: Object) -> None:
+    """`helm lint --strict` passes for every kind of values."""
+    report = chart.lint(str(CHART), values, strict=True)
+
+    assert report["errors"] == []
+    assert [one for one in report["messages"] if one["severity"] > 1] == []
+
+
+@pytest.mark.parametrize("version", RELEASES)
+def test_every_object_is_valid_in_the_newest_releases(objects: list[Object], version: str) -> None:
+    """Against Kubernetes' own schemas, unknown members refused, or the schema of the custom resource."""
+    for one in objects:
+        spec = SPECS.get((one["apiVersion"], one["kind"]))
+        if spec is None:
+            kubernetes_validate.validate(one, version, strict=True)
+        else:
+            jsonschema.validate(one["spec"], spec)
+
+
+def test_the_releases_are_the_newest_three() -> None:
+    """A newer kubernetes-validate brings a newer release: then RELEASES moves on."""
+    assert kubernetes_validate.latest_version() == RELEASES[-1]
+
+
+def test_every_container_is_hardened(objects: list[Object]) -> None:
+    """No root, no capability, no write to its own files, no token that it does not use, limits on what it takes."""
+    for pod in pods(objects):
+        spec = pod["spec"]
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert spec["automountServiceAccountToken"] is ("serviceAccountName" in spec)
+        for container in spec["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            assert set(container["resources"]) == {"requests", "limits"}
+            assert all({"cpu", "memory"} <= set(one) for one in container["resources"].values())
+            assert re.search(r":[^:/]+$", container["image"])
+            assert not container["image"].endswith(":latest")
+            assert container["volumeMounts"] == [{"name": "tmp", "mountPath": "/tmp"}]
+        assert all("sizeLimit" in volume["emptyDir"] for volume in spec["volumes"])
+
+
+def test_every_object_carries_the_recommended_labels(objects: list[Object]) -> None:
+    """https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/."""
+    for one in [*objects, *pods(objects)]:
+        labels = one["metadata"]["labels"]
+        assert {
+            f"app.kubernetes.io/{name}" for name in ("name", "instance", "component", "version", "managed-by")
+        } <= set(labels)
+
+
+def test_the_selectors_find_the_pods(objects: list[Object]) -> None:
+    """Service, budget, policy and monitor speak of the broker's pods, and of no other."""
+    broker = of_kind(objects, "Deployment")["spec"]["template"]["metadata"]["labels"]
+    selectors = [
+        of_kind(objects, "Deployment")["spec"]["selector"]["matchLabels"],
+        of_kind(objects, "Service")["spec"]["selector"],
+        of_kind(objects, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
+        of_kind(objects, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"],
+        of_kind(objects, "PodMonitor")["spec"]["selector"]["matchLabels"],
+    ]
+    others = [pod["metadata"]["labels"] for pod in pods(objects) if pod["metadata"]["labels"] != broker]
+
+    for selector in selectors:
+        assert selector.items() <= broker.items()
+        assert not any(selector.items() <= other.items() for other in others)
+
+
+def test_probes_ask_what_each_is_for(objects: list[Object]) -> None:
+    """A pod starts when all that it needs answers; later only its own state counts, so that its 503s reach pages."""
+    container = broker_pod(objects)["containers"][0]
+    asked = {name: container[f"{name}Probe"]["httpGet"]["path"] for name in ("startup", "readiness", "liveness")}
+
+    assert asked == {"startup": "/ready", "readiness": "/health", "liveness": "/health"}
+    liveness = container["livenessProbe"]
+    assert liveness["periodSeconds"] * liveness["failureThreshold"] > 30  # gunicorn's own time-out acts first
+
+
+def test_no_stream_is_cut_when_a_pod_ends(objects: list[Object]) -> None:
+    """The grace period holds the wait for gateways, the longest call, and a worker's last moments."""
+    pod = broker_pod(objects)
+    wait = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+    graceful = int(of_kind(objects, "ConfigMap")["data"]["GRACEFUL_TIMEOUT"])
+    longest = Settings.from_environ(REQUIRED).openai_call_timeout
+
+    assert graceful >= longest
+    assert pod["terminationGracePeriodSeconds"] >= wait + graceful + 10
+    strategy = of_kind(objects, "Deployment")["spec"]["strategy"]["rollingUpdate"]
+    assert strategy["maxUnavailable"] == 0
+
+
+def test_a_worker_is_replaced_before_the_kernel_kills_the_pod(objects: list[Object]) -> None:
+    """The watchdog's limit, for all workers, lies below the pod's."""
+    container = broker_pod(objects)["containers"][0]
+    workers = int({one["name"]: one.get("value") for one in container["env"]}["WEB_CONCURRENCY"])
+    limits = container["resources"]["limits"]
+
+    assert limits["cpu"] == f"{workers * 1000}m"
+    share = int(limits["memory"].removesuffix("Mi")) * 1024 * 1024 / workers
+    assert int(of_kind(objects, "ConfigMap")["data"]["WORKER_MAX_RSS"]) < 0.8 * share
+
+
+def test_a_scale_down_waits_for_the_longest_call(objects: list[Object]) -> None:
+    """A dip of some minutes ends no pod."""
+    for one in objects:
+        spec = one.get("spec", {})
+        config = spec.get("advanced", {}).get("horizontalPodAutoscalerConfig", spec)
+        behavior = config.get("behavior")
+        if behavior:
+            assert behavior["scaleDown"]["stabilizationWindowSeconds"] >= 600
+            assert behavior["scaleDown"]["selectPolicy"] == "Min"
+            assert behavior["scaleUp"]["stabilizationWindowSeconds"] == 0
+
+
+@pytest.mark.parametrize("mode", ["gateway", "ingress"])
+def test_the_public_reaches_neither_metrics_nor_ready(mode: str) -> None:
+    """They lead to a path, or a Service, that does not exist; all else leads to the broker."""
+    objects = rendered(VALUES[mode])
+    if mode == "gateway":
+        closed, open_ = of_kind(objects, "HTTPRoute")["spec"]["rules"]
+        assert [match["path"]["value"] for match in closed["matches"]] == ["/metrics", "/ready"]
+        assert closed["filters"][0]["urlRewrite"]["path"]["replaceFullPath"] == "/closed"
+        assert [match["path"]["value"] for match in open_["matches"]] == ["/"]
+    else:
+        paths = of_kind(objects, "Ingress")["spec"]["rules"][0]["http"]["paths"]
+        led = {path["path"]: path["backend"]["service"]["name"] for path in paths}
+        nobody = [one for one in objects if one["kind"] == "Service" and "selector" not in one["spec"]]
+        assert led["/metrics"] == led["/ready"] == nobody[0]["metadata"]["name"]
+        assert led["/"] == of_kind(objects, "Service")["metadata"]["name"]
+
+
+def test_gateways_wait_as_long_as_a_call_may_last() -> None:
+    """Longer than OPENAI_CALL_TIMEOUT, so that the broker's own 504 is what a client sees."""
+    longest = Settings.from_environ(REQUIRED).openai_call_timeout
+    route = of_kind(rendered(VALUES["gateway"]), "HTTPRoute")["spec"]["rules"][1]["timeouts"]
+    annotations = of_kind(rendered(VALUES["ingress"]), "Ingress")["metadata"]["annotations"]
+
+    assert int(route["request"].removesuffix("s")) > longest
+    assert int(annotations["nginx.ingress.kubernetes.io/proxy-read-timeout"]) > longest
+    assert annotations["nginx.ingress.kubernetes.io/proxy-buffering"] == "off"
+
+
+def test_alerts_and_dashboard_are_those_of_the_single_host() -> None:
+    """One file each serves both ways of deploying."""
+    objects = rendered(VALUES["other tenant"])
+    alerts = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())
+    monitor = of_kind(objects, "PodMonitor")["spec"]["podMetricsEndpoints"][0]
+    dashboards = [one for one in objects if one["metadata"]["name"].endswith("-dashboard")]
+    (name, text), *others = dashboards[0]["data"].items()
+
+    assert of_kind(objects, "PrometheusRule")["spec"] == alerts
+    labels = {one["targetLabel"]: one["replacement"] for one in monitor["relabelings"]}
+    assert labels == {"job": "gpt-broker", "tenant": "techsksn"}
+    assert (name, others) == ("techsksn.json", [])
+    assert 'tenant="techsksn"' in str(json.loads(text))
+    assert "sksndev" not in text
+
+
+def test_settings_reach_the_broker_as_it_reads_them() -> None:
+    """Numbers, lists and flags of the values file become the texts that the settings' parsers take."""
+    data = of_kind(rendered(VALUES["other tenant"]), "ConfigMap")["data"]
+    settings = Settings.from_environ(
+        REQUIRED | {name: value for name, value in data.items() if name != "ID_WHITE_LIST"}
+    )
+
+    assert settings.daily_limit == 100
+    assert settings.playground is True
+    assert json.loads(data["ID_WHITE_LIST"]) == ["a"]
+
+
+def test_a_changed_setting_replaces_the_pods() -> None:
+    """Their template carries the settings' digest."""
+    first, second = (
+        of_kind(rendered(LEAST | {"settings": {"DAILY_LIMIT": limit}}), "Deployment")["spec"]["template"]["metadata"]
+        for limit in (50, 51)
+    )
+    assert first["annotations"] != second["annotations"]
+
+
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [
+        ({"secrets": {"existing": "s"}}, "image.tag"),
+        ({"image": {"tag": "latest"}, "secrets": {"existing": "s"}}, "tag"),
+        ({"image": {"tag": "a"}}, "secrets.existing"),
+        (LEAST | {"settings": {"DAILY_LIMT": 5}}, "DAILY_LIMT"),
+        (LEAST | {"settings": {"OPENAI_API_KEY": "sk-planted"}}, "OPENAI_API_KEY"),
+        (LEAST | {"workres": 3}, "workres"),
+        (LEAST | {"httpRoute": {"enabled": True, "parentRefs": [{"name": "public"}]}}, "host"),
+    ],
+)
+def test_a_mistake_in_the_values_is_named(values: Object, word: str) -> None:
+    """Helm stops before anything is changed, also where a secret stands among the settings."""
+    with pytest.raises(HelmError, match=re.escape(word)) as told:
+        rendered(values)
+    assert "planted" not in str(told.value)
+
+
+def test_the_schema_names_every_setting() -> None:
+    """`python -m deploy.kubernetes.settings_schema` was run after the last change of the settings."""
+    assert settings_schema.FILE.read_text() == settings_schema.written()
+    assert "DAILY_LIMIT" in settings_schema.names()
+    assert not {"OPENAI_API_KEY", "REDIS_URL", "PORT"} & set(settings_schema.names())
