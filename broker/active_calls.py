@@ -25,6 +25,8 @@ from broker.errors.openai import OpenAITimeout
 LAST_WRITE = 1.0  # seconds that the client of an interrupted call has to read what was already sent
 _HUNG_UP = getattr(select, "EPOLLRDHUP", 0x2000) | 0x10 | 0x8  # RDHUP, HUP, ERR
 
+Spawn = Callable[[Callable[[], object]], object]
+
 
 class OpenCall:
     """One call. Faults are thrown only inside `with call:`, which surrounds each wait for OpenAI."""
@@ -116,10 +118,14 @@ def _outcome(work: Callable[[], None]) -> Exception | None:
 class OpenCalls:
     """All open calls of this worker. Built before the fork; watching begins with the first call."""
 
-    def __init__(self, within: float, at_once: int = 8000) -> None:
-        """`within`: the time limit of a whole call, in seconds; `at_once`: the most concurrent calls."""
+    def __init__(self, within: float, at_once: int = 8000, spawn: Spawn = gevent.spawn) -> None:
+        """`within`: the time limit of a whole call, in seconds; `at_once`: the most concurrent calls.
+
+        `spawn` runs a function in its own greenlet.
+        """
         self._within = within
         self._at_once = at_once
+        self._spawn = spawn
         self._open: set[OpenCall] = set()
         self._by_socket: dict[int, OpenCall] = {}
         self._poll: Any = None
@@ -158,7 +164,7 @@ class OpenCalls:
         if self._poll is None:
             # gevent hides epoll because it blocks; here it is polled only after it is readable
             self._poll = monkey.get_original("select", "epoll")()
-            gevent.spawn(self._watch_clients)
+            self._spawn(self._watch_clients)
         return self._poll
 
     def _watch_clients(self) -> None:

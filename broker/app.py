@@ -1,5 +1,6 @@
 """The app factory. `create_app` reads from top to bottom in the order of a request."""
 
+import functools
 import time
 from collections.abc import Callable
 
@@ -17,6 +18,7 @@ from broker.quota.quota import Quota
 from broker.quota.redis_store import Store
 from broker.quota.redis_urls import Client, connect
 from broker.settings.settings import Settings
+from broker.telemetry.background import Background
 from broker.telemetry.metrics import Metrics
 from broker.web import cors, error_handlers, guards, request_context, request_log, security_headers
 from broker.web.endpoints import account, chat_completions, completions, metrics, operations, playground, stream
@@ -58,24 +60,27 @@ def create_app(settings: Settings, redis: Client | None = None, clock: Callable[
 def build_services(settings: Settings, redis: Client | None, clock: Callable[[], float]) -> Services:
     """Build and connect the services."""
     metrics = Metrics()
+    background = Background(metrics.background_restarted)
     client = redis or connect(settings.redis_url, settings.redis_connect_timeout, settings.redis_timeout)
     auth_url = settings.supabase_url + "/auth/v1"
     supabase = SupabaseClient(auth_url, settings.supabase_service_key, settings.supabase_timeout)
-    keys = SigningKeys(supabase, metrics)
+    keys = SigningKeys(supabase, metrics, background)
     is_required = settings.usage_without_redis == "refuse"
     store = Store(client, metrics, is_required=is_required)
     upstream = Upstream(settings, metrics.upstream_retried)
+    watch = functools.partial(background.run, "client watcher", is_vital=True)
     return Services(
         settings=settings,
         clock=clock,
         metrics=metrics,
+        background=background,
         keys=keys,
         policy=_request_policy(settings),
         authenticator=Authenticator(settings, keys, RemoteCheck(supabase), clock),
-        quota=Quota(settings, store, metrics, clock),
+        quota=Quota(settings, store, metrics, clock, background),
         upstream=upstream,
-        catalogue=ModelCatalogue(_asked_for(settings), upstream.list_models),
-        calls=OpenCalls(settings.openai_call_timeout, settings.max_calls_per_worker),
+        catalogue=ModelCatalogue(_asked_for(settings), upstream.list_models, background),
+        calls=OpenCalls(settings.openai_call_timeout, settings.max_calls_per_worker, watch),
     )
 
 

@@ -98,7 +98,7 @@ def post_worker_init(worker: Any) -> None:
     """In the worker, after the fork: start the background work."""
     gc.set_threshold(*GC_THRESHOLDS)
     worker.services().start()
-    worker.memory_watchdog().start()
+    worker.memory_watchdog().start(worker.services().background)
 
 
 def worker_exit(_: Any, worker: Any) -> None:

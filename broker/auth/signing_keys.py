@@ -13,6 +13,7 @@ import time
 from broker.auth import tokens
 from broker.auth.supabase_client import SupabaseClient, SupabaseUnavailable
 from broker.errors.base import SignInUnavailable, TokenInvalid
+from broker.telemetry.background import Background
 from broker.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -26,8 +27,9 @@ COOL_DOWN = 30.0  # seconds; unknown `kid`s cause at most one fetch in this time
 class SigningKeys:
     """The project's key set. One per worker: built before the fork, started after it."""
 
-    def __init__(self, supabase: SupabaseClient, metrics: Metrics) -> None:
+    def __init__(self, supabase: SupabaseClient, metrics: Metrics, background: Background | None = None) -> None:
         self._supabase = supabase
+        self._background = background or Background()
         self._metrics = metrics
         self._keys: dict[str, tokens.Key] = {}
         self._fetching = threading.Lock()
@@ -42,7 +44,7 @@ class SigningKeys:
 
     def start(self) -> None:
         """Fetch the set now and refresh it in the background."""
-        threading.Thread(target=self._refresh_forever, name="signing-keys", daemon=True).start()
+        self._background.run("signing keys", self._refresh_forever)
 
     def knows(self, kid: str) -> bool:
         """Whether the set holds this key. Supabase removes a revoked key from it."""

@@ -5,13 +5,13 @@ later and never fails a call.
 """
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 from broker.errors.base import Fault
 from broker.errors.openai import OpenAIRefusedKey
+from broker.telemetry.background import Background
 
 log = logging.getLogger(__name__)
 
@@ -23,17 +23,23 @@ KEY_RETRY = 3.0  # seconds between fetches while calls are refused because of th
 class ModelCatalogue:
     """The configured models and their shutdown dates. Built before the fork; call `start` after it."""
 
-    def __init__(self, models: frozenset[str], fetch: Callable[[], list[dict[str, Any]]]) -> None:
+    def __init__(
+        self,
+        models: frozenset[str],
+        fetch: Callable[[], list[dict[str, Any]]],
+        background: Background | None = None,
+    ) -> None:
         """`models`: OpenAI's names of the configured models. `fetch` returns OpenAI's list or raises a Fault."""
         self._models = models
         self._fetch = fetch
+        self._background = background or Background()
         self.shutdown_dates: dict[str, str] = {}
         self.key_refused = False
         self._is_checking_key = False
 
     def start(self) -> None:
         """Fetch the list now and then daily, in the background."""
-        threading.Thread(target=self._refresh_forever, name="catalogue", daemon=True).start()
+        self._background.run("model catalogue", self._refresh_forever)
 
     def refresh(self) -> bool:
         """Fetch the list once; return whether OpenAI answered."""
@@ -53,7 +59,7 @@ class ModelCatalogue:
         self._note_refused_key()
         if not self._is_checking_key:
             self._is_checking_key = True
-            threading.Thread(target=self._refresh_until_accepted, name="catalogue", daemon=True).start()
+            self._background.run("OpenAI key check", self._refresh_until_accepted)
 
     def _refresh_until_accepted(self) -> None:
         while self._is_checking_key:

@@ -21,6 +21,7 @@ from broker.quota.records import CallRecord, CallRecords
 from broker.quota.redis_store import UNINTERRUPTED, Store, Waiting
 from broker.quota.write_queue import WriteQueue
 from broker.settings.settings import Settings
+from broker.telemetry.background import Background
 from broker.telemetry.metrics import Metrics
 
 
@@ -76,12 +77,19 @@ class Reservation:
 class Quota:
     """The count of every user's calls of the day. Built before the fork; connects with the first call."""
 
-    def __init__(self, settings: Settings, store: Store, metrics: Metrics, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        metrics: Metrics,
+        clock: Callable[[], float],
+        background: Background | None = None,
+    ) -> None:
         """`clock` gives Unix time in seconds."""
         self._records = CallRecords(settings, clock)
         self._store = store
         self._metrics = metrics
-        self._writes = WriteQueue(store)
+        self._writes = WriteQueue(store, background or Background())
         self._local = LocalCounts(settings.web_concurrency) if settings.usage_without_redis == "allow" else None
 
     def reserve(self, caller: Caller, waiting: Waiting = UNINTERRUPTED) -> Reservation | DailyUsage:

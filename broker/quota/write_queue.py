@@ -7,30 +7,46 @@ second or two, and while Redis is unavailable everything since it failed.
 """
 
 import contextlib
+import functools
 import queue
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from broker.errors.base import UsageUnavailable
 from broker.quota import scripts
 from broker.quota.redis_store import PAUSE, Store
+from broker.telemetry.background import Background
 
 RENEW_INTERVAL = 15.0  # seconds; a lease (60 s) survives three missed renewals
 PROBE_INTERVAL = 5.0  # seconds between probes of a healthy Redis; a failed one is probed every `PAUSE`
 WRITERS = 8  # scripts in flight at once, so that a slow Redis does not grow the queue
 
+ATTEMPTS = 3  # of a write that raises an unexpected exception; then it is dropped, and its lease expires
+
 Arguments = tuple[Any, ...]
 OnWritten = Callable[[], object]
+
+
+@dataclass
+class _Write:
+    """A script with its arguments, the callback for its success, and the attempts so far."""
+
+    script: str
+    arguments: Arguments
+    on_written: OnWritten | None
+    attempts: int = 0
 
 
 class WriteQueue:
     """Built before the fork; starts in the worker, at the latest with the first call."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, background: Background) -> None:
         self._store = store
-        self._unsent: queue.Queue[tuple[str, Arguments, OnWritten | None] | None] = queue.Queue()
+        self._background = background
+        self._unsent: queue.Queue[_Write | None] = queue.Queue()
         self._leases: dict[str, Arguments] = {}
         self._closing = threading.Event()
         self._writers = 0
@@ -41,11 +57,11 @@ class WriteQueue:
             return
         self._writers = WRITERS
         for work in [self._write] * WRITERS + [self._maintain]:
-            threading.Thread(target=work, args=(self._closing,), name="write queue", daemon=True).start()
+            self._background.run("write queue", functools.partial(work, self._closing), is_vital=True)
 
     def put(self, script: str, arguments: Arguments, on_written: OnWritten | None = None) -> None:
         """Queue a script. `on_written` is called once Redis has run it."""
-        self._unsent.put((script, arguments, on_written))
+        self._unsent.put(_Write(script, arguments, on_written))
         self.start()
 
     def add_lease(self, call_id: str, arguments: Arguments) -> None:
@@ -68,14 +84,20 @@ class WriteQueue:
         self._closing, self._writers = threading.Event(), 0
 
     def _write(self, closing: threading.Event) -> None:
-        while item := self._unsent.get():
-            script, arguments, on_written = item
-            while not self._send(script, arguments):
-                if closing.wait(PAUSE):
-                    return
-            if on_written:
-                on_written()
+        while write := self._unsent.get():
+            write.attempts += 1
+            try:
+                while not self._send(write.script, write.arguments):
+                    if closing.wait(PAUSE):
+                        return
+            except Exception:
+                if write.attempts < ATTEMPTS:
+                    self._unsent.put(write)
+                self._unsent.task_done()
+                raise
             self._unsent.task_done()
+            if write.on_written:
+                write.on_written()
         self._unsent.task_done()
 
     def _maintain(self, closing: threading.Event) -> None:

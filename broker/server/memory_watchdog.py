@@ -7,10 +7,11 @@ on SIGTTOU (https://docs.gunicorn.org/en/stable/signals.html).
 import logging
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from broker.telemetry.background import Background
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +34,10 @@ class MemoryWatchdog:
         self._is_alone = is_alone
         self._announce = announce
 
-    def start(self) -> None:
+    def start(self, background: Background) -> None:
         """Start checking in the background."""
         if self._limit:
-            threading.Thread(target=self._watch, name="memory-watch", daemon=True).start()
+            background.run("memory watchdog", self._watch)
 
     def _watch(self) -> None:
         while (size := resident()) <= self._limit:

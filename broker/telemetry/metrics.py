@@ -59,6 +59,9 @@ class Metrics:
         self.counting_locally = self._gauge(
             "counting_locally", "1 where a worker counts calls by itself because Redis is away", "livemax"
         )
+        self._background_restarts = self._counters(
+            "background_restarts_total", "Background tasks restarted after an exception", "task"
+        )
         self.signing_keys_up = self._gauge(
             "signing_keys_up", "1 where every worker's last fetch of Supabase's keys succeeded", "livemin"
         )
@@ -96,6 +99,10 @@ class Metrics:
     def upstream_retried(self, kind: str) -> None:
         """Count a failed attempt that is retried."""
         self._upstream_retries(kind).inc()
+
+    def background_restarted(self, task: str) -> None:
+        """Count a background task that raised and is restarted."""
+        self._background_restarts(task).inc()
 
     def exposition(self, accept: str | None) -> tuple[str | bytes, str]:
         """The text for Prometheus, over all workers, and its content type.

@@ -14,6 +14,7 @@ from broker.openai.model_catalogue import ModelCatalogue
 from broker.openai.requests.policy import RequestPolicy
 from broker.quota.quota import Quota
 from broker.settings.settings import Settings
+from broker.telemetry.background import Background
 from broker.telemetry.metrics import Metrics
 
 EXTENSION = "gpt-broker"
@@ -26,6 +27,7 @@ class Services:
     settings: Settings
     clock: Callable[[], float]  # Unix time, seconds
     metrics: Metrics
+    background: Background
     keys: SigningKeys
     authenticator: Authenticator
     quota: Quota

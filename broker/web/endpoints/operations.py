@@ -10,6 +10,8 @@ from broker.web.error_handlers import JSON
 from broker.web.openapi.document import document
 from broker.web.services import Services, services
 
+SERVING = frozenset({"ok", "stale", "counted without", "restarting"})  # states in which calls are served
+
 blueprint = Blueprint("operations", __name__)
 blueprint.before_request(guards.anyone)
 
@@ -33,7 +35,8 @@ def ready() -> Response:
     """200 if calls can be served, else 503; each part with "ok" or what is wrong with it."""
     service = services()
     state = {"redis": _redis(service), "supabase": _supabase(service), "openai": _openai(service)}
-    can_serve = all(word in ("ok", "stale", "counted without") for word in state.values())
+    state["background"] = _background(service)
+    can_serve = all(word in SERVING for word in state.values())
     body: dict[str, object] = {"ready": can_serve, "parts": state}
     if service.catalogue.shutdown_dates:
         body["shutdown_dates"] = service.catalogue.shutdown_dates
@@ -53,6 +56,13 @@ def _supabase(service: Services) -> str:
     if service.keys.is_up:
         return "ok"
     return "stale" if service.keys.ever_fetched or service.settings.supabase_jwt_secret else "away"
+
+
+def _background(service: Services) -> str:
+    """Without its vital tasks a worker loses counts or misses that clients leave."""
+    if service.background.failing(only_vital=True):
+        return "failing"
+    return "restarting" if service.background.failing() else "ok"
 
 
 def _openai(service: Services) -> str:

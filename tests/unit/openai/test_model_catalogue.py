@@ -84,7 +84,7 @@ def test_a_key_that_a_call_was_refused_for_is_looked_at_until_it_is_taken(
         models.check_key()
 
     monkeypatch.setattr("broker.openai.model_catalogue.time.sleep", nap)
-    monkeypatch.setattr("broker.openai.model_catalogue.threading.Thread", Foreground)
+    monkeypatch.setattr("broker.telemetry.background.threading.Thread", Foreground)
     models.check_key()
     assert naps == [3.0, 3.0, 3.0]
     assert not models.key_refused

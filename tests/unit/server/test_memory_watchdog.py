@@ -8,6 +8,7 @@ import pytest
 
 from broker.server import memory_watchdog
 from broker.server.memory_watchdog import MemoryWatchdog, resident
+from broker.telemetry.background import Background
 
 Sent = list[tuple[int, int]]
 
@@ -35,7 +36,7 @@ def test_it_reads_the_resident_memory() -> None:
 def test_one_of_several_ends_itself(sent: Sent, caplog: pytest.LogCaptureFixture) -> None:
     """It logs the replacement and announces it before the signal."""
     announced: list[bool] = []
-    MemoryWatchdog(1, is_alone=False, announce=lambda: announced.append(True)).start()
+    MemoryWatchdog(1, is_alone=False, announce=lambda: announced.append(True)).start(Background())
     wait(sent, 1)
     assert sent == [(os.getpid(), signal.SIGTERM)]
     assert announced == [True]
@@ -44,7 +45,7 @@ def test_one_of_several_ends_itself(sent: Sent, caplog: pytest.LogCaptureFixture
 
 def test_a_lone_worker_is_replaced_before_it_goes(sent: Sent) -> None:
     """The master adds a worker, then removes the oldest."""
-    MemoryWatchdog(1, is_alone=True, announce=list).start()
+    MemoryWatchdog(1, is_alone=True, announce=list).start(Background())
     wait(sent, 2)
     assert sent == [(os.getppid(), signal.SIGTTIN), (os.getppid(), signal.SIGTTOU)]
 
@@ -53,6 +54,6 @@ def test_a_lone_worker_is_replaced_before_it_goes(sent: Sent) -> None:
 def test_below_the_limit_or_without_one_nothing_happens(sent: Sent, limit: int) -> None:
     """A limit of 0 disables the watchdog."""
     watch = MemoryWatchdog(limit, is_alone=False, announce=list)
-    watch.start()
+    watch.start(Background())
     time.sleep(0.05)
     assert sent == []
