@@ -1,9 +1,10 @@
 """Where results are written: beside each other, and into the benchmarks' own README."""
 
+import contextlib
 import re
 from pathlib import Path
 
-from tests.benchmarks import capacity, plot, report
+from tests.benchmarks import capacity, day_page, plot, report
 from tests.benchmarks.rounds import FILE, Rounds
 
 README = Path(__file__).parent / "README.md"
@@ -16,6 +17,8 @@ def write(rounds: Rounds) -> None:
     FILE.with_name("README.md").write_text(report.text(rounds))
     plot.draw(rounds, FILE.with_name("plot.png"))
     README.write_text(_BLOCK.sub(lambda _: capacity_text(rounds), README.read_text()))
+    with contextlib.suppress(ValueError):  # not all figures were measured
+        day_page.write(rounds)
 
 
 def capacity_text(rounds: Rounds) -> str:

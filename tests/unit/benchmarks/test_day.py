@@ -1,0 +1,99 @@
+"""The simulated day, and the autoscaler's rules in it."""
+
+import pytest
+
+from tests.benchmarks import day_page
+from tests.benchmarks.autoscaler import DOWN_EVERY, STABLE, SYNC, Autoscaler, Target
+from tests.benchmarks.capacity import Costs
+from tests.benchmarks.day import HOURS, breaking_points, redis_nodes, simulate
+from tests.benchmarks.rounds import Rounds
+
+COSTS = Costs(call_ms=1.0, token_us=60.0, redis_ms=0.15, stream_kb=32.0, worker_mb=66.0, redis_bytes=512.0)
+START = 60.0
+
+
+def scaler(ready: int = 2) -> Autoscaler:
+    return Autoscaler(Target(streams=100, cores=1.4, least=2, most=50), START, drain_s=635.0, ready=ready)
+
+
+def run(pods: Autoscaler, seconds: float, streams: float, begin: float = 0.0) -> float:
+    """Steps with this load; the time after them."""
+    now = begin
+    while now < begin + seconds:
+        pods.step(now, streams, 0.0)
+        now += SYNC
+    return now
+
+
+def test_a_load_within_a_tenth_of_the_target_changes_nothing() -> None:
+    """The tolerance of the algorithm."""
+    pods = scaler(ready=10)
+    run(pods, 3600, 1090)
+    assert pods.pods == 10
+
+
+def test_more_load_starts_pods_at_most_twice_as_many_in_half_a_minute() -> None:
+    """Or four, whichever is more; they take calls once they have started."""
+    pods = scaler(ready=10)
+    pods.step(0, 5000, 0.0)
+    assert (pods.ready, pods.pods) == (10, 20)
+    run(pods, 3 * START, 5000, SYNC)
+    assert pods.ready == 50
+
+
+def test_less_load_ends_pods_only_after_ten_minutes_and_then_two_a_minute() -> None:
+    """The stabilization window, and the smaller of the two policies."""
+    pods = scaler(ready=40)
+    run(pods, 30, 4000)
+    now = run(pods, STABLE - SYNC, 0, 30)
+    assert pods.pods == 40
+    run(pods, DOWN_EVERY * 5, 0, now)
+    assert 40 - 2 * 6 <= pods.pods <= 40 - 2 * 4
+    assert pods.running == 40
+
+
+def test_never_fewer_than_the_least() -> None:
+    """Two, so that one may fail."""
+    pods = scaler(ready=4)
+    run(pods, 3 * 3600, 0)
+    assert pods.pods == pods.running == 2
+
+
+def test_a_day_has_the_calls_that_its_users_make() -> None:
+    """The curve's shares add up, and arrivals are what the curve says."""
+    day = simulate(100_000, 10, COSTS)
+
+    assert sum(HOURS) == pytest.approx(100)
+    assert day.calls == pytest.approx(1_000_000, rel=0.01)
+    assert day.cut == 0
+    # three commands a call in the busiest second, and a renewal each 15 s of an open one
+    busiest = 1_000_000 * max(HOURS) / 100 / 3600
+    assert busiest * 3 <= day.redis_ops <= busiest * 3 * 1.6
+
+
+def test_ten_million_users_are_carried_without_a_wait() -> None:
+    """The autoscaler is ahead of the morning, and one Redis is enough or more are named."""
+    day = simulate(10_000_000, 10, COSTS)
+
+    assert day.overloaded == 0
+    assert max(day.pods) > 4 * min(day.pods)
+    assert redis_nodes(day) == 1
+    assert day.core_hours < max(day.pods) * 2 * 24 * 0.8
+
+
+def test_what_breaks_first_comes_first() -> None:
+    """Dearer calls bring the pods' points down, and leave Redis' where they are."""
+    cheap = {what: users for users, what in breaking_points(COSTS, 10)}
+    dear = {what: users for users, what in breaking_points(Costs(2.0, 120.0, 0.15, 32.0, 66.0, 512.0), 10)}
+
+    assert list(cheap.values()) == sorted(cheap.values())
+    assert all(dear[what] == users if "Redis" in what else dear[what] < users for what, users in cheap.items())
+
+
+def test_the_page_is_worked_out_from_the_results() -> None:
+    """`python -m tests.benchmarks.day_page` was run after the last measurement."""
+    costs = Costs.of(Rounds.load())
+
+    assert day_page.PAGE.read_text() == day_page.text(costs, day_page.simulated(costs))
+    assert "| 10,000,000 | 10 |" in day_page.PAGE.read_text()
+    assert day_page.PICTURE.stat().st_size > 10_000
