@@ -17,7 +17,7 @@ from broker.auth import tokens
 from broker.auth.remote_check import RemoteCheck
 from broker.auth.signing_keys import SigningKeys
 from broker.caller import Caller
-from broker.errors.base import AuthorizationMissing, TokenInvalid
+from broker.errors.base import AuthorizationMissing, BearerMissing, OpenAIKeySent, TokenInvalid
 from broker.errors.limits import AnonymousRefused, CallerBlocked
 from broker.settings.settings import Settings
 
@@ -78,8 +78,10 @@ class Authenticator:
             raise AuthorizationMissing
         scheme, _, text = authorization.partition(" ")
         if scheme.lower() != "bearer":
-            raise TokenInvalid
+            raise BearerMissing
         text = text.strip()
+        if text.startswith("sk-"):
+            raise OpenAIKeySent
         caller = self._cached(_digest(text)) or self._verify(text, address, run)
         if caller.id in self._blocked:
             raise CallerBlocked

@@ -17,7 +17,9 @@ class Fault(Exception):
 
     status = 500
     code = "internal_error"
+    openai_code: str | None = None  # replaces `code` under /v1
     sentence = "The broker could not answer this call"
+    unit = ""  # of the detail `limit`, for the sentence under /v1
     should_retry = True  # False: the response carries `x-should-retry: false`, which OpenAI's SDKs obey
 
     def __init__(
@@ -31,6 +33,14 @@ class Fault(Exception):
         self.retry_after = retry_after
         self.details = dict(details or {})
         super().__init__(self.sentence)
+
+    @property
+    def openai_sentence(self) -> str:
+        """Return the sentence under /v1, with the limit: JavaScript clients show nothing else of an error."""
+        limit = self.details.get("limit")
+        return (
+            f"{self.sentence}; the limit is {limit} {self.unit}".rstrip() if isinstance(limit, int) else self.sentence
+        )
 
 
 class CallerFault(Fault):
@@ -46,10 +56,30 @@ class AuthorizationMissing(CallerFault):
     sentence = "Authorization header is required"
 
 
+class ApiKeyAlone(AuthorizationMissing):
+    """Supabase's `apikey` header came without an `Authorization` header."""
+
+    openai_sentence = "The 'apikey' header alone signs nobody in; send 'Authorization: Bearer <Supabase access token>'"
+
+
 class TokenInvalid(CallerFault):
+    """The cause of a failed signature or claim stays unsaid, under /v1 too."""
+
     status = 401
     code = "invalid_token"
     sentence = "Invalid or expired token"
+
+
+class BearerMissing(TokenInvalid):
+    """The `Authorization` header has another scheme, or a token only."""
+
+    openai_sentence = "The 'Authorization' header must be 'Bearer <Supabase access token>'"
+
+
+class OpenAIKeySent(TokenInvalid):
+    """The token is a key of OpenAI's."""
+
+    openai_sentence = "This is an OpenAI API key; use the signed-in user's Supabase access token as the API key instead"
 
 
 class TokenExpired(TokenInvalid):
@@ -57,35 +87,7 @@ class TokenExpired(TokenInvalid):
 
     code = "token_expired"
 
-
-class PromptMissing(CallerFault):
-    code = "prompt_required"
-    sentence = "Missing required 'prompt' query parameter"
-
-
-class MessagesMissing(CallerFault):
-    code = "messages_required"
-    sentence = "Missing required 'messages' in body of request"
-
-
-class MessagesInvalid(CallerFault):
-    code = "invalid_messages"
-    sentence = "'messages' must be an array"
-
-
-class MessageIncomplete(CallerFault):
-    code = "invalid_message"
-    sentence = "each 'message' object must have a 'role' and 'content' property"
-
-
-class TemperatureInvalid(CallerFault):
-    code = "invalid_temperature"
-    sentence = "'temperature' must be a number between [0, 1]"
-
-
-class ModelUnknown(CallerFault):
-    code = "invalid_model"
-    sentence = "'model' must be one of gpt-4o,gpt-4o-mini"
+    openai_sentence = "The Supabase access token has expired; refresh the session and send the new token"
 
 
 class NetworkNotListed(CallerFault):
@@ -126,6 +128,7 @@ class BodyTooLarge(CallerFault):
     status = 413
     code = "body_too_large"
     sentence = "The body of the request is too large"
+    unit = "bytes"
 
 
 class BodyNotJson(CallerFault):
@@ -141,6 +144,14 @@ class DailyLimitReached(CallerFault):
     code = "daily_limit_exceeded"
     sentence = "GPT Rate limit exceeded."
     should_retry = False
+
+    @property
+    def openai_sentence(self) -> str:
+        """Return the sentence under /v1: which limit, how many calls, when it resets."""
+        limit, resets_at = self.details.get("limit"), self.details.get("resets_at")
+        if limit is None:
+            return self.sentence
+        return f"The daily limit of {limit} calls is used up; it resets at {resets_at}"
 
 
 class OurFault(Fault):

@@ -4,13 +4,14 @@ https://platform.openai.com/docs/guides/error-codes.
 """
 
 from broker.errors.base import Fault
+from broker.errors.openai_paths import is_openai_path
 
 _TYPES = {429: "rate_limit_error", 503: "service_unavailable_error"}
 
 
 def body_of(fault: Fault, path: str) -> dict[str, object]:
     """Return the body for a request to `path`."""
-    return openais(fault) if path == "/v1" or path.startswith("/v1/") else contracts(fault)
+    return openais(fault) if is_openai_path(path) else contracts(fault)
 
 
 def contracts(fault: Fault) -> dict[str, object]:
@@ -23,5 +24,11 @@ def openais(fault: Fault) -> dict[str, object]:
     details = dict(fault.details)
     from_openai = details.pop("openai", {})
     kind = _TYPES.get(fault.status, "invalid_request_error" if fault.status < 500 else "server_error")
-    error = {"message": fault.sentence, "type": kind, "param": None, "code": fault.code, **details}
+    error = {
+        "message": fault.openai_sentence,
+        "type": kind,
+        "param": None,
+        "code": fault.openai_code or fault.code,
+        **details,
+    }
     return {"error": error | (from_openai if isinstance(from_openai, dict) else {})}

@@ -28,11 +28,13 @@ class TooManyBadTokens(CallerFault):
 class TooManyMessages(CallerFault):
     code = "too_many_messages"
     sentence = "There are too many messages in the request"
+    unit = "messages"
 
 
 class PromptTooLong(CallerFault):
     code = "prompt_too_long"
-    sentence = "The text of the messages is too long"
+    sentence = "The text of the request is too long"
+    unit = "characters, tools and schemas included"
 
 
 class RequestTooSlow(CallerFault):
@@ -45,6 +47,7 @@ class TooManyCallsInFlight(CallerFault):
     status = 429
     code = "too_many_calls_in_flight"
     sentence = "Too many of your calls are under way; wait for one to end"
+    unit = "calls at the same time"
 
 
 class WorkerBusy(OurFault):

@@ -10,14 +10,22 @@ class RefusedByOpenAI(CallerFault):
     sentence = "OpenAI refused the request as invalid"
 
 
-class TemperatureRefused(RefusedByOpenAI):
-    """The model does not accept `temperature`. The client retries without it."""
+class ParameterUnsupported(RefusedByOpenAI):
+    """The model does not support `param`. `openai.refused_parameters` decides whether to ask again without it."""
 
-    code = "temperature_not_supported"
+    @property
+    def param(self) -> str:
+        """Return the parameter's name, '' if OpenAI gave none."""
+        error = self.details.get("openai")
+        return str(error.get("param") or "") if isinstance(error, dict) else ""
 
 
 class UpstreamFault(Fault):
-    """OpenAI failed, or refused the operator's account. `retryable`: an immediate retry may succeed."""
+    """OpenAI failed, or refused the operator's account.
+
+    `retryable`: an immediate retry may succeed. The broker retries for the older endpoints, whose clients do not, and
+    then clears `should_retry`. Under /v1 OpenAI's SDKs retry.
+    """
 
     status = 502
     code = "openai_failed"
@@ -26,19 +34,15 @@ class UpstreamFault(Fault):
 
 
 class OpenAIUnreachable(UpstreamFault):
-    """The broker has retried already. A client's own retries would multiply the requests."""
-
     code = "openai_unreachable"
     sentence = "OpenAI cannot be reached; try again later"
     retryable = True
-    should_retry = False
 
 
 class OpenAIBroken(UpstreamFault):
-    """Status 409 or 5xx. OpenAI's SDKs retry these; the broker has done so already."""
+    """Status 409 or 5xx. OpenAI's SDKs retry these."""
 
     retryable = True
-    should_retry = False
 
 
 class OpenAINonsense(UpstreamFault):
@@ -61,6 +65,7 @@ class OpenAIRefusedKey(OpenAIRefusedBroker):
 class OpenAIOutOfQuota(OpenAIRefusedBroker):
     code = "openai_quota_exhausted"
     sentence = "This broker's OpenAI account has no quota left; its operator has to act"
+    openai_code = "insufficient_quota"  # LangChain.js stops its retries at this code only
 
 
 class OpenAIRateLimited(UpstreamFault):
@@ -81,6 +86,7 @@ class OpenAIWaited(OpenAITimeout):
     """OpenAI waited too long for the request (408)."""
 
     retryable = True
+    should_retry = True
 
 
 class StreamBroken(UpstreamFault):

@@ -5,10 +5,12 @@ straight to the pooled adapter, at half the cost.
 """
 
 import copy
+import itertools
 import json
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import requests
@@ -16,8 +18,9 @@ from urllib3.exceptions import HTTPError
 
 from broker.active_calls import OpenCall
 from broker.errors.base import BodyNotJson, Fault
-from broker.errors.openai import OpenAITimeout, OpenAIUnreachable, TemperatureRefused, UpstreamFault
+from broker.errors.openai import OpenAIRateLimited, OpenAITimeout, OpenAIUnreachable, UpstreamFault
 from broker.openai import replies
+from broker.openai.refused_parameters import RefusedParameters
 from broker.openai.streaming.body_stream import Stream, read_whole, request_id
 from broker.openai.transport.connections import Adapter
 from broker.settings.settings import Settings
@@ -25,6 +28,16 @@ from broker.settings.settings import Settings
 log = logging.getLogger(__name__)
 
 Body = dict[str, Any]
+Changes = tuple[str, ...]  # the parameters that were left out because the model refuses them
+
+
+@dataclass(frozen=True, slots=True)
+class WholeReply:
+    """A whole answer, OpenAI's id for the request, and the parameters that were left out."""
+
+    answer: replies.Answer
+    request_id: str | None
+    changes: Changes
 
 
 class Upstream:
@@ -37,23 +50,24 @@ class Upstream:
         self._adapter = Adapter(settings.openai_base_url)
         self._completions = self._template("POST", "/chat/completions")
         self._models = self._template("GET", "/models")
-        self._without_temperature: set[str] = set()
+        self._refused = RefusedParameters(settings.droppable_parameters)
 
-    def ask(self, body: Body, call: OpenCall) -> tuple[replies.Answer, str | None]:
-        """Return the whole answer to `body` (a chat completion request), and OpenAI's id for the request.
+    def ask(self, body: Body, call: OpenCall, *, retry: bool = True) -> WholeReply:
+        """Return the whole answer to `body`, a chat completion request.
 
-        Raises a `RefusedByOpenAI`, an `UpstreamFault`, or the fault that interrupts the call.
+        `retry`: ask again after a failure that may pass. Raises a `RefusedByOpenAI`, an `UpstreamFault`, or the fault
+        that interrupts the call.
         """
-        response = self._with_retries(body, call)
+        response, changes = self._open(body, call, retry=retry)
         with call:
-            reply = read_whole(response)
-        return replies.read_answer(response.status_code, reply), request_id(response)
+            content = read_whole(response)
+        return WholeReply(replies.read_answer(response.status_code, content), request_id(response), changes)
 
-    def open_stream(self, body: Body, call: OpenCall) -> Stream:
+    def open_stream(self, body: Body, call: OpenCall, *, retry: bool = True) -> tuple[Stream, Changes]:
         """Return an open stream with status 200, of which nothing has been read. Raises as `ask`."""
         usage = {**body.get("stream_options", {}), "include_usage": True}
-        response = self._with_retries({**body, "stream": True, "stream_options": usage}, call)
-        return Stream(response, call, self._settings.openai_silence_timeout)
+        response, changes = self._open({**body, "stream": True, "stream_options": usage}, call, retry=retry)
+        return Stream(response, call, self._settings.openai_silence_timeout), changes
 
     def list_models(self) -> list[dict[str, Any]]:
         """Return OpenAI's description of each model that the key may use. No retries. Raises as `ask`."""
@@ -65,30 +79,23 @@ class Upstream:
         """Close the idle connections."""
         self._adapter.close()
 
-    def _with_retries(self, body: Body, call: OpenCall) -> requests.Response:
-        if body.get("model") in self._without_temperature:
-            body = _without_temperature(body)
-        attempt = 0
-        while True:
+    def _open(self, body: Body, call: OpenCall, *, retry: bool) -> tuple[requests.Response, Changes]:
+        retries = self._settings.openai_max_retries if retry else 0
+        return self._refused.ask(body, lambda accepted: self._with_retries(accepted, call, retries))
+
+    def _with_retries(self, body: Body, call: OpenCall, retries: int) -> requests.Response:
+        for attempt in itertools.count():
             try:
                 return self._attempt(body, call)
-            except TemperatureRefused:
-                if "temperature" not in body:
-                    raise
-                self._remember_refusal(body["model"])
-                body = _without_temperature(body)
             except UpstreamFault as fault:
                 wait = replies.back_off(attempt) if fault.retry_after is None else fault.retry_after
-                attempt += 1
-                if not self._worth_another(fault, attempt, wait):
+                if not (fault.retryable and attempt < retries and wait <= self._settings.openai_max_retry_after):
+                    fault.should_retry &= retries == 0 or isinstance(fault, OpenAIRateLimited)
                     raise
                 self._retried(fault.code)
                 with call:
                     time.sleep(wait)
-
-    def _worth_another(self, fault: UpstreamFault, attempt: int, wait: float) -> bool:
-        limits = self._settings
-        return fault.retryable and attempt <= limits.openai_max_retries and wait <= limits.openai_max_retry_after
+        raise AssertionError  # the loop has no end
 
     def _attempt(self, body: Body, call: OpenCall) -> requests.Response:
         """Send one request; return the response if its status is 200."""
@@ -121,11 +128,6 @@ class Upstream:
             )
             raise
 
-    def _remember_refusal(self, model: str) -> None:
-        if model not in self._without_temperature:
-            log.warning("model refuses 'temperature'; it is left out from now on", extra={"model": model})
-        self._without_temperature.add(model)
-
     def _template(self, method: str, path: str) -> requests.PreparedRequest:
         headers = {
             "Authorization": f"Bearer {self._settings.openai_api_key}",
@@ -137,14 +139,13 @@ class Upstream:
         return requests.Request(method, self._settings.openai_base_url + path, headers=headers).prepare()
 
 
-def _without_temperature(body: Body) -> Body:
-    return {name: value for name, value in body.items() if name != "temperature"}
-
-
 def _encode(body: Mapping[str, object]) -> bytes:
-    """Return the body as JSON. Raises `BodyNotJson` for NaN or Infinity in the caller's input."""
+    """Return the body as JSON in UTF-8, unescaped: an escaped emoji takes three times as many bytes.
+
+    Raises `BodyNotJson` for NaN, Infinity or half a surrogate pair in the caller's input.
+    """
     try:
-        return json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
+        return json.dumps(body, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
     except (ValueError, RecursionError):
         raise BodyNotJson from None
 

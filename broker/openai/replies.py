@@ -22,8 +22,8 @@ from broker.errors.openai import (
     OpenAIRefusedBroker,
     OpenAIRefusedKey,
     OpenAIWaited,
+    ParameterUnsupported,
     RefusedByOpenAI,
-    TemperatureRefused,
     UpstreamFault,
 )
 
@@ -37,7 +37,11 @@ NO_QUOTA = frozenset(
         "organization_usage_limit_exceeded",
     }
 )
-NOT_SUPPORTED = frozenset({"unsupported_value", "unsupported_parameter"})
+UNSUPPORTED = frozenset({"unsupported_value", "unsupported_parameter"})
+# the Responses API and older models send a null code, and the same sentences
+_UNSUPPORTED_SENTENCE = re.compile(
+    r"Unsupported (?:parameter|value)|Function tools with reasoning_effort are not supported"
+)
 # what OpenAI's messages repeat of an account: keys (masked ones too), organisations, projects
 _ACCOUNT = re.compile(r"\b(?:sk|org|proj|sess)-?[-_*\w]{6,}")
 _OF_STATUS = {
@@ -125,8 +129,8 @@ def _fault(status: int, error: dict[str, str]) -> Fault:
 def _refusal(error: dict[str, str]) -> RefusedByOpenAI:
     sentence = without_account(error["message"]) or None
     details = {"openai": {"code": error["code"] or None, "param": error["param"] or None}}
-    if error["param"] == "temperature" and error["code"] in NOT_SUPPORTED:
-        return TemperatureRefused(sentence, details=details)
+    if error["code"] in UNSUPPORTED or _UNSUPPORTED_SENTENCE.match(error["message"]):
+        return ParameterUnsupported(sentence, details=details)
     return RefusedByOpenAI(sentence, details=details)
 
 

@@ -29,9 +29,10 @@ def check(request: Any) -> None:
     """Raise `InvalidRequestLine` or `InvalidHeader` if gunicorn's `request` is ambiguous.
 
     HTTP/1.1 requires one well-formed Host (RFC 9112, 3.2). A path must not begin with two slashes: some
-    parsers read a host after them (RFC 3986, 4.2).
+    parsers read a host after them (RFC 3986, 4.2). `//v1/` comes from a base URL with a slash too many, and
+    is read as `/v1/`.
     """
-    if request.path.startswith("//"):
+    if request.path.startswith("//") and not request.path.startswith("//v1/"):
         raise errors.InvalidRequestLine("//")
     host = next((value for name, value in request.headers if name == "HOST"), None)
     if host is None and request.version < (1, 1):

@@ -8,6 +8,11 @@ from urllib.parse import urlsplit
 
 WIRE_MODELS = ("gpt-4o", "gpt-4o-mini")  # the model names of the public API
 
+# parameters that only tune sampling; the default of DROPPABLE_PARAMETERS
+SAMPLING_PARAMETERS = frozenset(
+    {"temperature", "top_p", "presence_penalty", "frequency_penalty", "logit_bias", "prediction"}
+)
+
 
 class Secret(str):
     """A string whose repr hides it, in tracebacks and printed settings."""
@@ -109,6 +114,14 @@ def _json(text: str) -> object:
 def origins(text: str) -> tuple[str, ...]:
     """Origins separated by commas."""
     return tuple(origin.strip().rstrip("/") for origin in text.split(",") if origin.strip())
+
+
+def droppable_parameters(text: str) -> frozenset[str]:
+    """Names of sampling parameters separated by commas; `none` for no parameter."""
+    names = frozenset(name.strip() for name in text.split(",") if name.strip()) - {"none"}
+    if names - SAMPLING_PARAMETERS:
+        raise ValueError(f"must be none, or some of {', '.join(sorted(SAMPLING_PARAMETERS))}")
+    return names
 
 
 def networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:

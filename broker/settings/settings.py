@@ -14,8 +14,10 @@ from typing import Any, Self
 
 from broker.settings.networks import Network
 from broker.settings.parsers import (
+    SAMPLING_PARAMETERS,
     WIRE_MODELS,
     Secret,
+    droppable_parameters,
     flag,
     id_list,
     models_table,
@@ -71,6 +73,7 @@ class Settings:
     openai_silence_timeout: float = _setting("OPENAI_SILENCE_TIMEOUT", seconds, 60.0)
     openai_call_timeout: float = _setting("OPENAI_CALL_TIMEOUT", seconds, 300.0)
     openai_max_retries: int = _setting("OPENAI_MAX_RETRIES", whole(0), 2)
+    droppable_parameters: frozenset[str] = _setting("DROPPABLE_PARAMETERS", droppable_parameters, SAMPLING_PARAMETERS)
     openai_max_retry_after: float = _setting("OPENAI_MAX_RETRY_AFTER", seconds, 20.0)
     stream_ping_interval: float = _setting("STREAM_PING_INTERVAL", seconds, 15.0)
     max_completion_tokens: int = _setting("MAX_COMPLETION_TOKENS", whole(1), 16_384)

@@ -10,7 +10,7 @@ METHODS = "GET, POST, OPTIONS"
 # The header fields that the OpenAI and Supabase browser SDKs send. Other requested fields are allowed too, by name,
 # because `*` does not cover Authorization.
 HEADERS = "authorization, content-type, apikey, x-client-info, x-request-id"
-EXPOSED = "RateLimit, RateLimit-Policy, Retry-After, X-Request-Id, X-Should-Retry"
+EXPOSED = "RateLimit, RateLimit-Policy, Retry-After, X-Dropped-Parameters, X-Request-Id, X-Should-Retry"
 _NAME = re.compile(r"[a-z0-9_-]{1,64}")
 MAX_AGE = "86400"  # seconds; browsers cap it themselves
 

@@ -4,12 +4,13 @@ import json
 import logging
 import math
 
-from flask import Flask, Response, request
+from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from broker.errors import bodies
-from broker.errors.base import EndpointUnknown, Fault, MethodWrong
+from broker.errors.base import Fault, MethodWrong
 from broker.errors.openai import OpenAIRefusedKey, UpstreamFault
+from broker.errors.openai_paths import is_openai_path, unknown_endpoint
 from broker.errors.request import RequestMalformed
 from broker.web import request_context
 from broker.web.services import Services, services
@@ -20,7 +21,8 @@ JSON = "application/json"
 # The longest `Retry-After`, in seconds, that an SDK may wait out. Some of OpenAI's SDKs wait any time, but none
 # retries if `x-should-retry` is false (openai-node, `client.ts`; openai-python, `_base_client.py`).
 LONGEST_WAIT = 60
-_OF_STATUS = {NotFound: EndpointUnknown, MethodNotAllowed: MethodWrong}
+# The longest `Retry-After` under /v1, in seconds. Some clients wait out any (ky, unless `maxRetryAfter` is set).
+LONGEST_RETRY_AFTER = 3600
 
 
 def register(app: Flask) -> None:
@@ -35,8 +37,9 @@ def respond(fault: Fault) -> Response:
     note_outcome(request_context.current(), services(), fault)
     body = bodies.body_of(fault, request.path)
     response = Response(json.dumps(body) + "\n", fault.status, mimetype=JSON)
-    if fault.status in (429, 503):
-        response.headers["Retry-After"] = str(math.ceil(fault.retry_after or 1))
+    wait = fault.retry_after or 1
+    if fault.status in (429, 503) and (wait <= LONGEST_RETRY_AFTER or not is_openai_path(request.path)):
+        response.headers["Retry-After"] = str(math.ceil(wait))
     if not fault.should_retry or (fault.retry_after or 0) > LONGEST_WAIT:
         response.headers["x-should-retry"] = "false"
     if fault.status == 401:
@@ -55,21 +58,26 @@ def note_outcome(context: request_context.RequestContext, service: Services, fau
 
 def _respond_to_http_exception(error: HTTPException) -> Response:
     """Respond to Werkzeug's own errors in the contract's words."""
-    for kind, fault in _OF_STATUS.items():
-        if isinstance(error, kind):
-            response = respond(fault())
-            break
-    else:
-        response = respond(_fault_of(error))
+    response = respond(_fault_of(error))
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
     return response
 
 
 def _fault_of(error: HTTPException) -> Fault:
+    if isinstance(error, NotFound):
+        return unknown_endpoint(request.path, _offered())
+    if isinstance(error, MethodNotAllowed):
+        return MethodWrong()
     fault = RequestMalformed() if (error.code or 500) < 500 else Fault()
     fault.status = error.code or 500
     return fault
+
+
+def _offered() -> list[str]:
+    """Return the paths under /v1, those with a parameter left out."""
+    rules = [rule.rule for rule in current_app.url_map.iter_rules()]
+    return [rule for rule in rules if rule.startswith("/v1/") and "<" not in rule]
 
 
 def _respond_to_exception(error: Exception) -> Response:

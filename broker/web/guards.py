@@ -9,7 +9,7 @@ from flask import Response, request
 from werkzeug.exceptions import MethodNotAllowed
 
 from broker.caller import Caller
-from broker.errors.base import DailyLimitReached, NetworkNotListed
+from broker.errors.base import ApiKeyAlone, DailyLimitReached, NetworkNotListed
 from broker.errors.request import BodyEncoded
 from broker.quota.quota import DailyUsage
 from broker.settings import networks
@@ -73,6 +73,8 @@ def leave(response: Response) -> Response:
 
 
 def _sign_in(apart: Callable[[Callable[[], None]], None]) -> Caller:
+    if "Authorization" not in request.headers and "apikey" in request.headers:
+        raise ApiKeyAlone
     caller = services().authenticator.authenticate(request.headers.get("Authorization"), _address, apart)
     request_context.current().caller = caller
     return caller

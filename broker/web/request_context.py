@@ -36,6 +36,7 @@ class RequestContext:
     call: OpenCall | None = None
     model: str | None = None
     openai_id: str | None = None
+    dropped_parameters: tuple[str, ...] = ()  # left out because the model refuses them
     usage: dict[str, object] = field(default_factory=dict)
     outcome: str = "answered"
     is_stream: bool = False
@@ -138,8 +139,8 @@ def _whole_body(most: int) -> bytes:
     if length is None and not request.environ.get("wsgi.input_terminated"):
         return b""  # nobody knows where it would end
     if length is not None and length > most:
-        raise BodyTooLarge
+        raise BodyTooLarge(details={"limit": most})
     body: bytes = request.environ["wsgi.input"].read(most + 1 if length is None else length)
     if len(body) > most:
-        raise BodyTooLarge
+        raise BodyTooLarge(details={"limit": most})
     return body

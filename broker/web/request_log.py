@@ -22,6 +22,8 @@ def note(response: Response) -> Response:
     context, service = request_context.current(), services()
     context.is_answered = True
     response.headers.add("X-Request-Id", context.request_id)
+    if context.dropped_parameters:
+        response.headers.add("X-Dropped-Parameters", ", ".join(context.dropped_parameters))
     status = response.status_code
 
     def close() -> None:

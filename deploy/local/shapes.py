@@ -5,9 +5,10 @@ import time
 from typing import Any
 
 from deploy.local.checks import wrong_parameter
+from deploy.local.generations import GENERATIONS
 
 SHUTDOWN = "2027-01-14"
-MODELS = {"gpt-4o": SHUTDOWN, "gpt-4o-mini": SHUTDOWN, "gpt-6-luna": None, "o-strict": None}
+MODELS = {name: SHUTDOWN if name.startswith("gpt-4o") else None for name in GENERATIONS}
 
 
 def error(message: str, kind: str, *, param: str | None = None, code: str | None = None) -> dict[str, object]:
@@ -28,13 +29,9 @@ def refusal(body: dict[str, Any]) -> tuple[int, object] | None:
     if model not in MODELS:
         message = f"The model `{model}` does not exist or you do not have access to it."
         return 404, error(message, kind, code="model_not_found")
-    is_reasoning = model == "gpt-6-luna" and body.get("reasoning_effort") != "none"
-    if "temperature" in body and (is_reasoning or model == "o-strict"):
-        code = "unsupported_value" if is_reasoning else "unsupported_parameter"
-        return 400, error("'temperature' is not supported with this model.", kind, param="temperature", code=code)
-    if "max_tokens" in body and model == "gpt-6-luna":
-        message = "'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
-        return 400, error(message, kind, param="max_tokens", code="unsupported_parameter")
+    if refused := GENERATIONS[str(model)].refusal(body):
+        message, param, code = refused
+        return 400, error(message, kind, param=param, code=code)
     if wrong := wrong_parameter(body):
         return 400, error(f"Invalid value for '{wrong}'.", kind, param=wrong, code="invalid_value")
     return None

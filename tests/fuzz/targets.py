@@ -25,7 +25,7 @@ from tests.recorded import errors, streams, whole_answers
 from tests.unit.openai.streaming.test_sse import hear
 
 Target = Callable[[bytes], None]
-MODELS = ("gpt-4o", "gpt-4o-mini")
+MODELS: dict[str, dict[str, object]] = {name: {"model": name} for name in ("gpt-4o", "gpt-4o-mini")}
 READERS = (
     lambda body: prompts.read_messages(body, "gpt-4o").request(),
     lambda body: prompts.read_conversation(body, "gpt-4o").request(),

@@ -17,6 +17,7 @@ from tests.integration.redis_process import RedisProcess
 from tests.integration.waiting import within
 
 NewUser = Callable[[BrokerProcess], User]
+LONG = "x" * 101
 BLOCKED, WELCOME = str(uuid.uuid4()), str(uuid.uuid4())
 LIMITS = {
     "MAX_BODY_BYTES": "5000",
@@ -55,6 +56,37 @@ def test_over_each_cap_there_is_a_clear_refusal_and_openai_is_not_asked(
             response = ada.post(path, {"messages": messages, "model": "gpt-4o"})
             assert code_of(response) == refusal, path
             assert response.headers["RateLimit"].startswith('"daily";r=50;')
+    assert openai.completions() == []
+
+
+BILLED: list[tuple[str, dict[str, object]]] = [
+    ("refusal", {"role": "assistant", "content": "", "refusal": LONG}),
+    ("refusal part", {"role": "assistant", "content": [{"type": "refusal", "refusal": LONG}]}),
+    ("name", {"role": "user", "content": "x", "name": LONG}),
+    ("arguments", {"role": "assistant", "content": "", "tool_calls": [
+        {"id": "1", "type": "function", "function": {"name": "f", "arguments": LONG}}]}),
+    ("file data", {"role": "user", "content": [{"type": "file", "file": {"file_data": LONG}}]}),
+]  # fmt: skip
+BILLED_MEMBERS: dict[str, object] = {
+    "tools": [{"type": "function", "function": {"name": "f", "parameters": {"description": LONG}}}],
+    "functions": [{"name": "f", "description": LONG}],
+    "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"description": LONG}}},
+    "stop": [LONG],
+}
+
+
+def test_all_that_openai_bills_counts_as_the_prompt(
+    strict: BrokerProcess, new_user: NewUser, openai: OpenAIStandIn
+) -> None:
+    """At every endpoint, wherever in the request it stands."""
+    ada = new_user(strict)
+    for path in PATHS:
+        for kind, message in BILLED:
+            response = ada.post(path, {"messages": [message], "model": "gpt-4o"})
+            assert code_of(response) == (400, "prompt_too_long"), (path, kind)
+    for name, value in BILLED_MEMBERS.items():
+        body = {"messages": [{"role": "user", "content": "x"}], "model": "gpt-4o", name: value}
+        assert code_of(ada.post("/v1/chat/completions", body)) == (400, "prompt_too_long"), name
     assert openai.completions() == []
 
 

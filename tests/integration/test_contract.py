@@ -53,11 +53,14 @@ def test_advanced_takes_messages_in_every_form(ada: User, openai: OpenAIStandIn,
     assert openai.completions()[0].body["messages"] == HELLO
 
 
-def test_text_answers_are_trimmed(ada: User, openai: OpenAIStandIn) -> None:
-    """White space at both ends goes; the JSON endpoints leave it."""
-    openai.next("answer_spaces", times=2)
-    assert ada.post("/advanced-gpt-4o-mini-complete", HELLO).text == "Low tide is at noon."
-    assert ada.post("/gpt-4o", {"messages": HELLO}).json() == {"message": "\n  Low tide is at noon.  \n"}
+def test_answers_are_trimmed(ada: User, openai: OpenAIStandIn) -> None:
+    """White space goes at both ends, at every endpoint that answers in one piece."""
+    openai.next("answer_spaces", times=4)
+    text = "Low tide is at noon."
+    assert ada.get("/simple-gpt-4o-mini-complete", params={"prompt": "x"}).text == text
+    assert ada.post("/advanced-gpt-4o-mini-complete", HELLO).text == text
+    for path in ("/v2/advanced-gpt-4o-mini-complete", "/gpt-4o"):
+        assert ada.post(path, {"messages": HELLO}).json() == {"message": text}
 
 
 @pytest.mark.parametrize(
@@ -143,6 +146,25 @@ def test_the_temperature_is_checked(ada: User, path: str, temperature: str) -> N
     body = f'{{"messages": "x", "model": "gpt-4o", "temperature": {temperature}}}'
     response = ada.call("POST", path, data=body)
     assert error_of(response) == (400, "'temperature' must be a number between [0, 1]")
+
+
+@pytest.mark.parametrize("path", ["/advanced-gpt-4o-mini-complete", *CONVERSATIONS, "/v1/chat/completions"])
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "user", "content": [{"type": "file", "file": {"file_id": "file-of-the-account"}}]},
+        {"role": "user", "content": {"type": "file", "file": {"file_id": "file-of-the-account"}}},
+        {"role": "assistant", "content": "x", "audio": {"id": "audio_of_the_account"}},
+    ],
+)
+def test_files_of_the_account_are_named_by_nobody(
+    ada: User, openai: OpenAIStandIn, path: str, message: dict[str, object]
+) -> None:
+    """A content part that names one by id is refused at every endpoint."""
+    response = ada.post(path, {"messages": [message], "model": "gpt-4o"})
+    assert response.status_code == 400
+    assert "messages[0]" in response.text
+    assert openai.completions() == []
 
 
 def test_stream_checks_the_model(ada: User) -> None:

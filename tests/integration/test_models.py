@@ -27,18 +27,60 @@ def test_models_alone_points_both_names_at_the_successor(
 def test_a_model_that_refuses_the_temperature_is_asked_without(
     start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
 ) -> None:
-    """At once, for plain calls and streams; remembered; one line in the log."""
+    """Whole answers and streams; the answer says so; remembered; one line in the log."""
     models = json.dumps({"gpt-4o": "gpt-6-luna", "gpt-4o-mini": "o-strict"})
     broker = start_broker(MODELS=models, WEB_CONCURRENCY="1")
     user = new_user(broker)
     for _ in range(3):
-        assert user.post("/gpt-4o", {"messages": "x"}).json() == {"message": ANSWER}
-        assert user.stream(model="gpt-4o-mini").status_code == 200
+        whole, stream = user.post("/gpt-4o", {"messages": "x"}), user.stream(model="gpt-4o-mini")
+        assert whole.json() == {"message": ANSWER}
+        assert stream.status_code == 200
+        assert {answer.headers["X-Dropped-Parameters"] for answer in (whole, stream)} == {"temperature"}
+        assert "X-Dropped-Parameters" in whole.headers["Access-Control-Expose-Headers"]
     asked = [(seen.model, "temperature" in seen.body) for seen in openai.completions()]
     assert asked.count(("gpt-6-luna", True)) == asked.count(("o-strict", True)) == 1
     assert asked.count(("gpt-6-luna", False)) == asked.count(("o-strict", False)) == 3
-    lines = broker.log_lines("model refuses 'temperature'; it is left out from now on")
-    assert [line["model"] for line in lines] == ["gpt-6-luna", "o-strict"]
+    lines = broker.log_lines("model refuses a parameter; requests go without it for an hour")
+    assert [(line["model"], line["parameter"]) for line in lines] == [
+        ("gpt-6-luna", "temperature"), ("o-strict", "temperature")
+    ]  # fmt: skip
+
+
+def test_one_users_effort_takes_nobodys_temperature(
+    start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
+) -> None:
+    """The successor takes a temperature without effort: a request with effort loses its own only."""
+    models = json.dumps({"gpt-4o": "gpt-6-luna", "gpt-4o-mini": SUCCESSOR})
+    user = new_user(start_broker(MODELS=models, WEB_CONCURRENCY="1"))
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "x"}], "temperature": 0.2}
+    assert user.post("/v1/chat/completions", {**body, "reasoning_effort": "high"}).status_code == 200
+    plain = user.post("/v1/chat/completions", {**body, "reasoning_effort": "none"})
+    assert (plain.status_code, plain.headers.get("X-Dropped-Parameters")) == (200, None)
+    assert openai.completions()[-1].body["temperature"] == 0.2
+
+
+def test_function_tools_work_on_the_successor(
+    start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
+) -> None:
+    """It takes them without effort only: asked again so, and told."""
+    user = new_user(start_broker(MODELS=json.dumps({"gpt-4o": "gpt-6-luna", "gpt-4o-mini": "gpt-6-luna"})))
+    tools = [{"type": "function", "function": {"name": "get_tide", "parameters": {"type": "object"}}}]
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "x"}], "tools": tools, "max_tokens": 50}
+    answer = user.post("/v1/chat/completions", body)
+    assert (answer.status_code, answer.headers["X-Dropped-Parameters"]) == (200, "reasoning_effort=none")
+    sent = openai.completions()[-1].body
+    assert (sent["tools"], sent["reasoning_effort"], sent["max_completion_tokens"]) == (tools, "none", 50)
+
+
+def test_a_refused_stop_is_the_clients_to_know(
+    start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
+) -> None:
+    """Without it the answer would be another one."""
+    user = new_user(start_broker(MODELS=json.dumps({"gpt-4o": "gpt-6-luna", "gpt-4o-mini": "gpt-6-luna"})))
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "x"}], "stop": ["\n"]}
+    refused = user.post("/v1/chat/completions", body)
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "stop")
+    assert len(openai.completions()) == 1
 
 
 def test_the_log_says_when_a_model_has_a_last_day(start_broker: StartBroker) -> None:

@@ -60,7 +60,8 @@ def test_no_object_shows_what_a_user_asks_and_gets() -> None:
     body = b'{"model": "gpt-4o", "messages": "planted"}'
     chat = b'{"model": "gpt-4o", "messages": [{"role": "user", "content": "planted"}]}'
     answer = b'{"choices": [{"message": {"content": "planted"}}], "usage": {}}'
-    held = [tokens.read_token(token), prompts.read_stream(body), chat_completions.read(chat, ["gpt-4o"], 10),
+    held = [tokens.read_token(token), prompts.read_stream(body),
+            chat_completions.read(chat, {"gpt-4o": {"model": "gpt-4o"}}, 10),
             replies.read_answer(200, answer)]  # fmt: skip
     for one in held:
         assert "planted" not in repr(one)

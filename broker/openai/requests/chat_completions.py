@@ -6,30 +6,38 @@ parameters, in words that its SDKs know.
 """
 
 import json
-from collections.abc import Callable, Collection
+import re
+import sys
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from broker import strict_json
 from broker.errors.base import BodyNotJson, ModelNotFound, ParameterRefused
+from broker.openai.requests import content_parts
+
+Models = Mapping[str, Mapping[str, object]]  # a merge patch for each name that clients use
 
 PASSED_ON = frozenset(
     {
         "frequency_penalty", "function_call", "functions", "logit_bias", "logprobs", "max_completion_tokens",
         "max_tokens", "messages", "modalities", "model", "n", "parallel_tool_calls", "presence_penalty",
-        "reasoning_effort", "response_format", "seed", "service_tier", "stop", "store", "stream", "stream_options",
-        "temperature", "tool_choice", "tools", "top_logprobs", "top_p", "verbosity",
+        "prediction", "prompt_cache_key", "reasoning_effort", "response_format", "seed", "service_tier", "stop",
+        "store", "stream", "stream_options", "temperature", "tool_choice", "tools", "top_logprobs", "top_p",
+        "verbosity",
     }
 )  # fmt: skip
 # parameters that are passed on with these values only: one answer, at the usual price, not stored
 ALLOWED_VALUES: dict[str, tuple[object, ...]] = {
     "n": (1,),
     "store": (False,),
-    "service_tier": ("auto", "default"),
+    "service_tier": ("auto", "default", "flex"),
     "modalities": (["text"],),
 }
 STREAM_OPTIONS = ("include_usage", "include_obfuscation")
-PARTS = ("image_url", "refusal", "text")  # files and audio are named by ids of the operator's account
+# replaced by the broker's own pseudonym of the user; and of no use to an answer that is not stored
+IGNORED = frozenset({"metadata", "safety_identifier", "user"})
+_REASONING_MODEL = re.compile(r"o\d|gpt-(?:[5-9]|\d\d)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +50,12 @@ class ChatRequest:
     wants_usage: bool
 
 
-def read(content: bytes, models: Collection[str], most_tokens: int) -> ChatRequest:
+def read(content: bytes, models: Models, most_tokens: int) -> ChatRequest:
     """Read a request's body. Null members are dropped.
 
     Raises `BodyNotJson`, `ModelNotFound`, or a `ParameterRefused` that names the parameter.
     """
-    body = {name: value for name, value in _object(content).items() if value is not None}
+    body = _without_null(_object(content), IGNORED)
     for name in body:
         if name not in PASSED_ON:
             raise ParameterRefused(name[:64], "is not a parameter that this broker passes on", "unsupported_parameter")
@@ -57,10 +65,14 @@ def read(content: bytes, models: Collection[str], most_tokens: int) -> ChatReque
     _check_messages(body)
     model = _checked(body, "model", str, "a text")
     if model not in models:
-        raise ModelNotFound(f"The model '{model[:64]}' does not exist here; GET /v1/models lists those that do")
-    _bound(body, most_tokens)
+        raise ModelNotFound(f"The model '{model[:64]}' does not exist here; there are {', '.join(models)}")
+    _bound(body, most_tokens, is_lowered=_reasons(models[model]))
     is_stream = _checked(body, "stream", bool, "true or false", default=False)
     return ChatRequest(model, body, is_stream, _wants_usage(body))
+
+
+def _without_null(members: Mapping[str, Any], ignored: Collection[str] = ()) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if value is not None and name not in ignored}
 
 
 def _object(content: bytes) -> dict[str, Any]:
@@ -77,27 +89,33 @@ def _check_messages(body: dict[str, Any]) -> None:
     for number, message in enumerate(messages):
         if not isinstance(message, dict) or not isinstance(message.get("role"), str):
             raise ParameterRefused(f"messages[{number}]", "must be an object with a 'role'", "invalid_type")
-        if message.get("audio") is not None:
-            raise ParameterRefused(f"messages[{number}].audio", "is not passed on", "unsupported_parameter")
-        if not _has_known_parts(message.get("content")):
-            sentence = f"may be text, or parts of the types {', '.join(PARTS)}"
-            raise ParameterRefused(f"messages[{number}].content", sentence, "unsupported_value")
+        if not isinstance(message.get("content"), str | list | None):
+            raise ParameterRefused(f"messages[{number}].content", "must be text or an array of parts", "invalid_type")
+    content_parts.check(messages)
+    body["messages"] = [_message(message) for message in messages]
 
 
-def _has_known_parts(content: object) -> bool:
-    if isinstance(content, list):
-        return all(isinstance(part, dict) and part.get("type") in PARTS for part in content)
-    return content is None or isinstance(content, str)
+def _message(message: dict[str, Any]) -> dict[str, Any]:
+    """Drop null members, but not a null content: a message that calls tools has one."""
+    return {name: value for name, value in message.items() if value is not None or name == "content"}
 
 
-def _bound(body: dict[str, Any], most: int) -> None:
+def _reasons(patch: Mapping[str, object]) -> bool:
+    """Return whether the model behind a name reasons. SDKs send such models bounds far above any answer."""
+    return bool(_REASONING_MODEL.match(str(patch["model"]))) or "reasoning_effort" in patch
+
+
+def _bound(body: dict[str, Any], most: int, *, is_lowered: bool) -> None:
     """Bound the answer's length to `most` tokens, or to the lowest bound in the request.
 
-    `max_tokens` is deprecated and newer models refuse it, so it is renamed to `max_completion_tokens`.
+    `is_lowered`: a higher bound in the request is lowered to `most` instead of refused. `max_tokens` is deprecated and
+    newer models refuse it, so it is renamed to `max_completion_tokens`.
     """
-    bounds = [_tokens(name, body.pop(name), most) for name in ("max_tokens", "max_completion_tokens") if name in body]
+    most_accepted = sys.maxsize if is_lowered else most
+    names = [name for name in ("max_tokens", "max_completion_tokens") if name in body]
+    bounds = [_tokens(name, body.pop(name), most_accepted) for name in names]
     if bounds:
-        body["max_completion_tokens"] = min(bounds)
+        body["max_completion_tokens"] = min(most, *bounds)
 
 
 def _tokens(name: str, value: object, most: int) -> int:
@@ -111,7 +129,9 @@ def _tokens(name: str, value: object, most: int) -> int:
 
 
 def _wants_usage(body: dict[str, Any]) -> bool:
-    options = _checked(body, "stream_options", dict, "an object", default={})
+    options = _without_null(_checked(body, "stream_options", dict, "an object", default={}))
+    if "stream_options" in body:
+        body["stream_options"] = options
     for name, value in options.items():
         if name not in STREAM_OPTIONS or type(value) is not bool:
             sentence = f"may be {' or '.join(STREAM_OPTIONS)}, true or false"

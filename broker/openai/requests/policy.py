@@ -8,11 +8,12 @@ prompts, which production apps rely on.
 
 import hashlib
 import hmac
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from broker.errors.limits import PromptTooLong, TooManyMessages
+from broker.openai.requests import prompt_size
 
 Body = dict[str, Any]
 Patches = Mapping[str, Mapping[str, object]]
@@ -54,23 +55,11 @@ class RequestPolicy:
         return hmac.new(self.secret.encode(), b"safety_identifier:" + user_id.encode(), hashlib.sha256).hexdigest()
 
     def _check_size(self, body: Body) -> None:
-        messages = body.get("messages")
-        if not isinstance(messages, list):
-            return
-        if len(messages) > self.max_messages:
+        messages = body.get("messages") or body.get("input")
+        if isinstance(messages, list) and len(messages) > self.max_messages:
             raise TooManyMessages(details={"limit": self.max_messages})
-        if sum(len(text) for message in messages for text in _texts(message)) > self.max_prompt_characters:
+        if prompt_size.count(body) > self.max_prompt_characters:
             raise PromptTooLong(details={"limit": self.max_prompt_characters})
-
-
-def _texts(message: Any) -> Iterator[str]:
-    """Yield a message's text: its content, or the text of each content part. An image URL is no text."""
-    content = message.get("content") if isinstance(message, dict) else None
-    parts = content if isinstance(content, list) else [content]
-    for part in parts:
-        text = part.get("text") if isinstance(part, dict) else part
-        if isinstance(text, str):
-            yield text
 
 
 def merge_patch(target: Any, patch: Any) -> Any:

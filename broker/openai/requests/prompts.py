@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from broker import strict_json
-from broker.errors.base import (
-    CallerFault,
+from broker.errors.base import CallerFault
+from broker.errors.prompts import (
     MessageIncomplete,
     MessagesInvalid,
     MessagesMissing,
@@ -16,6 +16,7 @@ from broker.errors.base import (
     PromptMissing,
     TemperatureInvalid,
 )
+from broker.openai.requests import content_parts
 from broker.settings.parsers import WIRE_MODELS
 
 DEFAULT_TEMPERATURE = 0.7
@@ -83,6 +84,7 @@ def _messages(value: Any) -> list[dict[str, Any]]:
         raise MessagesInvalid
     if not all(isinstance(one, dict) and "role" in one and "content" in one for one in value):
         raise MessageIncomplete
+    content_parts.check(value)
     return value
 
 

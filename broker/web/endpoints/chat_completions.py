@@ -31,17 +31,20 @@ def create() -> Response:
 
 
 def _whole(body: Body) -> Response:
+    """Ask OpenAI once, here and for streams: OpenAI's SDKs retry by themselves."""
     context = request_context.current()
-    answer, context.openai_id = services().upstream.ask(body, request_context.open_call())
-    context.usage = answer.usage
+    reply = services().upstream.ask(body, request_context.open_call(), retry=False)
+    context.openai_id, context.dropped_parameters = reply.request_id, reply.changes
+    context.usage = reply.answer.usage
     context.settle()
-    return Response(answer.body, mimetype=JSON)
+    return Response(reply.answer.body, mimetype=JSON)
 
 
 def _stream(body: Body, relay: Relay) -> Response:
     """Respond when the answer begins or OpenAI has been silent for long. An earlier failure gets its own status."""
     context, service = request_context.current(), services()
-    upstream = service.upstream.open_stream(body, request_context.open_call())
+    call = request_context.open_call()
+    upstream, context.dropped_parameters = service.upstream.open_stream(body, call, retry=False)
     context.at_end(upstream.close)
     context.openai_id = upstream.request_id
     pieces = _counted(_pieces(upstream, relay, service.settings.stream_ping_interval), relay, context, service.metrics)

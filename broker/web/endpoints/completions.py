@@ -42,10 +42,11 @@ def _complete(prompt: prompts.Prompt) -> str:
     context, service = request_context.current(), services()
     context.model = prompt.model
     body = service.policy.apply(prompt.request())
-    answer, context.openai_id = service.upstream.ask(body, request_context.open_call())
-    context.usage = answer.usage
+    reply = service.upstream.ask(body, request_context.open_call())
+    context.openai_id, context.dropped_parameters = reply.request_id, reply.changes
+    context.usage = reply.answer.usage
     context.settle()
-    return answer.text
+    return reply.answer.text
 
 
 def _text(completion: str) -> Response:
@@ -53,4 +54,4 @@ def _text(completion: str) -> Response:
 
 
 def _json(completion: str) -> Response:
-    return Response(json.dumps({"message": completion}) + "\n", mimetype=JSON)
+    return Response(json.dumps({"message": completion.strip()}) + "\n", mimetype=JSON)

@@ -29,7 +29,7 @@ def stream() -> Response:
     prompt = prompts.read_stream(context.take_body())
     context.model = prompt.model
     body = service.policy.apply(prompt.request())
-    upstream = service.upstream.open_stream(body, request_context.open_call())
+    upstream, context.dropped_parameters = service.upstream.open_stream(body, request_context.open_call())
     context.at_end(upstream.close)
     context.openai_id = upstream.request_id
     texts = _texts(upstream, context)

@@ -2,7 +2,8 @@
 
 from collections.abc import Collection
 
-from broker.openai.requests.chat_completions import ALLOWED_VALUES, PARTS, STREAM_OPTIONS
+from broker.openai.requests.chat_completions import ALLOWED_VALUES, IGNORED, STREAM_OPTIONS
+from broker.openai.requests.content_parts import PARTS
 
 Schema = dict[str, object]
 
@@ -97,6 +98,9 @@ def _chat_request(models: Collection[str], most_tokens: int) -> Schema:
         **{name: {"type": ["string", "object", "null"]} for name in ("tool_choice", "function_call")},
         "top_logprobs": {"type": ["integer", "null"], "minimum": 0, "maximum": 20},
         "stop": {"anyOf": [TEXT_OR_NULL, array_of(TEXT, maxItems=4)]},
+        "prediction": {"type": ["object", "null"]},
+        "prompt_cache_key": TEXT_OR_NULL,
+        **{name: {"description": "accepted, and not passed on"} for name in sorted(IGNORED)},
     }  # fmt: skip
     return object_of(["messages", "model"], **properties) | {"additionalProperties": False}
 

@@ -1,15 +1,17 @@
 """One fault, two shapes: the contract's, and under /v1 OpenAI's."""
 
+import time
 from typing import Any
 
 import pytest
 import responses
 from flask.testing import FlaskClient
 
-from broker.errors.base import DailyLimitReached, Fault, ParameterRefused, SignInUnavailable, TokenExpired
+from broker.errors.base import BodyTooLarge, DailyLimitReached, Fault, ParameterRefused, SignInUnavailable, TokenExpired
 from broker.errors.bodies import body_of
+from broker.errors.limits import PromptTooLong, TooManyMessages
 from broker.errors.openai import OpenAIOutOfQuota, RefusedByOpenAI
-from tests.apps import OPENAI, bearer, make_client
+from tests.apps import OPENAI, bearer, make_client, token
 
 V1 = "/v1/chat/completions"
 HELLO = [{"role": "user", "content": "hello"}]
@@ -22,7 +24,7 @@ HELLO = [{"role": "user", "content": "hello"}]
         (DailyLimitReached(), "rate_limit_error", None, "daily_limit_exceeded"),
         (ParameterRefused("n", "must be 1", "unsupported_value"), "invalid_request_error", "n", "unsupported_value"),
         (SignInUnavailable(), "service_unavailable_error", None, "sign_in_unavailable"),
-        (OpenAIOutOfQuota(), "server_error", None, "openai_quota_exhausted"),
+        (OpenAIOutOfQuota(), "server_error", None, "insufficient_quota"),
         (Fault(), "server_error", None, "internal_error"),
         (RefusedByOpenAI("too long", details={"openai": {"code": "context_length_exceeded", "param": "messages"}}),
          "invalid_request_error", "messages", "context_length_exceeded"),
@@ -32,9 +34,71 @@ HELLO = [{"role": "user", "content": "hello"}]
 )  # fmt: skip
 def test_under_v1_an_error_has_openais_shape(fault: Fault, kind: str, param: str | None, code: str | None) -> None:
     """Four members, of which two may be null. What OpenAI itself said of it, it says there."""
-    expected = {"message": fault.sentence, "type": kind, "param": param, "code": code}
+    expected = {"message": fault.openai_sentence, "type": kind, "param": param, "code": code}
     assert body_of(fault, V1) == {"error": expected}
     assert body_of(fault, "/gpt-4o")["error"] == fault.sentence
+
+
+def test_under_v1_the_sentence_names_the_limit() -> None:
+    """JavaScript clients show nothing else of an error; the contract's sentences stay what they are."""
+    daily = DailyLimitReached(details={"limit": 50, "resets_at": "2026-11-25T00:00:00+00:00"})
+    faults: list[tuple[Fault, str]] = [
+        (daily, "The daily limit of 50 calls is used up; it resets at 2026-11-25T00:00:00+00:00"),
+        (PromptTooLong(details={"limit": 9}), "the limit is 9 characters"),
+        (TooManyMessages(details={"limit": 9}), "the limit is 9 messages"),
+        (BodyTooLarge(details={"limit": 9}), "the limit is 9 bytes"),
+    ]
+    for fault, words in faults:
+        error: Any = body_of(fault, V1)["error"]
+        assert words in error["message"]
+        assert body_of(fault, "/gpt-4o")["error"] == fault.sentence
+
+
+def test_a_401_under_v1_names_its_cause() -> None:
+    """But not why a signature or a claim failed. Elsewhere the contract's two sentences stand."""
+    client, key = make_client(), "sk-proj-0123456789abcdef"
+    cases: list[tuple[dict[str, str], str]] = [
+        (bearer(exp=int(time.time()) - 3600), "expired"),
+        ({"Authorization": f"Bearer {key}"}, "OpenAI API key"),
+        ({"Authorization": token()}, "must be 'Bearer"),
+        ({"apikey": "sb_publishable_x"}, "'apikey' header alone"),
+        (bearer(aud="other"), "Invalid or expired token"),
+        ({"Authorization": f"Bearer {token()}x"}, "Invalid or expired token"),
+        ({}, "Authorization header is required"),
+    ]
+    for headers, words in cases:
+        answer = client.post(V1, json={}, headers=headers)
+        assert answer.status_code == 401
+        assert words in answer.get_json()["error"]["message"]
+        assert key not in answer.text
+        old = client.post("/gpt-4o", json={}, headers=headers).get_json()["error"]
+        assert old == ("Invalid or expired token" if "Authorization" in headers else "Authorization header is required")
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [("/chat/completions", "must end in /v1"), ("/v1/v1/chat/completions", "must end in /v1"),
+     ("/v1//chat/completions", "must end in /v1"),
+     ("/v1/chat/completions/", "must end in /v1"), ("/models", "must end in /v1"),
+     ("/responses/resp_1", "must end in /v1"),
+     ("/v1/embeddings", "/v1/embeddings is not offered here; there are /v1/chat/completions"),
+     ("/embeddings", "/v1/embeddings is not offered"),
+     ("/v1/images/generations", "/v1/images/generations is not offered"),
+     ("/v1/audio/speech", "not offered"), ("/v1/moderations", "not offered"), ("/v1/files/file_1", "not offered"),
+     ("/v1/completions", "not offered"), ("/v1/nothing", "Endpoint not found"), ("/v1", "Endpoint not found")],
+)  # fmt: skip
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_unknown_path_of_openais_says_what_is_wrong(path: str, words: str, method: str) -> None:
+    """In OpenAI's shape, so that its SDKs show the sentence."""
+    answer = make_client().open(path, method=method)
+    assert answer.status_code == 404
+    assert words in answer.get_json()["error"]["message"]
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/v2/chat/completions", "/streams"])
+def test_any_other_unknown_path_has_the_contracts_answer(path: str) -> None:
+    """`Endpoint not found`."""
+    assert make_client().get(path).get_json()["error"] == "Endpoint not found"
 
 
 def test_what_else_there_is_to_know_stands_beside_it() -> None:
@@ -46,6 +110,7 @@ def test_what_else_there_is_to_know_stands_beside_it() -> None:
 
 
 @pytest.mark.parametrize(("path", "is_openais"), [("/v1", True), ("/v1/", True), ("/v1/x", True), ("/v11", False),
+                                                  ("/chat/completions", True), ("//v1/x", True), ("/stream", False),
                                                   ("/v2/x", False), ("/", False)])  # fmt: skip
 def test_the_path_decides(path: str, is_openais: bool) -> None:
     """Also where there is no endpoint."""
@@ -68,8 +133,12 @@ def test_every_refusal_under_v1_has_it(client: FlaskClient, method: str, path: s
     answer = client.open(path, method=method, data=body, headers=bearer())
     assert answer.status_code == status
     assert answer.json
-    assert set(answer.json["error"]) == {"message", "type", "param", "code"}
+    assert set(answer.json["error"]) - {"limit"} == {"message", "type", "param", "code"}
     assert answer.json["error"]["message"]
+
+
+def seconds_to_midnight() -> float:
+    return 86_400 - time.time() % 86_400
 
 
 def test_whoever_may_not_pass_is_told_so_in_it() -> None:
@@ -83,7 +152,8 @@ def test_whoever_may_not_pass_is_told_so_in_it() -> None:
         assert answer.json
         assert answer.json["error"]["type"]
     assert refused.headers["x-should-retry"] == "false"
-    assert 0 < int(refused.headers["Retry-After"]) <= 86_400
+    assert ("Retry-After" in refused.headers) is (seconds_to_midnight() < 3600)
+    assert 0 < int(client.post("/gpt-4o", json={}, headers=bearer()).headers["Retry-After"]) <= 86_400
 
 
 @pytest.mark.parametrize("path", ["/v1/usage", "/v1/models", V1])
@@ -98,7 +168,7 @@ def test_whoever_is_blocked_is_told_so_in_it(path: str) -> None:
 @responses.activate
 @pytest.mark.parametrize(
     ("status", "code", "headers", "once"),
-    [(500, None, {}, True), (429, "insufficient_quota", {}, True), (401, "invalid_api_key", {}, True),
+    [(500, None, {}, False), (429, "insufficient_quota", {}, True), (401, "invalid_api_key", {}, True),
      (429, "rate_limit_exceeded", {"retry-after": "30"}, False),
      (429, "rate_limit_exceeded", {"retry-after": "61"}, True)],
 )  # fmt: skip

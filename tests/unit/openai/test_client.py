@@ -19,6 +19,7 @@ from broker.errors.openai import (
     OpenAITimeout,
     OpenAIUnreachable,
     RefusedByOpenAI,
+    UpstreamFault,
 )
 from broker.openai.client import Upstream
 from broker.settings.settings import Settings
@@ -77,8 +78,8 @@ def play(openai: responses.RequestsMock, *names: str, **headers: str) -> None:
 def test_it_sends_the_body_with_the_key(openai: responses.RequestsMock, upstream: Upstream, call: OpenCall) -> None:
     """As JSON, uncompressed answers asked for, and nothing of the environment's."""
     play(openai, "answer_plain")
-    answer, _ = upstream.ask(BODY, call)
-    assert answer.text == "The tide comes in twice a day."
+    reply = upstream.ask(BODY, call)
+    assert reply.answer.text == "The tide comes in twice a day."
     sent = openai.calls[0].request
     assert json.loads(sent.body or "") == BODY
     assert sent.headers["Authorization"] == "Bearer " + REQUIRED["OPENAI_API_KEY"]
@@ -89,7 +90,7 @@ def test_it_sends_the_body_with_the_key(openai: responses.RequestsMock, upstream
 def test_a_stream_asks_for_its_usage(openai: responses.RequestsMock, upstream: Upstream, call: OpenCall) -> None:
     """So that tokens are known though no client asks."""
     play(openai, "stream_usage")
-    stream = upstream.open_stream(BODY, call)
+    stream, _ = upstream.open_stream(BODY, call)
     assert b"".join(stream.reads()) == named("stream_usage").body
     stream.close()
     sent = json.loads(openai.calls[0].request.body or "")
@@ -105,7 +106,7 @@ def test_a_failure_that_may_pass_is_tried_again(
 ) -> None:
     """After a back-off that grows."""
     play(openai, first, first, "answer_plain")
-    assert upstream.ask(BODY, call)[0].text
+    assert upstream.ask(BODY, call).answer.text
     assert 0.3 < naps[0] <= 0.5
     assert 0.7 < naps[1] <= 1.0
 
@@ -199,31 +200,36 @@ def test_connections_are_tried_again_and_paid_silence_is_not(
 
 
 @pytest.mark.parametrize("refusal", ["400_temperature_unsupported", "400_temperature_parameter"])
-def test_a_refused_temperature_is_left_out_at_once_and_from_then_on(
-    openai: responses.RequestsMock,
-    upstream: Upstream,
-    call: OpenCall,
-    naps: list[float],
-    caplog: pytest.LogCaptureFixture,
-    refusal: str,
+def test_a_refused_parameter_is_left_out_at_once(
+    openai: responses.RequestsMock, upstream: Upstream, call: OpenCall, naps: list[float], refusal: str
 ) -> None:
-    """No wait, no retry spent, one line in the log."""
+    """Without a wait and without using up a retry; the reply names it, the next request goes without."""
     play(openai, refusal, "answer_plain", "answer_plain")
-    upstream.ask(BODY, call)
-    upstream.ask(BODY, call)
+    assert upstream.ask(BODY, call).changes == ("temperature",)
+    assert upstream.ask(BODY, call).changes == ("temperature",)
     sent = ["temperature" in json.loads(one.request.body or "") for one in openai.calls]
     assert sent == [True, False, False]
     assert naps == []
-    assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 1
 
 
-def test_a_temperature_refused_though_none_was_sent_is_the_callers(
+def test_a_refused_parameter_that_was_not_sent_is_the_callers(
     openai: responses.RequestsMock, upstream: Upstream, call: OpenCall
 ) -> None:
-    """And ends: it is not asked for ever."""
+    """OpenAI's 400 goes to the client at once."""
     play(openai, "400_temperature_unsupported")
     with pytest.raises(RefusedByOpenAI):
         upstream.ask({"model": "gpt-4o", "messages": []}, call)
+
+
+@pytest.mark.parametrize("name", ["500_server_error", "429_rate_limit"])
+def test_without_retry_openai_is_asked_once(
+    openai: responses.RequestsMock, upstream: Upstream, call: OpenCall, naps: list[float], name: str
+) -> None:
+    """The client's SDK retries by itself, guided by OpenAI's `Retry-After`."""
+    play(openai, name, **{"Retry-After": "7"})
+    with pytest.raises(UpstreamFault) as raised:
+        upstream.ask(BODY, call, retry=False)
+    assert (len(openai.calls), naps, raised.value.retry_after, raised.value.should_retry) == (1, [], 7, True)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -233,13 +239,18 @@ def test_what_is_no_json_is_never_sent(upstream: Upstream, call: OpenCall, value
         upstream.ask({**BODY, "messages": [{"content": value}]}, call)
 
 
-def test_lone_surrogates_are_sent_as_they_came(
-    openai: responses.RequestsMock, upstream: Upstream, call: OpenCall
-) -> None:
-    """JSON can spell them, so OpenAI may judge them."""
+@pytest.mark.parametrize("text", ["\ud83c", "x\udfff"])
+def test_half_a_surrogate_pair_is_never_sent(upstream: Upstream, call: OpenCall, text: str) -> None:
+    """UTF-8 cannot encode it."""
+    with pytest.raises(BodyNotJson):
+        upstream.ask({**BODY, "messages": [{"role": "user", "content": text}]}, call)
+
+
+def test_the_body_is_sent_unescaped(openai: responses.RequestsMock, upstream: Upstream, call: OpenCall) -> None:
+    """An emoji takes 4 bytes, not 12."""
     play(openai, "answer_plain")
-    upstream.ask({**BODY, "messages": [{"role": "user", "content": "\ud83c"}]}, call)
-    assert "\\ud83c" in str(openai.calls[0].request.body)
+    upstream.ask({**BODY, "messages": [{"role": "user", "content": "🌊" * 1000}]}, call)
+    assert len(openai.calls[0].request.body or b"") < 4200
 
 
 def test_the_list_of_models_is_read(openai: responses.RequestsMock, upstream: Upstream) -> None:

@@ -11,8 +11,8 @@ from broker.openai import replies
 from tests.recorded import RecordedReply, errors, whole_answers
 
 KINDS = {
-    "400_temperature_unsupported": openai_faults.TemperatureRefused,
-    "400_temperature_parameter": openai_faults.TemperatureRefused,
+    "400_temperature_unsupported": openai_faults.ParameterUnsupported,
+    "400_temperature_parameter": openai_faults.ParameterUnsupported,
     "400": openai_faults.RefusedByOpenAI,
     "401": openai_faults.OpenAIRefusedKey,
     "403": openai_faults.OpenAIRefusedBroker,

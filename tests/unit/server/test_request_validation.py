@@ -47,6 +47,7 @@ def test_a_path_does_not_begin_with_two_slashes() -> None:
     """Some parsers read a host after them, others the same path."""
     with pytest.raises(errors.InvalidRequestLine):
         check(request("x", "//metrics"))
+    check(request("x", "//v1/models"))  # a base URL with a slash too many
 
 
 @pytest.mark.parametrize(("error", "status"), [

@@ -12,7 +12,7 @@ from broker.openai.requests import chat_completions
 
 HELLO = [{"role": "user", "content": "hello"}]
 IMAGE = {"type": "image_url", "image_url": {"url": "https://pictures.example/tide.png"}}
-MODELS = ("gpt-4o", "gpt-4o-mini", "tide")
+MODELS: dict[str, dict[str, object]] = {name: {"model": "gpt-4o"} for name in ("gpt-4o", "gpt-4o-mini", "tide")}
 MOST = 1000
 
 
@@ -73,8 +73,7 @@ def test_null_is_as_good_as_nothing() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["user", "safety_identifier", "metadata", "audio", "web_search_options", "prediction", "prompt_cache_key",
-     "prompt_cache_retention", "prompt_cache_options", "moderation", "reasoning", "extra"],
+    ["audio", "web_search_options", "prompt_cache_retention", "prompt_cache_options", "moderation", "extra"],
 )  # fmt: skip
 def test_what_is_not_on_the_list_is_refused(name: str) -> None:
     """What costs more, is kept at OpenAI, names a user; and whatever OpenAI may think of tomorrow."""
@@ -84,7 +83,7 @@ def test_what_is_not_on_the_list_is_refused(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [("n", 2), ("n", 0), ("n", True), ("n", 1.0), ("n", "1"), ("store", True), ("store", 0),
-     ("service_tier", "priority"), ("service_tier", "flex"), ("modalities", ["text", "audio"]),
+     ("service_tier", "priority"), ("modalities", ["text", "audio"]),
      ("modalities", []), ("modalities", "text")],
 )  # fmt: skip
 def test_some_are_passed_on_with_one_value_only(name: str, value: object) -> None:
@@ -130,7 +129,9 @@ def test_what_the_broker_itself_reads_is_checked(members: dict[str, object], par
 
 @pytest.mark.parametrize(
     "part",
-    [{"type": "file", "file": {"file_id": "file-of-the-account"}}, {"type": "input_audio"}, {"type": None},
+    [{"type": "file", "file": {"file_id": "file-of-the-account"}}, {"type": "file"}, {"type": "file", "file": []},
+     {"type": "file", "file": {"file_id": "file-of-the-account", "file_data": "data:application/pdf;base64,JVBERg=="}},
+     {"type": "input_audio"}, {"type": None},
      {"type": ["text"]}, {}, "text", 7],
 )  # fmt: skip
 def test_a_part_that_may_name_what_is_stored_at_openai_is_refused(part: object) -> None:
@@ -141,6 +142,53 @@ def test_a_part_that_may_name_what_is_stored_at_openai_is_refused(part: object) 
         "messages[0].content",
         "unsupported_value",
     )
+
+
+def test_a_refused_part_is_named() -> None:
+    """The sentence names its type."""
+    for part, words in (
+        ({"type": "input_audio"}, "'input_audio'"),
+        ({"type": "file", "file": {"file_id": "x"}}, "file_id"),
+    ):
+        with pytest.raises(ParameterRefused, match=words):
+            read(messages=[{"role": "user", "content": [part]}])
+
+
+def test_an_inline_file_is_passed_on() -> None:
+    """As the AI SDK, pydantic-ai, LangChain and llm send a PDF."""
+    part = {"type": "file", "file": {"filename": "tide.pdf", "file_data": "data:application/pdf;base64,JVBERg=="}}
+    messages = [{"role": "user", "content": [part]}]
+    assert read(messages=messages).body["messages"] == messages
+
+
+def test_names_of_the_user_and_metadata_are_left_out() -> None:
+    """The policy sets its own pseudonym; nothing is stored, so metadata has no use."""
+    asked = read(user="grace", safety_identifier="grace", metadata={}, prompt_cache_key="tides", service_tier="flex")
+    assert asked.body == {"model": "tide", "messages": HELLO, "prompt_cache_key": "tides", "service_tier": "flex"}
+
+
+@pytest.mark.parametrize("patch", [{"model": "gpt-6-luna"}, {"model": "o3"}, {"model": "x", "reasoning_effort": "low"}])
+def test_a_reasoning_models_bound_is_lowered(patch: dict[str, object]) -> None:
+    """SDKs send such models bounds far above any answer."""
+    body = {"model": "tide", "messages": HELLO, "max_completion_tokens": 128_000}
+    read_body = chat_completions.read(json.dumps(body).encode(), {"tide": patch}, MOST).body
+    assert read_body["max_completion_tokens"] == MOST
+
+
+def test_null_within_options_and_messages_is_absent() -> None:
+    """Except a message's content, which is null in a message that calls tools."""
+    call = {"role": "assistant", "content": None, "tool_calls": [{"id": "call_1"}]}
+    asked = read(
+        stream=True, stream_options={"include_usage": None}, messages=[{**call, "audio": None, "refusal": None}]
+    )
+    assert (asked.body["stream_options"], asked.wants_usage) == ({}, False)
+    assert asked.body["messages"] == [call]
+
+
+def test_an_unknown_models_error_lists_the_names() -> None:
+    """So that a developer sees the choice."""
+    with pytest.raises(ModelNotFound, match="gpt-4o, gpt-4o-mini, tide"):
+        read(model="gpt-3")
 
 
 @pytest.mark.parametrize("content", [7, True, {"type": "text"}])

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from broker.errors.base import (
-    BodyNotJson,
+from broker.errors.base import BodyNotJson
+from broker.errors.prompts import (
     MessageIncomplete,
     MessagesInvalid,
     MessagesMissing,

@@ -72,13 +72,15 @@ def test_a_model_that_refuses_the_temperature_is_asked_without(
     """At once, as on the other endpoints."""
     openai.post(URL, status=400, body=named("400_temperature_unsupported").body)
     openai.post(URL, body=named("answer_plain").body)
-    assert create(client, temperature=0.2).status_code == 200
+    answer = create(client, temperature=0.2)
+    assert (answer.status_code, answer.headers["X-Dropped-Parameters"]) == (200, "temperature")
+    assert "X-Dropped-Parameters" in answer.headers["Access-Control-Expose-Headers"]
     assert "temperature" not in asked(openai)
 
 
 def test_nothing_of_a_refused_request_goes_out(client: FlaskClient, openai: responses.RequestsMock) -> None:
     """And it costs nothing."""
-    assert create(client, user="someone else").status_code == 400
+    assert create(client, n=2).status_code == 400
     assert create(client, model="gpt-3").status_code == 404
     assert create(client, max_completion_tokens=16_385).status_code == 400
     assert len(openai.calls) == 0
