@@ -130,7 +130,7 @@ class Upstream:
 
     def _template(self, method: str, path: str) -> requests.PreparedRequest:
         headers = {
-            "Authorization": f"Bearer {self._settings.openai_api_key}",
+            "Authorization": f"Bearer {self._settings.openai_api_keys[0]}",
             "Content-Type": "application/json",
             "Accept": "application/json",
             "Accept-Encoding": "identity",

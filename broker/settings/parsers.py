@@ -3,9 +3,14 @@
 import ipaddress
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
+DASHBOARD_HOSTS = frozenset({"supabase.com", "www.supabase.com", "app.supabase.com", "app.supabase.io"})
+LONGEST = 86_400.0  # seconds of any time limit
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s*]+")
 WIRE_MODELS = ("gpt-4o", "gpt-4o-mini")  # the model names of the public API
 
 # parameters that only tune sampling; the default of DROPPABLE_PARAMETERS
@@ -23,10 +28,34 @@ class Secret(str):
 
 def url(text: str) -> str:
     """An http(s) URL with a host; trailing slashes are removed."""
-    split = urlsplit(text)
-    if split.scheme not in ("http", "https") or not split.hostname or split.query or split.fragment:
+    split = _split(text)
+    if split is None or split.scheme not in ("http", "https") or not split.hostname or split.query or split.fragment:
         raise ValueError("must be a URL such as https://host")
+    if "@" in split.netloc:
+        raise ValueError("must not contain a user name or password")
     return text.rstrip("/")
+
+
+def supabase_url(text: str) -> str:
+    """The URL of a Supabase project's API, without a path of one of its services."""
+    address = url(text)
+    host, path = urlsplit(address).hostname, urlsplit(address).path
+    if host in DASHBOARD_HOSTS:
+        raise ValueError("must be the project's URL, https://<ref>.supabase.co, not a page of the dashboard")
+    if re.search(r"/(auth|rest|storage|realtime|functions)/v1$", path):
+        raise ValueError("must be the project's URL without a path such as /auth/v1")
+    return address
+
+
+def _split(text: str) -> SplitResult | None:
+    """The parts of a URL; None if it has characters or a port that no URL has."""
+    if not text.isprintable() or " " in text:
+        return None
+    try:
+        split = urlsplit(text)
+        return None if split.port == 0 else split
+    except ValueError:
+        return None
 
 
 def redis_url(text: str) -> Secret:
@@ -42,12 +71,13 @@ def redis_url(text: str) -> Secret:
     return Secret(text)
 
 
-def whole(least: int) -> Callable[[str], int]:
-    """A parser for whole numbers of at least `least`."""
+def whole(least: int, most: int = 2**53) -> Callable[[str], int]:
+    """A parser for whole numbers from `least` to `most`."""
+    bounds = f"of at least {least}" if most == 2**53 else f"from {least} to {most}"
 
     def parse(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise ValueError(f"must be a whole number of at least {least}")
+        if not re.fullmatch(r"[0-9]{1,16}", text) or not least <= int(text) <= most:
+            raise ValueError(f"must be a whole number {bounds}")
         return int(text)
 
     return parse
@@ -59,8 +89,8 @@ def seconds(text: str) -> float:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not 0 < value < math.inf:
-        raise ValueError("must be a number of seconds above 0")
+    if not 0 < value <= LONGEST:
+        raise ValueError("must be a number of seconds above 0, a day at most")
     return value
 
 
@@ -83,9 +113,10 @@ def one_of(*words: str) -> Callable[[str], str]:
 
 
 def id_list(text: str) -> frozenset[str]:
-    """A JSON list of user ids."""
-    ids = _json(text)
-    if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
+    """A JSON list of user ids (UUIDs), in the spelling of Supabase's tokens: lower case, without blanks."""
+    listed = _json(text)
+    ids = [one.strip().lower() if isinstance(one, str) else "" for one in listed] if isinstance(listed, list) else [""]
+    if not all(_UUID.fullmatch(one) for one in ids):
         raise ValueError('must be a JSON list of user ids, such as ["123e4567-e89b-12d3-a456-426614174000"]')
     return frozenset(ids)
 
@@ -105,15 +136,25 @@ def models_table(text: str) -> Mapping[str, Mapping[str, object]]:
 
 
 def _json(text: str) -> object:
+    """RFC 8259: no NaN, and no half of a surrogate pair, which no request could carry."""
     try:
-        return json.loads(text)
-    except ValueError:
+        value: object = json.loads(text, parse_constant=_refuse_constant)
+        json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
         raise ValueError("must be JSON") from None
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)
 
 
 def origins(text: str) -> tuple[str, ...]:
-    """Origins separated by commas."""
-    return tuple(origin.strip().rstrip("/") for origin in text.split(",") if origin.strip())
+    """Origins separated by commas, as browsers send them: lower case, without the scheme's own port; or `*`."""
+    listed = tuple(origin.strip().rstrip("/").lower() for origin in text.split(",") if origin.strip())
+    if not listed or not all(origin == "*" or _ORIGIN.fullmatch(origin) for origin in listed):
+        raise ValueError("must be * or origins separated by commas, such as https://app.example.com")
+    return tuple(re.sub(r"^(https://.*):443$|^(http://.*):80$", r"\1\2", origin) for origin in listed)
 
 
 def droppable_parameters(text: str) -> frozenset[str]:

@@ -3,15 +3,12 @@
 Every variable is explained in `config/example.env`.
 """
 
-import base64
 import dataclasses
-import hashlib
-import hmac
-import json
 import os
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
+from broker.settings.consistency import contradictions, misspelt
 from broker.settings.networks import Network
 from broker.settings.parsers import (
     SAMPLING_PARAMETERS,
@@ -26,12 +23,17 @@ from broker.settings.parsers import (
     origins,
     redis_url,
     seconds,
+    supabase_url,
     url,
     whole,
 )
+from broker.settings.secrets import key, key_list, read_file, secret
 
 # loopback, RFC 1918 and RFC 4193: the networks of a local Prometheus
 PRIVATE = "127.0.0.0/8, ::1, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7"
+MOST_WORKERS = 128  # processes; each takes about 60 MB
+LONGEST_GRACE = 600  # seconds; the container is killed after 620 (stop_grace_period in deploy/compose.yaml)
+FILES = frozenset({"OPENAI_API_KEY", "SUPABASE_SERVICE_KEY", "SUPABASE_JWT_SECRET", "REDIS_URL"})  # also <name>_FILE
 
 
 class SettingsInvalid(Exception):
@@ -47,9 +49,9 @@ def _setting(variable: str, parse: Callable[[str], Any], default: object = datac
 class Settings:
     """The operator's settings. Times are in seconds, sizes in bytes."""
 
-    openai_api_key: Secret = _setting("OPENAI_API_KEY", Secret)
-    supabase_url: str = _setting("SUPABASE_URL", url)
-    supabase_service_key: Secret = _setting("SUPABASE_SERVICE_KEY", Secret)
+    openai_api_keys: tuple[Secret, ...] = _setting("OPENAI_API_KEY", key_list)
+    supabase_url: str = _setting("SUPABASE_URL", supabase_url)
+    supabase_service_key: Secret = _setting("SUPABASE_SERVICE_KEY", key)
     redis_url: Secret | None = _setting("REDIS_URL", redis_url, None)
     redis_required: bool = _setting("REDIS_REQUIRED", flag, default=False)
     daily_limit: int = _setting("DAILY_LIMIT", whole(0), 50)
@@ -57,17 +59,17 @@ class Settings:
     id_white_list: frozenset[str] = _setting("ID_WHITE_LIST", id_list, frozenset())
     blocked_ids: frozenset[str] = _setting("BLOCKED_IDS", id_list, frozenset())
     usage_without_redis: str = _setting("USAGE_WITHOUT_REDIS", one_of("refuse", "allow"), "refuse")
-    supabase_jwt_secret: Secret | None = _setting("SUPABASE_JWT_SECRET", Secret, None)
+    supabase_jwt_secret: Secret | None = _setting("SUPABASE_JWT_SECRET", secret, None)
     supabase_jwt_issuer: str = _setting("SUPABASE_JWT_ISSUER", str, "")
-    supabase_anon_key: str | None = _setting("SUPABASE_ANON_KEY", str, None)
+    supabase_anon_key: str | None = _setting("SUPABASE_ANON_KEY", key, None)
     playground: bool = _setting("PLAYGROUND", flag, default=False)
     openai_base_url: str = _setting("OPENAI_BASE_URL", url, "https://api.openai.com/v1")
     models: Mapping[str, Mapping[str, object]] = _setting(
         "MODELS", models_table, {name: {"model": name} for name in WIRE_MODELS}
     )
     cors_origins: tuple[str, ...] = _setting("CORS_ORIGINS", origins, ("*",))
-    port: int = _setting("PORT", whole(1), 8011)
-    web_concurrency: int = _setting("WEB_CONCURRENCY", whole(1), min(os.cpu_count() or 1, 4))
+    port: int = _setting("PORT", whole(1, 65_535), 8011)
+    web_concurrency: int = _setting("WEB_CONCURRENCY", whole(1, MOST_WORKERS), min(os.cpu_count() or 1, 4))
     openai_connect_timeout: float = _setting("OPENAI_CONNECT_TIMEOUT", seconds, 5.0)
     openai_first_byte_timeout: float = _setting("OPENAI_FIRST_BYTE_TIMEOUT", seconds, 60.0)
     openai_silence_timeout: float = _setting("OPENAI_SILENCE_TIMEOUT", seconds, 60.0)
@@ -89,7 +91,7 @@ class Settings:
     client_timeout: float = _setting("CLIENT_TIMEOUT", seconds, 30.0)
     trusted_proxies: tuple[Network, ...] = _setting("TRUSTED_PROXIES", networks, ())
     worker_max_rss: int = _setting("WORKER_MAX_RSS", whole(0), 1024 * 1024 * 1024)
-    graceful_timeout: int = _setting("GRACEFUL_TIMEOUT", whole(1), 30)
+    graceful_timeout: int = _setting("GRACEFUL_TIMEOUT", whole(1, LONGEST_GRACE), 30)
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -101,53 +103,28 @@ class Settings:
         problems: list[str] = []
         for field in dataclasses.fields(cls):
             variable, default = field.metadata["variable"], field.metadata["default"]
-            text = environ.get(variable, "").strip()
             try:
+                text = read_file(environ, variable) if variable in FILES else environ.get(variable, "").strip()
                 if not text and default is dataclasses.MISSING:
                     raise ValueError("is required")
                 values[field.name] = field.metadata["parse"](text) if text else default
             except ValueError as why:
-                problems.append(f"{variable} {why}")
-        problems += _contradictions(values)
+                problems.append(f"{variable} {_message(why)}")
+        problems += contradictions(values)
+        problems += misspelt(environ, cls.variables())
         if problems:
             raise SettingsInvalid("The settings cannot be used:\n" + "\n".join(f"  - {p}" for p in problems))
         values["supabase_jwt_issuer"] = values["supabase_jwt_issuer"] or values["supabase_url"] + "/auth/v1"
         return cls(**values)
 
-
-def _contradictions(values: Mapping[str, Any]) -> list[str]:
-    """Problems between settings that are each well-formed."""
-    problems = []
-    if values.get("redis_required") and not values.get("redis_url"):
-        problems.append("REDIS_URL is required in a container: the embedded store forgets its counts at a restart")
-    key, secret = values.get("supabase_service_key", ""), values.get("supabase_jwt_secret")
-    if key.startswith("sb_publishable_") or _token_part(key, 1).get("role", "service_role") != "service_role":
-        problems.append("SUPABASE_SERVICE_KEY is a public key: the service_role or sb_secret_… key is needed")
-    public = values.get("supabase_anon_key") or ""
-    if public and not public.startswith("sb_publishable_") and _token_part(public, 1).get("role") != "anon":
-        problems.append(
-            "SUPABASE_ANON_KEY is no public key, and the page would show it: the anon or sb_publishable_… key is needed"
-        )
-    if secret and _is_hs256(key) and not _signed(key, secret):
-        problems.append("SUPABASE_JWT_SECRET did not sign SUPABASE_SERVICE_KEY: they are of different projects")
-    return problems
+    @classmethod
+    def variables(cls) -> frozenset[str]:
+        """The environment variables that are read."""
+        names = frozenset(field.metadata["variable"] for field in dataclasses.fields(cls))
+        return names | {f"{name}_FILE" for name in FILES}
 
 
-def _token_part(token: str, index: int) -> dict[str, Any]:
-    """One part of a JSON Web Token (RFC 7519) as an object; empty if the text is no such token."""
-    try:
-        text = token.split(".")[index]
-        part = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-    except (ValueError, IndexError):
-        return {}
-    return part if isinstance(part, dict) else {}
-
-
-def _is_hs256(token: str) -> bool:
-    return token.count(".") == 2 and _token_part(token, 0).get("alg") == "HS256"
-
-
-def _signed(token: str, secret: str) -> bool:
-    signed, _, signature = token.rpartition(".")
-    digest = hmac.new(secret.encode(), signed.encode(), hashlib.sha256).digest()
-    return hmac.compare_digest(base64.urlsafe_b64encode(digest).rstrip(b"="), signature.encode())
+def _message(why: ValueError) -> str:
+    """A parser's message, which begins with "must" or "is". A library's may repeat a part of the value."""
+    text = str(why)
+    return text if type(why) is ValueError and text.startswith(("must ", "is ")) else "must be well-formed"

@@ -27,7 +27,7 @@ from broker.settings.settings import Settings
 from broker.telemetry.metrics import Metrics
 from tests.apps import REQUIRED
 
-ADA, GRACE = Caller("ada", math.inf), Caller("grace", math.inf)
+ADA, GRACE = Caller("ada", math.inf), Caller("00000000-0000-4000-8000-00000000000a", math.inf)
 
 
 class Clock:
@@ -47,7 +47,9 @@ def clock() -> Clock:
 
 @pytest.fixture
 def quota(redis: fakeredis.FakeRedis, clock: Clock) -> Iterator[Quota]:
-    settings = Settings.from_environ(REQUIRED | {"DAILY_LIMIT": "2", "ID_WHITE_LIST": '["grace"]'})
+    settings = Settings.from_environ(
+        REQUIRED | {"DAILY_LIMIT": "2", "ID_WHITE_LIST": '["00000000-0000-4000-8000-00000000000a"]'}
+    )
     metrics = Metrics()
     made = Quota(settings, Store(redis, metrics), metrics, clock)
     yield made
@@ -337,7 +339,9 @@ def test_anonymous_users_have_their_own_limit(redis: fakeredis.FakeRedis, clock:
 
 def test_a_user_may_have_so_many_calls_under_way(redis: fakeredis.FakeRedis, clock: Clock) -> None:
     """A settled one is under way until it is over; the exempt are never refused."""
-    quota, _ = usage_of(redis, clock, DAILY_LIMIT="9", MAX_CALLS_PER_USER="1", ID_WHITE_LIST='["grace"]')
+    quota, _ = usage_of(
+        redis, clock, DAILY_LIMIT="9", MAX_CALLS_PER_USER="1", ID_WHITE_LIST='["00000000-0000-4000-8000-00000000000a"]'
+    )
     call = reserve(quota)
     call.settle()
     with pytest.raises(TooManyCallsInFlight) as raised:

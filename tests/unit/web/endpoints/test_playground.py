@@ -75,9 +75,9 @@ def test_the_policy_lets_in_nothing_from_elsewhere(client: FlaskClient) -> None:
     assert headers["Cross-Origin-Opener-Policy"] == headers["Cross-Origin-Resource-Policy"] == "same-origin"
 
 
-def test_the_policy_names_no_password_of_the_url() -> None:
+def test_the_policy_names_no_path_of_the_url() -> None:
     """Only scheme, host and port are a source."""
-    policy = make_client(PLAYGROUND="on", SUPABASE_URL="https://u:p@abc.supabase.co:8443/x").get("/").headers
+    policy = make_client(PLAYGROUND="on", SUPABASE_URL="https://abc.supabase.co:8443/x").get("/").headers
     assert "connect-src 'self' https://abc.supabase.co:8443;" in policy["Content-Security-Policy"]
 
 

@@ -1,0 +1,58 @@
+"""Problems that no parser of a single setting can see: contradictions, and misspelt names."""
+
+import base64
+import difflib
+import hashlib
+import hmac
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+RESEMBLANCE = 0.88  # of difflib's ratio, 0..1: one letter is wrong, missing or extra
+SHORTEST = 6  # letters of a name that is compared; shorter ones resemble names of other programs
+
+
+def misspelt(names: Iterable[str], known: Iterable[str]) -> list[str]:
+    """One problem for each of `names` that is not in `known` but resembles one of them."""
+    ours = sorted(known)
+    unknown = [name for name in names if name not in ours and len(name) >= SHORTEST and name.isupper()]
+    close = {name: difflib.get_close_matches(name, ours, n=1, cutoff=RESEMBLANCE) for name in sorted(unknown)}
+    return [f"{name} is not a setting: {match[0]} is meant?" for name, match in close.items() if match]
+
+
+def contradictions(values: Mapping[str, Any]) -> list[str]:
+    """Problems between settings that are each well-formed."""
+    problems = []
+    if values.get("redis_required") and not values.get("redis_url"):
+        problems.append("REDIS_URL is required in a container: the embedded store forgets its counts at a restart")
+    key, secret = values.get("supabase_service_key", ""), values.get("supabase_jwt_secret")
+    if key.startswith("sb_publishable_") or _token_part(key, 1).get("role", "service_role") != "service_role":
+        problems.append("SUPABASE_SERVICE_KEY is a public key: the service_role or sb_secret_… key is needed")
+    public = values.get("supabase_anon_key") or ""
+    if public and not public.startswith("sb_publishable_") and _token_part(public, 1).get("role") != "anon":
+        problems.append(
+            "SUPABASE_ANON_KEY is no public key, and the page would show it: the anon or sb_publishable_… key is needed"
+        )
+    if secret and _is_hs256(key) and not _signed(key, secret):
+        problems.append("SUPABASE_JWT_SECRET did not sign SUPABASE_SERVICE_KEY: they are of different projects")
+    return problems
+
+
+def _token_part(token: str, index: int) -> dict[str, Any]:
+    """One part of a JSON Web Token (RFC 7519) as an object; empty if the text is no such token."""
+    try:
+        text = token.split(".")[index]
+        part = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    except (ValueError, IndexError):
+        return {}
+    return part if isinstance(part, dict) else {}
+
+
+def _is_hs256(token: str) -> bool:
+    return token.count(".") == 2 and _token_part(token, 0).get("alg") == "HS256"
+
+
+def _signed(token: str, secret: str) -> bool:
+    signed, _, signature = token.rpartition(".")
+    digest = hmac.new(secret.encode(), signed.encode(), hashlib.sha256).digest()
+    return hmac.compare_digest(base64.urlsafe_b64encode(digest).rstrip(b"="), signature.encode())

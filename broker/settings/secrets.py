@@ -1,0 +1,53 @@
+"""Keys and secrets: their parsers, and the files that may hold them. No message repeats a part of a secret."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from broker.settings.parsers import Secret
+
+SEVERAL = "OPENAI_API_KEY"  # may hold several keys: separated by commas, or one per line of its file
+
+
+def key(text: str) -> Secret:
+    """A key that is sent in a header field: visible ASCII characters without quotes."""
+    if not all("!" <= character <= "~" for character in text) or set(text) & set("\"'`"):
+        raise ValueError("must not contain blanks, line breaks, quotes or invisible characters: paste the key anew")
+    return Secret(text)
+
+
+def key_list(text: str) -> tuple[Secret, ...]:
+    """One or several different keys, separated by commas."""
+    keys = tuple(key(part.strip()) for part in text.split(",") if part.strip())
+    if not keys:
+        raise ValueError("must hold at least one key")
+    if len(set(keys)) < len(keys):
+        raise ValueError("must not hold the same key twice")
+    return keys
+
+
+def secret(text: str) -> Secret:
+    """A secret of printable characters, which is not in quotes."""
+    if not text.isprintable() or text[0] in "\"'“‘":
+        raise ValueError("must not contain line breaks or invisible characters, or stand in quotes: paste it anew")
+    return Secret(text)
+
+
+def read_file(environ: Mapping[str, str], variable: str) -> str:
+    """The text of `variable`, from the environment or from the file that `<variable>_FILE` names; "" if neither is set.
+
+    Raises `ValueError` if both are set, or if the file cannot be read.
+    """
+    text, path = environ.get(variable, "").strip(), environ.get(f"{variable}_FILE", "").strip()
+    if not path:
+        return text
+    if text:
+        raise ValueError(f"must not be set together with {variable}_FILE")
+    try:
+        content = Path(path).read_text(encoding="utf-8").strip()
+    except UnicodeDecodeError:
+        raise ValueError(f"must be UTF-8 text in the file that {variable}_FILE names") from None
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else type(error).__name__
+        raise ValueError(f"must be readable in the file that {variable}_FILE names ({reason})") from None
+    return ",".join(content.splitlines()) if variable == SEVERAL else content
