@@ -15,8 +15,8 @@ from broker.openai.client import Upstream
 from broker.openai.model_catalogue import ModelCatalogue
 from broker.openai.requests.policy import RequestPolicy
 from broker.quota.quota import Quota
+from broker.quota.redis_clients.urls import Client, redis_client
 from broker.quota.redis_store import Store
-from broker.quota.redis_urls import Client, connect
 from broker.settings.settings import Settings
 from broker.telemetry.background import Background
 from broker.telemetry.metrics import Metrics
@@ -61,7 +61,7 @@ def build_services(settings: Settings, redis: Client | None, clock: Callable[[],
     """Build and connect the services."""
     metrics = Metrics()
     background = Background(metrics.background_restarted)
-    client = redis or connect(settings.redis_url, settings.redis_connect_timeout, settings.redis_timeout)
+    client = redis or redis_client(settings)
     auth_url = settings.supabase_url + "/auth/v1"
     supabase = SupabaseClient(auth_url, settings.supabase_service_key, settings.supabase_timeout)
     keys = SigningKeys(supabase, metrics, background)

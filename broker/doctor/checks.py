@@ -18,7 +18,7 @@ from broker.doctor.redis_info import RedisAway, read_redis
 from broker.errors.base import Fault
 from broker.errors.openai import OpenAIRefusedKey
 from broker.openai.client import Upstream
-from broker.quota.redis_urls import connect
+from broker.quota.redis_clients.urls import redis_client
 from broker.settings.settings import Settings
 
 NEARLY_FULL = 0.8  # of Redis's memory
@@ -90,7 +90,7 @@ def _redis(settings: Settings) -> Iterator[Finding]:
         yield Finding("Redis", "set REDIS_URL: without it, counts are lost at each restart")
         return
     try:
-        state = read_redis(connect(settings.redis_url, settings.redis_connect_timeout, settings.redis_timeout))
+        state = read_redis(redis_client(settings))
     except RedisAway as away:
         yield Finding("Redis", f"no response ({away}): check that it runs, and REDIS_URL")
         return

@@ -5,7 +5,7 @@ from typing import Any
 
 from redis.exceptions import RedisClusterException, RedisError
 
-from broker.quota.redis_urls import Client
+from broker.quota.redis_clients.urls import Client
 
 
 class RedisAway(Exception):

@@ -17,7 +17,7 @@ from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
 from broker.errors.base import UsageUnavailable, UsageUncertain
 from broker.quota import scripts
-from broker.quota.redis_urls import Client
+from broker.quota.redis_clients.urls import Client
 from broker.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)

@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Mapping
 from urllib.parse import SplitResult, urlsplit
 
+from broker.settings.redis_url import parse as parse_redis_url
+
 DASHBOARD_HOSTS = frozenset({"supabase.com", "www.supabase.com", "app.supabase.com", "app.supabase.io"})
 LONGEST = 86_400.0  # seconds of any time limit
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -59,15 +61,8 @@ def _split(text: str) -> SplitResult | None:
 
 
 def redis_url(text: str) -> Secret:
-    """A URL that `redis_urls.connect` accepts."""
-    split = urlsplit(text)
-    scheme, _, kind = split.scheme.partition("+")
-    if scheme == "unix" and not kind:
-        return Secret(text)
-    if scheme not in ("redis", "rediss") or kind not in ("", "sentinel", "cluster") or not split.netloc:
-        raise ValueError("must be a URL such as redis://host:6379 (see config/example.env for Sentinel and Cluster)")
-    if kind == "sentinel" and not split.path.strip("/"):
-        raise ValueError("must end in the name of the Sentinel service: redis+sentinel://host:26379/mymaster")
+    """A URL that `redis_clients.urls.connect` accepts."""
+    parse_redis_url(text)
     return Secret(text)
 
 

@@ -1,0 +1,46 @@
+"""Name look-ups with a time limit, which the operating system's resolver does not have."""
+
+import socket
+import time
+from typing import Any
+
+import gevent
+
+LATE = 10.0  # seconds for which the result of a look-up that came too late serves the next one
+
+_running: dict[tuple[Any, str, int], Any] = {}
+
+
+def resolve(host: str, port: int, limit: float) -> list[Any]:
+    """Return the addresses of a host like `socket.getaddrinfo`. `limit` is in seconds.
+
+    Raises `socket.gaierror`. Look-ups of one name at the same time are one look-up, so that a slow name server does not
+    fill gevent's thread pool. One that takes too long goes on, and its result serves the next call.
+    """
+    key = (gevent.get_hub(), host, port)
+    lookup = _running.get(key)
+    if lookup is None:
+        lookup = _running[key] = gevent.spawn(_look_up, host, port)
+    try:
+        finished_at, outcome = lookup.get(timeout=limit)
+    except gevent.Timeout:
+        gevent.sleep(0)  # a busy worker may not have seen the result yet
+        if not lookup.ready():
+            raise socket.gaierror(socket.EAI_AGAIN, "the name look-up timed out") from None
+        finished_at, outcome = lookup.get()
+    _running.pop(key, None)
+    if time.monotonic() - finished_at > LATE:
+        return resolve(host, port, limit)
+    if isinstance(outcome, OSError):
+        raise outcome
+    return list(outcome)
+
+
+def _look_up(host: str, port: int) -> tuple[float, Any]:
+    """The time and the result, or the error: gevent prints the traceback of a greenlet that raises."""
+    outcome: Any
+    try:
+        outcome = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        outcome = error
+    return time.monotonic(), outcome
