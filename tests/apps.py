@@ -1,4 +1,4 @@
-"""Apps for unit tests: the real `create_app`, on an embedded store, with OpenAI and Supabase played by `responses`."""
+"""Apps for unit tests: the real `create_app` on an embedded store; `responses` mocks OpenAI and Supabase."""
 
 import time
 import uuid
@@ -26,28 +26,28 @@ REQUIRED = {
 
 
 def make_app(redis: fakeredis.FakeRedis | None = None, **environ: str) -> Flask:
-    """An app with these settings changed."""
+    """Return an app with these settings changed."""
     store = redis or fakeredis.FakeRedis(server=fakeredis.FakeServer())
     return create_app(Settings.from_environ(REQUIRED | environ), redis=store)
 
 
 class Client(FlaskClient):
-    """Reads each answer to its end and closes it, as a server does; `buffered=False` leaves that to the test."""
+    """Reads each response to its end and closes it, as a server does, unless `buffered=False`."""
 
     def open(self, *args: Any, buffered: bool = True, **kwargs: Any) -> TestResponse:
-        """What the app answers."""
+        """Return the app's response."""
         return super().open(*args, buffered=buffered, **kwargs)
 
 
 def make_client(redis: fakeredis.FakeRedis | None = None, **environ: str) -> FlaskClient:
-    """A client of such an app."""
+    """Return a client of such an app."""
     app = make_app(redis, **environ)
     app.test_client_class = Client
     return app.test_client()
 
 
 def token(sub: str | None = None, **changes: Any) -> str:
-    """An access token of this user's, or of a new one's."""
+    """Return an access token of this user or of a new one."""
     claims = {
         "iss": REQUIRED["SUPABASE_URL"] + "/auth/v1",
         "aud": "authenticated",
@@ -59,5 +59,5 @@ def token(sub: str | None = None, **changes: Any) -> str:
 
 
 def bearer(sub: str | None = None, **changes: Any) -> dict[str, str]:
-    """The header that carries such a token."""
+    """Return the header that carries such a token."""
     return {"Authorization": f"Bearer {token(sub, **changes)}"}

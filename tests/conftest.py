@@ -9,7 +9,7 @@ import pytest
 
 from broker.settings.settings import Settings
 from tests.apps import REQUIRED
-from tests.secrecy import Secrecy, overhear
+from tests.secrecy import Secrecy, watch
 
 # no property is about time, so a busy machine must not fail one
 hypothesis.settings.register_profile("project", deadline=None)
@@ -34,7 +34,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def nothing_secret_is_said() -> Iterator[Secrecy]:
     """Check at the end of the run that no broker exposed a key, token, prompt or answer anywhere."""
     secrecy, patch = Secrecy(), pytest.MonkeyPatch()
-    overhear(secrecy, patch)
+    watch(secrecy, patch)
     yield secrecy
     patch.undo()
     assert secrecy.leaks() == []

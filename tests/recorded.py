@@ -1,4 +1,4 @@
-"""OpenAI's replies as test data: the project's own samples, and the recorded ones where their folder exists."""
+"""OpenAI's replies as test data: the project's samples, and recorded ones if their folder exists."""
 
 import functools
 import json
@@ -12,7 +12,7 @@ RECORDED = ROOT.parent / "shared" / "fixtures" / "openai"
 
 @dataclass(frozen=True)
 class RecordedReply:
-    """One reply: what it is called, and what came over the wire."""
+    """A reply with its name."""
 
     name: str
     status: int
@@ -21,22 +21,22 @@ class RecordedReply:
 
 
 def streams() -> list[RecordedReply]:
-    """Streams of 200, also those that break off."""
+    """Streams with status 200, including those that break off."""
     return _folder("streaming")
 
 
 def whole_answers() -> list[RecordedReply]:
-    """Answers of 200 in one piece."""
+    """Whole answers with status 200."""
     return _folder("non_streaming")
 
 
 def errors() -> list[RecordedReply]:
-    """Replies of any other status."""
+    """Replies with any other status."""
     return _folder("errors")
 
 
 def named(name: str) -> RecordedReply:
-    """The reply of this name."""
+    """Return the reply of this name."""
     return next(reply for reply in streams() + whole_answers() + errors() if reply.name == name)
 
 

@@ -1,8 +1,8 @@
-"""What the brokers of a whole test run say, and what must never be in it: keys, tokens, prompts, answers.
+"""Checks that no broker of a test run exposes a key, token, prompt or answer.
 
-`overhear` listens to the tests' own programs: to every broker's log, metrics and command lines, and to the head and
-body of every error that it answers; and learns each key that a broker is given, each token that the stand-in for
-Supabase signs, each prompt and answer that the stand-in for OpenAI sees.
+`watch` records every broker's log, metrics and command lines, and the headers and
+bodies of its errors. It collects each key that a broker is given, each token that the stand-in for
+Supabase signs, and each prompt and answer at the stand-in for OpenAI.
 """
 
 import contextlib
@@ -18,44 +18,46 @@ from deploy.local.openai_api import OpenAIStandIn
 from deploy.local.signing import KeyRing
 
 KEYS = ("OPENAI_API_KEY", "SUPABASE_SERVICE_KEY", "SUPABASE_JWT_SECRET")
-SHORTEST, LONGEST = 16, 48  # characters of a text that is looked for: shorter ones are everyone's words
+SHORTEST, LONGEST = 16, 48  # characters of a secret that is searched for; shorter texts occur by chance
 _LONG_WORD = re.compile(r"[A-Za-z0-9_-]{40,}")
-_JSON_IN_BASE64 = "eyJ"  # as each token and each legacy key of Supabase's begins, and the claims in it
+_JSON_IN_BASE64 = "eyJ"  # the beginning of every JWT header and payload
 
 
 class Secrecy:
-    """What was said, and what is secret."""
+    """Recorded output, and the secrets that must not be in it."""
 
     def __init__(self) -> None:
         self._secrets: set[str] = set()
         self._signatures: set[str] = set()
-        self._said: list[tuple[str, str]] = []
+        self._output: list[tuple[str, str]] = []
 
-    def learn(self, text: str) -> None:
-        """This is secret, the beginning of it too. Texts too short to be told from others are not looked for."""
+    def add_secret(self, text: str) -> None:
+        """Add a secret. Its beginning is searched for, too; texts under `SHORTEST` characters are ignored."""
         if len(text) >= SHORTEST:
             self._secrets.add(text[:LONGEST])
 
-    def learn_token(self, token: str) -> None:
-        """A token's signature; by their beginning all tokens are known."""
+    def add_token(self, token: str) -> None:
+        """Add a token's signature. Tokens are found by their beginning."""
         self._signatures.add(token.rpartition(".")[2])
 
-    def hear(self, where: str, text: str) -> None:
-        """This was said."""
-        self._said.append((where, text))
+    def record(self, source: str, text: str) -> None:
+        """Record output from a source."""
+        self._output.append((source, text))
 
-    def heard(self) -> set[str]:
-        """The places that anything was heard from."""
-        return {where for where, _ in self._said}
+    def sources(self) -> set[str]:
+        """Return the sources that wrote anything."""
+        return {source for source, _ in self._output}
 
-    def said(self, where: str, words: str) -> bool:
-        """Whether these words were heard from there."""
-        return any(words in text for place, text in self._said if place == where)
+    def wrote(self, source: str, words: str) -> bool:
+        """Whether a source wrote these words."""
+        return any(words in text for written_by, text in self._output if written_by == source)
 
     def leaks(self) -> list[str]:
-        """Each secret that was said, with the place and what stood before it."""
+        """Return each exposed secret with its source and the text before it."""
         return [
-            f"{where}: …{text[max(0, at - 60) : at + 20]}…" for where, text in self._said for at in self._found(text)
+            f"{source}: …{text[max(0, at - 60) : at + 20]}…"
+            for source, text in self._output
+            for at in self._found(text)
         ]
 
     def _found(self, text: str) -> list[int]:
@@ -64,30 +66,30 @@ class Secrecy:
         return [place for place in places if place >= 0]
 
 
-def overhear(secrecy: Secrecy, patch: pytest.MonkeyPatch) -> None:
-    """Let `secrecy` hear and learn, until `patch` is undone."""
-    _overhear_brokers(secrecy, patch)
-    _overhear_errors(secrecy, patch)
-    _learn_from_stand_ins(secrecy, patch)
+def watch(secrecy: Secrecy, patch: pytest.MonkeyPatch) -> None:
+    """Record the output of all brokers and collect all secrets until `patch` is undone."""
+    _watch_brokers(secrecy, patch)
+    _watch_errors(secrecy, patch)
+    _watch_stand_ins(secrecy, patch)
 
 
-def _overhear_brokers(secrecy: Secrecy, patch: pytest.MonkeyPatch) -> None:
+def _watch_brokers(secrecy: Secrecy, patch: pytest.MonkeyPatch) -> None:
     start, wait_until, stop = BrokerProcess.__init__, BrokerProcess.wait_until, BrokerProcess.stop
 
     def started(broker: BrokerProcess, environ: dict[str, str], *arguments: Any, **options: Any) -> None:
         for name in KEYS:
-            secrecy.learn(environ.get(name, ""))
+            secrecy.add_secret(environ.get(name, ""))
         start(broker, environ, *arguments, **options)
 
     def waited(broker: BrokerProcess, *arguments: Any, **options: Any) -> None:
         wait_until(broker, *arguments, **options)
-        secrecy.hear("command line", command_lines(broker))
+        secrecy.record("command line", command_lines(broker))
 
     def stopped(broker: BrokerProcess, *arguments: Any, **options: Any) -> int:
         with contextlib.suppress(requests.RequestException):
-            secrecy.hear("metrics", requests.get(broker.url + "/metrics", timeout=1).text)
+            secrecy.record("metrics", requests.get(broker.url + "/metrics", timeout=1).text)
         status = stop(broker, *arguments, **options)
-        secrecy.hear("log", broker.log())
+        secrecy.record("log", broker.log())
         return status
 
     patch.setattr(BrokerProcess, "__init__", started)
@@ -96,7 +98,7 @@ def _overhear_brokers(secrecy: Secrecy, patch: pytest.MonkeyPatch) -> None:
 
 
 def command_lines(broker: BrokerProcess) -> str:
-    """What any user of the machine can read of a broker's processes."""
+    """Return the command lines of a broker's processes, which any user of the machine can read."""
     lines = []
     for pid in (broker.process.pid, *broker.workers()):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
@@ -104,32 +106,32 @@ def command_lines(broker: BrokerProcess) -> str:
     return "\n".join(lines)
 
 
-def _overhear_errors(secrecy: Secrecy, patch: pytest.MonkeyPatch) -> None:
+def _watch_errors(secrecy: Secrecy, patch: pytest.MonkeyPatch) -> None:
     send = requests.Session.send
 
     def sent(session: requests.Session, request: requests.PreparedRequest, **options: Any) -> requests.Response:
         response = send(session, request, **options)
         if response.status_code >= 400 and "x-request-id" in response.headers:
-            secrecy.hear("error", f"{response.headers}\n{response.text}")
+            secrecy.record("error", f"{response.headers}\n{response.text}")
         return response
 
     patch.setattr(requests.Session, "send", sent)
 
 
-def _learn_from_stand_ins(secrecy: Secrecy, patch: pytest.MonkeyPatch) -> None:
+def _watch_stand_ins(secrecy: Secrecy, patch: pytest.MonkeyPatch) -> None:
     sign, note = KeyRing.sign, OpenAIStandIn._note
 
     def signed(ring: KeyRing, claims: dict[str, Any]) -> str:
         token = sign(ring, claims)
-        secrecy.learn_token(token)
+        secrecy.add_token(token)
         return token
 
     def noted(stand_in: OpenAIStandIn, request: Any) -> Any:
         seen = note(stand_in, request)
-        secrecy.learn(stand_in.answer)
+        secrecy.add_secret(stand_in.answer)
         for message in seen.body.get("messages") or ():
             if isinstance(message, dict) and isinstance(message.get("content"), str):
-                secrecy.learn(message["content"])
+                secrecy.add_secret(message["content"])
         return seen
 
     patch.setattr(KeyRing, "sign", signed)

@@ -1,4 +1,4 @@
-"""`make bench`: measure, and write it down. See README.md for the variables."""
+"""`make bench`: measure and write the results. See README.md for the variables."""
 
 import os
 import sys
@@ -16,7 +16,7 @@ SIZES = {"full": FULL, "quick": QUICK, "tiny": TINY}
 
 
 def main() -> int:
-    """Run the chosen figures among the chosen contestants; the exit status."""
+    """Run the chosen figures for the chosen contestants; return the exit status."""
     among, notes = _contestants()
     rounds = Rounds.load() if _chosen("ADD") and FILE.exists() else Rounds(versions())
     rounds.notes = notes
@@ -49,7 +49,7 @@ def _run_round(rounds: Rounds, among: list[str]) -> None:
 
 
 def _contestants() -> tuple[list[str], list[str]]:
-    """Who takes part, and why another does not."""
+    """Return the contestants, and notes on those left out."""
     among = _words("AMONG", CONTESTANTS)
     why = peer.install() if "litellm" in among else ""
     if why:

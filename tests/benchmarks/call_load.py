@@ -1,4 +1,4 @@
-"""Whole calls, as fast as they are answered: each connection sends its next call once it has the answer."""
+"""Closed-loop load of whole calls: each connection sends its next call after the answer."""
 
 import select
 import socket
@@ -6,12 +6,12 @@ import time
 from dataclasses import dataclass, field
 
 READ_SIZE = 65_536
-PATIENCE = 30.0  # seconds without any answer after which a run is given up
+PATIENCE = 30.0  # seconds without any answer before a run is aborted
 
 
 @dataclass
 class Job:
-    """What to send where: for so many seconds, or so many calls in all, whichever comes first."""
+    """The calls to make: for `seconds` or up to `calls`, whichever comes first."""
 
     port: int
     requests: list[str]  # sent in turns
@@ -22,14 +22,14 @@ class Job:
 
 @dataclass
 class Report:
-    """What came back. Times in seconds."""
+    """The results. Times are in seconds."""
 
     calls: int = 0
     failed: int = 0
     processor_seconds: float = 0.0  # the generator's own
     seconds: float = 0.0
     times: list[float] = field(default_factory=list)
-    failure: str = ""  # the first answer that was not good
+    failure: str = ""  # the first failed answer
 
 
 @dataclass
@@ -106,7 +106,7 @@ class CallLoad:
 
 
 def is_whole(response: bytes) -> bool:
-    """Whether a response has come to its end: by its length, or by its last chunk."""
+    """Whether a response is complete, by its length or its last chunk."""
     head, found, body = response.partition(b"\r\n\r\n")
     if not found:
         return False

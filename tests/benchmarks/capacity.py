@@ -1,4 +1,4 @@
-"""What the measured figures mean for an operator: how much one core carries, and what a number of users needs."""
+"""Capacity planning from the measured figures: the load of one core, and the needs of a number of users."""
 
 import math
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ CALLS_A_DAY = 10  # of each user
 TOKENS = 300  # of an answer
 PACE = 50  # tokens a second, as OpenAI sends them
 BUSIEST_HOUR = 0.10  # of the day's calls; an even day would have 0.042
-LOADED = 0.5  # of a core, at most: the rest is for bursts
+LOADED = 0.5  # of a core at most; the rest is for bursts
 REPLICA = 4  # workers
 HEADINGS = ("users a day", "calls a second, busiest hour", "open streams", "cores at work", "workers", "replicas",
             "memory", "Redis, of a core", "Redis, memory")  # fmt: skip
@@ -19,7 +19,7 @@ HEADINGS = ("users a day", "calls a second, busiest hour", "open streams", "core
 
 @dataclass(frozen=True)
 class Costs:
-    """The medians that the arithmetic rests on."""
+    """The medians that the calculation uses."""
 
     call_ms: float
     token_us: float
@@ -30,7 +30,7 @@ class Costs:
 
     @classmethod
     def of(cls, rounds: Rounds) -> "Costs":
-        """Those of the broker."""
+        """Return the broker's."""
         return cls(
             rounds.median("1", "broker", "processor_ms"),
             rounds.median("3", "broker", "processor_us"),
@@ -42,12 +42,12 @@ class Costs:
 
     @property
     def answer_ms(self) -> float:
-        """Processor time of a streamed answer. A little too much: a token's share of its call is in both."""
+        """Processor time of a streamed answer. Slightly high: a token's share of its call is in both terms."""
         return self.call_ms + TOKENS * self.token_us / 1e3
 
 
 def lines(rounds: Rounds) -> Iterator[str]:
-    """One core, and then the table, with the arithmetic."""
+    """Yield the calculation for one core, then the table."""
     costs = Costs.of(rounds)
     calls = LOADED * 1e3 / costs.answer_ms
     a_day = calls * 3600 / BUSIEST_HOUR

@@ -1,21 +1,21 @@
-"""The tables: what each figure is called, and what its columns hold."""
+"""The tables: titles and columns of each figure."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Column:
-    """A quantity by its name in the results, its heading, and how many digits behind the point it is worth."""
+    """A quantity of the results with its heading and decimal places."""
 
     quantity: str
     heading: str
     digits: int = 1
-    is_added: bool = False  # shown less the median of the way straight to the stand-in
+    is_added: bool = False  # shown minus the median of direct calls to the stand-in
 
 
 @dataclass(frozen=True)
 class Table:
-    """One figure, as it was measured at one size."""
+    """A figure at one size."""
 
     figure: str
     title: str

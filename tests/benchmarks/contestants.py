@@ -1,4 +1,4 @@
-"""Who is compared: each carries the same questions to the same stand-in, in the form that it understands."""
+"""The contestants: each sends the same questions to the same stand-in in its own format."""
 
 import os
 import signal
@@ -15,45 +15,45 @@ from tests.benchmarks.payloads import MODEL, Plan
 from tests.benchmarks.process_tree import ProcessTree
 
 QUESTION = "Why does the sea come and go, and who signs for it?"
-START_SECONDS = 120.0  # in which a contestant has to give its first answer
+START_SECONDS = 120.0  # limit for a contestant's first answer
 
 
 class DidNotStart(Exception):
-    """A contestant gave no answer in time."""
+    """A contestant did not answer in time."""
 
 
 class Contestant:
-    """A program under test, started at once; also the way straight to the stand-in, which costs nothing."""
+    """A program under test, started on creation. The base class goes directly to the stand-in at no cost."""
 
     name = "direct"
     call_path = stream_path = "/v1/chat/completions"
     keys: tuple[str, ...] = ("sk-benchmark",)
-    counts = False  # calls, in Redis
+    counts = False  # counts calls in Redis
 
     def __init__(self, port: int, pid: int | None = None) -> None:
         self.port = port
         self.tree = ProcessTree(pid) if pid else None
 
     def calls(self) -> list[bytes]:
-        """Requests for a whole answer, one a user."""
+        """Return requests for a whole answer, one for each user."""
         body = {"messages": _messages(QUESTION), **self.model_of_calls()}
         return [payloads.post(self.call_path, body, key) for key in self.keys]
 
     def streams(self, plan: Plan) -> list[bytes]:
-        """Requests for a stream, one a user."""
+        """Return requests for a stream, one for each user."""
         body = {"messages": _messages(plan.prompt()), **self.model_of_streams()}
         return [payloads.post(self.stream_path, body, key) for key in self.keys]
 
     def model_of_calls(self) -> dict[str, Any]:
-        """What the body of a call says besides the messages."""
+        """Return the fields of a call's body besides the messages."""
         return {"model": MODEL, "temperature": 0.7}
 
     def model_of_streams(self) -> dict[str, Any]:
-        """What the body of a stream says besides the messages."""
+        """Return the fields of a stream's body besides the messages."""
         return {"model": MODEL, "temperature": 0.7, "stream": True, "stream_options": {"include_usage": True}}
 
     def wait_until_it_answers(self) -> None:
-        """Return with the first answer. Raises `DidNotStart`."""
+        """Wait for the first answer. Raises `DidNotStart`."""
         end = time.monotonic() + START_SECONDS
         while time.monotonic() < end:
             if self._answers():
@@ -74,7 +74,7 @@ class Contestant:
 
 
 class Nginx(Contestant):
-    """The floor: one worker, which passes all on as it is."""
+    """The floor: one worker that passes everything through."""
 
     name = "nginx"
 
@@ -92,7 +92,7 @@ class Nginx(Contestant):
 
 
 class Broker(Contestant):
-    """The broker as it runs in production: sign-in, counting, metrics and its log are on."""
+    """The broker as in production, with authentication, counting, metrics and log."""
 
     name = "broker"
     call_path = "/v2/advanced-gpt-4o-mini-complete"
@@ -100,17 +100,17 @@ class Broker(Contestant):
     counts = True
 
     def __init__(self, settings: dict[str, str], keys: tuple[str, ...], workers: int = 1) -> None:
-        """`keys`: access tokens of the users who call."""
+        """`keys`: access tokens of the calling users."""
         self.keys = keys
         self._process = BrokerProcess(settings | {"WEB_CONCURRENCY": str(workers)})
         super().__init__(self._process.port, self._process.process.pid)
 
     def model_of_calls(self) -> dict[str, Any]:
-        """The path says it."""
+        """The path selects the model."""
         return {"temperature": 0.7}
 
     def model_of_streams(self) -> dict[str, Any]:
-        """The path says that it is a stream."""
+        """The path selects streaming."""
         return {"model": MODEL, "temperature": 0.7}
 
     def close(self) -> None:
@@ -119,10 +119,10 @@ class Broker(Contestant):
 
 
 class Plain(Broker):
-    """The same shape without the broker's care for speed, or for anything else: `plain_app`, on one worker."""
+    """The same kind of service without any optimization or error handling: `plain_app` on one worker."""
 
     name = "plain"
-    counts = False  # its Redis is not what is measured
+    counts = False  # its Redis is not measured
 
     def __init__(self, settings: dict[str, str], keys: tuple[str, ...]) -> None:
         self.keys = keys

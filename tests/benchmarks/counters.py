@@ -1,4 +1,4 @@
-"""A Redis with as many users' calls of the day in it as are wanted."""
+"""A Redis with the daily counts of any number of users."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ from tests.benchmarks.process_tree import ProcessTree
 from tests.integration.redis_process import RedisProcess
 
 USER_ID = "{:08d}-0000-4000-8000-000000000000"
-AT_ONCE = 2_000  # keys written by one script: while it runs, Redis answers nobody
+AT_ONCE = 2_000  # keys written by one script: Redis blocks while it runs
 
 # KEYS: a user's key. ARGV: the user's id in it, first and last number of the users who get a copy
 _COPY = """
@@ -19,21 +19,21 @@ end
 
 
 def user_ids(count: int, first: int = 0) -> Iterator[str]:
-    """The ids of so many users."""
+    """Return `number` user ids."""
     return (USER_ID.format(number) for number in range(first, first + count))
 
 
 class Counters(RedisProcess):
-    """Redis as an operator runs it for counters: its append-only file is written once a second."""
+    """Redis as an operator runs it for counters, with an append-only file synced once a second."""
 
     persistence = 'save ""\nappendonly yes\nappendfsync everysec\nauto-aof-rewrite-percentage 0\n'
 
     def tree(self) -> ProcessTree:
-        """Its process."""
+        """The Redis process."""
         return ProcessTree(self._process.pid)
 
     def multiply(self, user_id: str, count: int) -> float:
-        """Give `count` more users what this one, who has called, has in it; bytes of memory that each takes."""
+        """Copy this user's keys for `count` more users; return the bytes of memory of each."""
         key = next(self.client.scan_iter(f"*{user_id}*", count=1000))
         before = self._used()
         for first in range(0, count, AT_ONCE):
@@ -42,7 +42,7 @@ class Counters(RedisProcess):
         return (self._used() - before) / count if count else 0.0
 
     def empty(self) -> None:
-        """Forget all."""
+        """Delete everything."""
         self.client.flushall()
 
     def _used(self) -> int:

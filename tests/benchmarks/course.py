@@ -1,4 +1,4 @@
-"""The course of a round: the contestants in turns, and what each has to do."""
+"""A round: the contestants in turn with all their figures."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from tests.benchmarks import figures, growth
 from tests.benchmarks.contestants import Contestant
 from tests.benchmarks.figures import Values
 from tests.benchmarks.payloads import Plan
-from tests.benchmarks.sizes import Sizes, bearable
+from tests.benchmarks.sizes import Sizes, load_for
 from tests.benchmarks.surroundings import Surroundings
 
 Note = Callable[[str, str, Values], None]  # figure, contestant, values
@@ -26,8 +26,8 @@ class Course:
         self._note = note
 
     def run(self, name: str) -> None:
-        """All that this contestant has to do."""
-        sizes = bearable(name, self._sizes)
+        """Run all figures of this contestant."""
+        sizes = load_for(name, self._sizes)
         self._answer(name, sizes)
         if "5" in self._only and name != "direct":
             for count in sizes.open_streams:
@@ -36,7 +36,7 @@ class Course:
             self._grow(sizes)
 
     def _answer(self, name: str, sizes: Sizes) -> None:
-        """Figures 6 and 1 to 4, of one and the same process."""
+        """Run figures 6 and 1 to 4 on the same process."""
         began = time.monotonic()
         with self._around.contestant(name) as contestant:
             started = time.monotonic() - began

@@ -1,6 +1,6 @@
-"""The figures: what is done to a contestant, and what is read off while it is being done.
+"""The figures: the load on a contestant, and the measurements during it.
 
-Each takes a contestant that has given its first answer, and gives values by name; `columns.py` says what they are.
+Each takes a contestant that has answered once, and returns values by name; `columns.py` describes them.
 """
 
 import statistics
@@ -16,15 +16,15 @@ from tests.benchmarks.sizes import Sizes
 from tests.benchmarks.surroundings import Surroundings
 
 Values = dict[str, float]
-SETTLING = 1.0  # seconds after which a program that has answered is at rest
+SETTLING = 1.0  # seconds after an answer until a program is at rest
 
 
 class Failed(Exception):
-    """Calls or streams were not answered as they have to be."""
+    """Calls or streams failed."""
 
 
 def calls(around: Surroundings, contestant: Contestant, sizes: Sizes) -> Values:
-    """Figure 1: whole calls to an upstream that answers at once."""
+    """Figure 1: whole calls with an upstream that answers at once."""
     with Meter(around, contestant) as meter:
         report = make_calls(around, contestant, connections=sizes.call_connections, seconds=sizes.call_seconds)
     values = {
@@ -46,7 +46,7 @@ def single_calls(around: Surroundings, contestant: Contestant, sizes: Sizes) -> 
 
 
 def streams(around: Surroundings, contestant: Contestant, sizes: Sizes) -> Values:
-    """Figure 3: streams whose tokens come one by one. With a `clump` above 1, figure 4: several in a write."""
+    """Figure 3: streams with one token a write. With `clump` above 1, figure 4: several tokens a write."""
     plan = Plan(sizes.stream_tokens, sizes.stream_pace, sizes.clump)
     with Meter(around, contestant) as meter:
         report = around.make_streams(_stream_job(contestant, plan, sizes.streams, sizes.stream_starts))
@@ -64,7 +64,7 @@ def streams(around: Surroundings, contestant: Contestant, sizes: Sizes) -> Value
 
 
 def open_streams(around: Surroundings, contestant: Contestant, sizes: Sizes, plan: Plan, count: int) -> Values:
-    """Figures 5 and 7: many streams open at once; what a token costs then, and what a call besides them."""
+    """Figures 5 and 7: many open streams, the cost of a token, and the cost of a call meanwhile."""
     assert contestant.tree
     at_rest = contestant.tree.pss_bytes()
     windows = 2 if contestant.counts else 1
@@ -92,27 +92,27 @@ def _token_us(around: Surroundings, contestant: Contestant, sizes: Sizes, tokens
 
 
 def _call_ms(around: Surroundings, contestant: Contestant, sizes: Sizes, streams_us: float) -> float:
-    """What a call takes besides streams, which take `streams_us` of each second."""
+    """Return the cost of a call next to streams that cost `streams_us` of each second."""
     with Meter(around, contestant) as meter:
         report = make_calls(around, contestant, seconds=sizes.open_seconds)
     return (meter.spent["contestant"] - meter.seconds * streams_us / 1e6) / report.calls * 1e3
 
 
 def at_rest(contestant: Contestant) -> Values:
-    """Figure 6: memory of a contestant that has answered, and has nothing to do."""
+    """Figure 6: memory of an idle contestant that has answered once."""
     assert contestant.tree
     time.sleep(SETTLING)
     return {"pss_mb": contestant.tree.pss_bytes() / 1e6, "alone_mb": contestant.tree.alone_bytes() / 1e6}
 
 
 def warm_up(around: Surroundings, contestant: Contestant, sizes: Sizes) -> None:
-    """Let a contestant do everything for the first time."""
+    """Make a contestant do everything once."""
     make_calls(around, contestant, connections=sizes.call_connections, calls=sizes.warm_up)
     around.make_streams(_stream_job(contestant, Plan(5, 100.0), 5, 100.0))
 
 
 def make_calls(around: Surroundings, contestant: Contestant, **amount: Any) -> call_load.Report:
-    """Whole calls, all of them answered. `amount`: fields of `call_load.Job`. Raises `Failed`."""
+    """Make whole calls. `amount`: fields of `call_load.Job`. Raises `Failed` if any call does."""
     requests = [request.decode() for request in contestant.calls()]
     report = around.make_calls(call_load.Job(contestant.port, requests, **amount))
     if report.failed or not report.calls:
@@ -130,5 +130,5 @@ def _quantiles(name: str, seconds: list[float]) -> Values:
 
 
 def quantile(values: list[float], share: float) -> float:
-    """The value that this share of `values` does not exceed."""
+    """Return the value that this share of `values` does not exceed."""
     return statistics.quantiles(values, n=1000, method="inclusive")[round(share * 1000) - 1]

@@ -1,4 +1,4 @@
-"""Where the broker must get, and where it wants to: figures on a machine of two processors, and ratios on any."""
+"""The goals: figures for a machine with two processors, and ratios for any."""
 
 from dataclasses import dataclass
 
@@ -7,17 +7,17 @@ from tests.benchmarks.columns import Column
 
 @dataclass(frozen=True)
 class Goal:
-    """One quantity of one figure, and what it may be at most."""
+    """The upper bound of one quantity of a figure."""
 
     figure: str
     column: Column
     must: float
     aim: float
-    peer_figure: str = ""  # where LiteLLM's is found, if not in the same figure
+    peer_figure: str = ""  # the figure of LiteLLM's value, if another
 
     @property
     def figure_of_peer(self) -> str:
-        """The figure in which LiteLLM's value is found."""
+        """The figure with LiteLLM's value."""
         return self.peer_figure or self.figure
 
 

@@ -1,4 +1,4 @@
-"""Figure 7: what becomes of the broker's cost as users and workers grow. As streams grow: `figures.open_streams`."""
+"""Figure 7: the broker's cost as users and workers grow. For streams see `figures.open_streams`."""
 
 from tests.benchmarks.counters import user_ids
 from tests.benchmarks.figures import Values, calls, make_calls, warm_up
@@ -6,12 +6,12 @@ from tests.benchmarks.meter import Meter
 from tests.benchmarks.sizes import Sizes
 from tests.benchmarks.surroundings import Surroundings
 
-CALLERS = 200  # who call in turns, where there are so many users
-CALLS_A_DAY = 10  # that each user has in Redis, besides some of the warm-up
+CALLERS = 200  # calling in turn, among many users
+CALLS_A_DAY = 10  # of each user in Redis, besides some of the warm-up
 
 
 def with_users(around: Surroundings, sizes: Sizes, count: int) -> Values:
-    """Calls of some of so many users, all of whom have called today."""
+    """Measure calls when this many users have called today."""
     around.redis.empty()
     callers = list(user_ids(min(count, CALLERS)))
     with around.broker(users=callers) as broker:
@@ -27,7 +27,7 @@ def with_users(around: Surroundings, sizes: Sizes, count: int) -> Values:
 
 
 def with_new_users(around: Surroundings, sizes: Sizes) -> Values:
-    """Calls whose tokens the broker has never seen: each signature is checked."""
+    """Measure calls with new tokens, whose signatures are checked."""
     with around.broker() as broker:
         warm_up(around, broker, sizes)
         broker.keys = around.tokens(user_ids(sizes.new_users, first=1000))
@@ -37,7 +37,7 @@ def with_new_users(around: Surroundings, sizes: Sizes) -> Values:
 
 
 def with_workers(around: Surroundings, sizes: Sizes, count: int) -> Values:
-    """Calls to a broker of so many workers, which may run on all processors, as may all else."""
+    """Measure calls to a broker with several workers. All programs share all processors."""
     with around.broker(workers=count) as broker:
         warm_up(around, broker, sizes)
         values = calls(around, broker, sizes)

@@ -1,6 +1,6 @@
-"""The load generator, a process of its own: `python -m tests.benchmarks.load calls|streams`.
+"""The load generator process: `python -m tests.benchmarks.load calls|streams`.
 
-Reads its job as JSON; writes the line `open` once all streams are open, and at its end its report as JSON.
+Reads its job as JSON, writes the line `open` once all streams are open, and its report as JSON at the end.
 """
 
 import gc
@@ -17,7 +17,7 @@ def main() -> None:
     """Run one job."""
     allow_many_files()
     job = json.load(sys.stdin)
-    gc.disable()  # it lives for one job, and a pause of its own would be measured
+    gc.disable()  # it runs one job, and a collection would be measured
     report: call_load.Report | stream_load.Report
     if sys.argv[1] == "calls":
         report = call_load.CallLoad(call_load.Job(**job)).run()

@@ -1,4 +1,4 @@
-"""What is read off between two moments."""
+"""Measurements over a block of code."""
 
 import time
 
@@ -8,7 +8,7 @@ from tests.benchmarks.surroundings import Surroundings
 
 
 class Meter:
-    """Processor seconds of a contestant, and of what stands around it, while a block runs."""
+    """Processor seconds of a contestant and its surroundings during a block."""
 
     def __init__(self, around: Surroundings, contestant: Contestant) -> None:
         self._trees = {

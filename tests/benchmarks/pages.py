@@ -1,4 +1,4 @@
-"""Where results are written: beside each other, and into the benchmarks' own README."""
+"""The written results: `results/` and the table in the benchmarks' README."""
 
 import contextlib
 import re
@@ -12,7 +12,7 @@ _BLOCK = re.compile(r"(?<=<!-- capacity: written by make bench -->\n).*?(?=<!-- 
 
 
 def write(rounds: Rounds) -> None:
-    """Write the numbers, the tables, the plot, and the table for operators."""
+    """Write the numbers, the tables, the plot and the capacity table."""
     rounds.save()
     FILE.with_name("README.md").write_text(report.text(rounds))
     plot.draw(rounds, FILE.with_name("plot.png"))
@@ -22,14 +22,14 @@ def write(rounds: Rounds) -> None:
 
 
 def capacity_text(rounds: Rounds) -> str:
-    """What stands in README.md between its two marks."""
+    """Return the capacity section between the two marks of README.md."""
     try:
         return "\n".join(capacity.lines(rounds)) + "\n"
-    except ValueError:  # not all figures were measured
+    except ValueError:  # some figures are missing
         return "Not measured.\n"
 
 
 def written_capacity() -> str:
-    """What stands there now."""
+    """Return the current section."""
     found = _BLOCK.search(README.read_text())
     return found[0] if found else ""

@@ -1,7 +1,7 @@
-"""The bytes that go over the wire, made once, before anything is measured.
+"""The request and response bytes, made before the measurement.
 
-What the stand-in for OpenAI shall answer is written into the question, so that every contestant
-carries it and the stand-in keeps nothing: see `Plan`. Their form is OpenAI's, as recorded in `tests/samples/openai`.
+The question contains the plan of the answer (`Plan`), so that every contestant
+carries it and the stand-in keeps no state. The format is OpenAI's, as in `tests/samples/openai`.
 """
 
 import json
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 MODEL = "gpt-4o-mini"
-TOKEN_MARK = b"~"  # once in the text of each token, and nowhere else: tokens are counted by it, however they are framed
-STAMP_MARK = b"@"  # around the time at which the last token was sent, and nowhere else
+TOKEN_MARK = b"~"  # once in the text of each token and nowhere else, to count tokens in any framing
+STAMP_MARK = b"@"  # around the sending time of the last token, and nowhere else
 WORDS = (
     " the", " tide", " comes", " twice", " a", " day", ",", " because", " the", " moon", " pulls", " the", " sea",
     " 満ちる", " and", " the", " earth", " turns", " beneath", " it", ".",
@@ -42,26 +42,26 @@ _HEAD = (
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a stream shall be answered: so many tokens, so many a second, up to so many in one write."""
+    """The plan of a stream: number of tokens, tokens a second, and most tokens in one write."""
 
     tokens: int
     a_second: float
     clump: int = 1
 
     def prompt(self) -> str:
-        """The question that asks for it."""
+        """Return the question that requests it."""
         pace = f"{self.a_second * 1000:.0f} in 1000 s"
         return f"Tell me of the tides: plan {self.tokens} tokens, {pace}, clumps up to {self.clump}"
 
 
 def read_plan(body: bytes) -> Plan | None:
-    """The plan in a request's body; None where a whole answer is wanted."""
+    """Return the plan in a request's body, or None for a whole answer."""
     found = _PLAN.search(body)
     return Plan(int(found[1]), int(found[2]) / 1000, int(found[3])) if found else None
 
 
 def post(path: str, body: dict[str, Any], key: str) -> bytes:
-    """A request as a browser's, signed in."""
+    """Return a request as a browser sends it, with a token."""
     content = json.dumps(body, separators=(",", ":")).encode()
     return (
         f"POST {path} HTTP/1.1\r\nHost: gpt.example.com\r\nOrigin: https://app.example.com\r\n"
@@ -102,7 +102,7 @@ WHOLE_ANSWER = _whole()
 STREAM_BEGIN = _head(b"text/event-stream; charset=utf-8", b"transfer-encoding: chunked") + _event(
     {"role": "assistant", "content": "", "refusal": None}
 )
-# the longer the word, the shorter its padding
+# padding complements the word
 TOKENS = tuple(_event({"content": TOKEN_MARK.decode() + word}, padding="bFd3AyWkq"[len(word) :]) for word in WORDS)
 STREAM_END = (
     _event({}, "stop")
@@ -113,6 +113,6 @@ STREAM_END = (
 
 
 def last_token(now_ns: int) -> bytes:
-    """The event of the last token, which carries the time (monotonic clock, ns) at which it is sent."""
+    """Return the event of the last token, which carries its sending time (monotonic clock, ns)."""
     mark = STAMP_MARK.decode()
     return _event({"content": f"{TOKEN_MARK.decode()} {mark}{now_ns}{mark}"})

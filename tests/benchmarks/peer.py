@@ -1,8 +1,8 @@
-"""LiteLLM's proxy, the peer that people pick, in a virtual environment of its own: `.litellm`, which git ignores.
+"""LiteLLM's proxy, the usual choice, in its own virtual environment `.litellm`.
 
-Its fastest settings (https://docs.litellm.ai/docs/proxy/prod): one worker on Granian, which was measured to be a
-quarter cheaper than the default uvicorn; a key, no database, no Redis, no callbacks, no metrics. So it does less than
-the broker does: it neither checks users' tokens nor counts their calls.
+Its fastest settings (https://docs.litellm.ai/docs/proxy/prod): one worker on Granian, measured to be a
+quarter cheaper than the default uvicorn; a key, no database, no Redis, no callbacks, no metrics. It does less than
+the broker: it neither checks users' tokens nor counts their calls.
 """
 
 import os
@@ -21,14 +21,14 @@ KEY = "sk-benchmark"
 _ENVIRON = {
     "LITELLM_LOG": "ERROR",
     "LITELLM_MODE": "PRODUCTION",
-    "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # or it fetches one from the internet at each start
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # otherwise it downloads one at each start
     "DISABLE_ADMIN_UI": "True",
     "NO_DOCS": "True",
 }
 
 
 def install() -> str:
-    """Install it where it is not yet; why it cannot be, or nothing."""
+    """Install it if missing. Return the reason for a failure, or an empty string."""
     if PROGRAM.exists():
         return ""
     print("installing LiteLLM into .litellm (once; some minutes)", flush=True)
@@ -43,7 +43,7 @@ def install() -> str:
 
 
 class LiteLLM(Contestant):
-    """One worker of it."""
+    """LiteLLM with one worker."""
 
     name = "litellm"
     keys = (KEY,)

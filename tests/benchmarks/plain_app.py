@@ -1,7 +1,7 @@
-"""What one would write by oneself in an afternoon, each library used as its own first page shows it.
+"""A minimal prototype that uses each library as its quick start shows.
 
-Two of the broker's endpoints, with the token checked, calls counted in Redis, and metrics; nothing of what the broker
-does when something goes wrong.
+Two of the broker's endpoints with token checks, counts in Redis and metrics, but none of the broker's
+error handling.
 """
 
 import datetime
@@ -18,11 +18,11 @@ from redis import Redis
 
 DAILY_LIMIT = 1_000_000_000
 TWO_DAYS = 172_800  # seconds
-TIMEOUT = (5, 60)  # seconds to connect, and for a read
+TIMEOUT = (5, 60)  # seconds to connect and to read
 
 
 def create_app() -> Flask:
-    """The app; its settings have the broker's names."""
+    """Return the app. Its settings have the broker's names."""
     app, environ = Flask(__name__), os.environ
     PrometheusMetrics(app)
     session, redis = requests.Session(), Redis.from_url(environ["REDIS_URL"], max_connections=10_000)

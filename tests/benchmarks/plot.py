@@ -1,4 +1,4 @@
-"""The main figures as a picture: bars from the median, with lines from the lowest to the highest round."""
+"""A plot of the main figures: bars for medians, lines from the lowest to the highest round."""
 
 import statistics
 from pathlib import Path
@@ -16,7 +16,7 @@ STREAMS = (("7 with 10 streams", 10), ("7 with 100 streams", 100), ("7 with 1000
 
 
 def draw(rounds: Rounds, file: Path) -> None:
-    """Write the picture as PNG."""
+    """Write the plot as PNG."""
     figure = Figure(figsize=(18, 8), layout="constrained")
     places = figure.subplots(2, 4).flatten()
     for place, goal in zip(places, (goal for goal in GOALS if goal.figure != "5 at 1000"), strict=False):

@@ -1,4 +1,4 @@
-"""Processor time and memory of a process and all that it started, as Linux counts them.
+"""Processor time and memory of a process and its descendants, from Linux's counters.
 
 https://docs.kernel.org/filesystems/proc.html
 """
@@ -13,12 +13,12 @@ PROC = Path("/proc")
 
 @dataclass(frozen=True)
 class ProcessTree:
-    """A program: the process that was started, its children, and theirs."""
+    """A process and its descendants."""
 
     root: int
 
     def pids(self) -> list[int]:
-        """Its processes, those that live."""
+        """Return the ids of the living processes."""
         found, waiting = [], [self.root]
         while waiting:
             pid = waiting.pop()
@@ -28,23 +28,23 @@ class ProcessTree:
         return found
 
     def processor_seconds(self) -> float:
-        """Processor time so far, in user space and in the kernel, of living processes."""
+        """Return the user and kernel time of the living processes so far."""
         return sum(_thread_seconds(pid) for pid in self.pids())
 
     def pss_bytes(self) -> int:
-        """Proportional set size: memory of its own, and its share of what it shares."""
+        """Return the proportional set size: private memory plus a share of shared memory."""
         return sum(_rollup(pid, "Pss") for pid in self.pids())
 
     def alone_bytes(self) -> int:
-        """What its PSS would be if no other program had the same files mapped (another Python, say)."""
+        """Return the PSS as if no other program mapped the same files, such as another Python."""
         files: Counter[str] = Counter()
         for pid in self.pids():
-            files |= _mapped_files(pid)  # the larger of both
+            files |= _mapped_files(pid)  # the larger one
         return files.total() + sum(_rollup(pid, "Pss_Anon") for pid in self.pids())
 
 
 def _thread_seconds(pid: int) -> float:
-    # schedstat counts in ns, where stat counts in ticks of 10 ms
+    # schedstat counts in ns, stat in ticks of 10 ms
     return sum(int(path.read_text().split()[0]) for path in PROC.glob(f"{pid}/task/*/schedstat")) / 1e9
 
 
@@ -57,7 +57,7 @@ def _sizes(lines: str) -> dict[str, int]:
 
 
 def _mapped_files(pid: int) -> Counter[str]:
-    """Bytes in memory of each mapped part of a file, those left out that the process has made its own."""
+    """Return the resident bytes of each mapped file region without private copies."""
     found: Counter[str] = Counter()
     smaps = (PROC / str(pid) / "smaps").read_text()
     for mapping in re.split(r"^(?=[0-9a-f]+-[0-9a-f]+ )", smaps, flags=re.MULTILINE)[1:]:

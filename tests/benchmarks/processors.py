@@ -1,4 +1,4 @@
-"""Which processors a program may run on: the contestant has one for itself, all else shares the others."""
+"""Processor affinity: the contestant has its own processor, all else shares the others."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ REST = set(ALL[:-1]) or CONTESTANT
 
 @contextlib.contextmanager
 def running_on(processors: set[int]) -> Iterator[None]:
-    """What is started within runs on these processors, with all that it starts itself."""
+    """Processes started in this block, and their descendants, run on these processors."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, processors)
     try:

@@ -18,7 +18,7 @@ NAMES = {
 
 
 def text(rounds: Rounds) -> str:
-    """All tables."""
+    """Return all tables."""
     return "\n".join(_lines(rounds)) + "\n"
 
 
@@ -61,7 +61,7 @@ def _series(rounds: Rounds, figure: str, name: str, column: Column) -> list[floa
 
 
 def _ratios(above: list[float | None], below: list[float | None]) -> list[float]:
-    """Within each round: what disturbed one disturbed the other."""
+    """Return ratios within each round, as disturbances affect both values."""
     return [one / other for one, other in zip(above, below, strict=True) if one is not None and other]
 
 
@@ -81,7 +81,7 @@ def _growth(rounds: Rounds) -> Iterator[str]:
         yield from _head(GROWTH)
         for figure in figures:
             yield _row(rounds, figure.removeprefix("7 with "), (figure, "broker"), GROWTH)
-            if figure == "7 with 1000 streams":  # 5,000 at one token a second are as many tokens a second in all
+            if figure == "7 with 1000 streams":  # 5,000 streams at one token a second give 5,000 tokens a second
                 yield _row(rounds, "5000 streams", ("5 at 5000", "broker"), GROWTH)
 
 
@@ -96,13 +96,13 @@ def _row(rounds: Rounds, name: str, place: tuple[str, str], columns: tuple[Colum
 
 
 def take(rounds: Rounds, figure: str, name: str, column: Column) -> list[float]:
-    """What a column shows, round by round."""
+    """Return a column's values by round."""
     values = rounds.added if column.is_added else rounds.values
     return values(figure, name, column.quantity)
 
 
 def cell(values: list[float], digits: int) -> str:
-    """Median (lowest–highest), or a dash."""
+    """Return "median (lowest–highest)", or a dash."""
     if not values:
         return "–"
     low, middle, high = (f"{value:,.{digits}f}" for value in (min(values), statistics.median(values), max(values)))

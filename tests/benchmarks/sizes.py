@@ -1,13 +1,13 @@
-"""How much is asked of a contestant: what it can bear."""
+"""The amount of load for each contestant."""
 
 from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """One contestant's measure of work."""
+    """The load for one contestant."""
 
-    warm_up: int = 300  # calls before anything is measured
+    warm_up: int = 300  # calls before the measurement
     call_connections: int = 32
     call_seconds: float = 2.0
     single_calls: int = 500
@@ -18,12 +18,12 @@ class Sizes:
     clump: int = 10  # most tokens in one write
     open_streams: tuple[int, ...] = (1_000, 5_000)  # at one token a second each
     open_starts: float = 250.0  # a second
-    open_seconds: float = 2.5  # watched once all are open, and again with calls besides
-    open_margin: float = 2.0  # seconds that they stay open beyond: a load generator has to start meanwhile
+    open_seconds: float = 2.5  # measured once all are open, and again with calls
+    open_margin: float = 2.0  # extra seconds open while a load generator starts
     growing_streams: tuple[int, ...] = (10, 100, 1_000)
     growing_tokens: float = 5_000.0  # a second, over all streams
-    growing_users: tuple[int, ...] = (10, 1_000_000)  # whose calls of the day are in Redis
-    new_users: int = 1_500  # who call once
+    growing_users: tuple[int, ...] = (10, 1_000_000)  # with daily counts in Redis
+    new_users: int = 1_500  # that call once
     workers: tuple[int, ...] = (1, 2)
 
 
@@ -39,8 +39,8 @@ TINY = Sizes(
 )  # fmt: skip
 
 
-def bearable(name: str, sizes: Sizes) -> Sizes:
-    """What this contestant can bear: LiteLLM takes a millisecond of a processor for a token."""
+def load_for(name: str, sizes: Sizes) -> Sizes:
+    """Return the load for this contestant. LiteLLM needs a millisecond of processor time for a token."""
     if name == "plain":
         return replace(sizes, open_streams=sizes.open_streams[:1])
     if name != "litellm":

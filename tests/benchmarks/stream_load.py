@@ -1,4 +1,4 @@
-"""Streams, begun at a steady pace whatever becomes of those before, and read to their end."""
+"""Open-loop load of streams, started at a steady rate and read to their end."""
 
 import errno
 import select
@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from tests.benchmarks.payloads import STAMP_MARK, TOKEN_MARK
 
 READ_SIZE = 65_536
-PATIENCE = 30.0  # seconds without a byte after which a run is given up
+PATIENCE = 30.0  # seconds without a byte before a run is aborted
 LAST_CHUNK = b"\r\n0\r\n\r\n"
 
 
 @dataclass
 class Job:
-    """So many streams, begun so many a second; each shall bring so many tokens."""
+    """A number of streams, started at a rate, each with a number of tokens."""
 
     port: int
     requests: list[str]  # sent in turns
@@ -27,7 +27,7 @@ class Job:
 
 @dataclass
 class Report:
-    """What came back. Times in seconds."""
+    """The results. Times are in seconds."""
 
     streams: int = 0
     failed: int = 0
@@ -35,8 +35,8 @@ class Report:
     tokens: int = 0
     reads: int = 0
     first_token: list[float] = field(default_factory=list)  # from the request
-    late: list[float] = field(default_factory=list)  # the last token: from its sending to its arrival
-    failure: str = ""  # the first stream that was not good
+    late: list[float] = field(default_factory=list)  # of the last token, from sending to arrival
+    failure: str = ""  # the first failed stream
 
 
 @dataclass
@@ -45,15 +45,15 @@ class _Reader:
     request: bytes
     sent_at: float = 0.0
     tokens: int = 0
-    tail: bytes = b""  # the last bytes, in which an end may be seen
-    head: bytes = b""  # the first ones, for the status
+    tail: bytes = b""  # the last bytes, to detect the end
+    head: bytes = b""  # the first bytes, for the status
 
 
 class StreamLoad:
     """One run of a job."""
 
     def __init__(self, job: Job, all_open: Callable[[], None] = lambda: None) -> None:
-        """`all_open` is called once every stream has brought its first token, or failed."""
+        """`all_open` is called once every stream has had its first token or failed."""
         self._job = job
         self._requests = [request.encode() for request in job.requests]
         self._all_open = all_open
@@ -64,7 +64,7 @@ class StreamLoad:
         self._readers: dict[int, _Reader] = {}
 
     def run(self) -> Report:
-        """Begin all streams, and read them to their end."""
+        """Start all streams and read them to their end."""
         start = last_byte = time.monotonic()
         while self._begun < self._job.streams or self._readers:
             ready = self._epoll.poll(self._until_next(start))
@@ -146,7 +146,7 @@ class StreamLoad:
 
     def _last_token(self, seen: bytes, now: float) -> None:
         parts = seen.split(STAMP_MARK)
-        if len(parts) > 2:  # otherwise the rest of the stamp is still to come
+        if len(parts) > 2:  # otherwise the stamp is incomplete
             self._report.late.append(now - int(parts[1]) / 1e9)
 
     def _end(self, reader: _Reader, why: str) -> None:

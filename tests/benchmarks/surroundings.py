@@ -1,4 +1,4 @@
-"""All that stands around a contestant: the stand-ins, Redis, and the load generator."""
+"""The surroundings of a contestant: stand-ins, Redis and load generator."""
 
 import contextlib
 import json
@@ -17,13 +17,13 @@ from tests.benchmarks.counters import Counters, user_ids
 from tests.benchmarks.peer import LiteLLM
 from tests.benchmarks.processors import running_on
 
-USERS = 200  # whose calls are made in turns
+USERS = 200  # calling in turn
 KEY = "sk-benchmark-0123456789"
 Process = subprocess.Popen[str]
 
 
 class Surroundings:
-    """Started once for a run; `close` ends all."""
+    """The programs of a run, started on creation; `close` stops them."""
 
     def __init__(self) -> None:
         self._stack = contextlib.ExitStack()
@@ -37,16 +37,16 @@ class Surroundings:
             self._stack.callback(self._supabase.stop)
 
     def close(self) -> None:
-        """End all that was started."""
+        """Stop all programs."""
         self._stack.close()
 
     def tokens(self, users: Iterable[str]) -> tuple[str, ...]:
-        """A new access token for each of these users."""
+        """Return a new access token for each user."""
         return tuple(self._supabase.token_for(user) for user in users)
 
     @contextlib.contextmanager
     def contestant(self, name: str) -> Iterator[Contestant]:
-        """This contestant, which has given its first answer, on a processor of its own."""
+        """Start this contestant on its own processor and wait for its first answer."""
         if name == Broker.name:
             with self.broker() as broker:
                 yield broker
@@ -59,7 +59,7 @@ class Surroundings:
 
     @contextlib.contextmanager
     def broker(self, workers: int = 1, users: Iterable[str] | None = None) -> Iterator[Broker]:
-        """A broker, likewise; one with several workers may run on all processors."""
+        """Start a broker likewise; one with several workers may use all processors."""
         tokens = self.tokens(users or user_ids(USERS))
         with running_on(processors.CONTESTANT if workers == 1 else set(processors.ALL)):
             broker = Broker(self._settings(), tokens, workers)

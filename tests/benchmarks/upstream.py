@@ -1,6 +1,6 @@
-"""The stand-in for OpenAI under load: `python -m tests.benchmarks.upstream`, which prints its port.
+"""The stand-in for OpenAI for benchmarks: `python -m tests.benchmarks.upstream` prints its port.
 
-One process, one epoll, bytes made beforehand: a token costs it little more than the system call that sends it.
+One process, one epoll and prepared bytes: a token costs little more than its system call.
 """
 
 import contextlib
@@ -21,20 +21,20 @@ READ_SIZE = 65_536
 
 @dataclass(eq=False)
 class Connection:
-    """One connection of a contestant's, and the stream on it."""
+    """A contestant's connection and the stream on it."""
 
     socket: socket.socket
     received: bytes = b""
     unsent: bytes = b""
     plan: Plan | None = None
     sent: int = 0  # tokens
-    due: float = 0.0  # when the next ones are to go out
+    due: float = 0.0  # when the next tokens are due
     is_open: bool = True
     chance: random.Random = field(default_factory=lambda: random.Random(1))
 
 
 class Upstream:
-    """Answers whole questions at once, and streams at the pace that they ask for."""
+    """Answers whole calls at once, and streams at the rate of their plan."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
@@ -147,7 +147,7 @@ def _content_length(head: bytes) -> int:
 
 
 def allow_many_files() -> None:
-    """Take all the open files that this process may have: a stream needs one."""
+    """Raise the limit of open files to its maximum: each stream needs one."""
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 

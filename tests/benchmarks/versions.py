@@ -1,4 +1,4 @@
-"""The versions of everything that took part, and the machine."""
+"""The versions of all programs, and the machine."""
 
 import importlib.metadata
 import platform
@@ -15,7 +15,7 @@ OURS = ("flask", "gunicorn", "gevent", "greenlet", "requests", "urllib3", "redis
 
 
 def versions() -> dict[str, str]:
-    """By name, as a table shows them."""
+    """Return the versions by name."""
     return {
         "machine": f"{len(ALL)} processors ({_processor()}), {platform.system()} {platform.release()}",
         "broker": _commit(),

@@ -1,4 +1,4 @@
-"""Headless Chromium, with a web app on an origin of its own, and the real broker on another."""
+"""Headless Chromium with a web app on one origin and the real broker on another."""
 
 import shutil
 from collections.abc import Iterator
@@ -10,8 +10,8 @@ from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playw
 from deploy.local.broker_process import BrokerProcess
 from deploy.local.openai_api import OpenAIStandIn
 from deploy.local.supabase_auth import SupabaseStandIn
+from tests.browser.actions import OpenPage
 from tests.browser.site import Site
-from tests.browser.visitor import Visit
 from tests.integration.conftest import (  # noqa: F401 - fixtures
     ada,
     broker,
@@ -27,7 +27,7 @@ from tests.integration.conftest import (  # noqa: F401 - fixtures
 )
 from tests.integration.redis_process import RedisProcess
 
-QUIET = [  # Chromium otherwise asks its makers for this and that
+QUIET = [  # no requests to Google's services
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
@@ -47,7 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
-    """Debian's Chromium; gone before other tests, because Playwright holds the thread's event loop."""
+    """Debian's Chromium. It closes before other tests because Playwright holds the thread's event loop."""
     program = shutil.which("chromium")
     assert program, "chromium is missing: `make test` installs it"
     with sync_playwright() as playwright:
@@ -66,16 +66,16 @@ def site() -> Iterator[Site]:
 
 @pytest.fixture(scope="package")
 def profile(chromium: Browser) -> Iterator[BrowserContext]:
-    """A profile that keeps the packages' files in its cache."""
+    """A browser profile that caches the packages' files."""
     with chromium.new_context() as context:
-        # a test that fails tells whether the machine's network had changed: Chromium then breaks off what is under way
-        context.on("requestfailed", lambda asked: print(asked.url, asked.failure))
+        # shows whether a network change made Chromium abort its requests
+        context.on("requestfailed", lambda request: print(request.url, request.failure))
         yield context
 
 
 @pytest.fixture(scope="package")
 def app_for_all(profile: BrowserContext) -> Iterator[Page]:
-    """One page for all tests that leave nothing behind in it: to import a package anew takes a second."""
+    """One page for all tests that leave it unchanged: importing a package takes a second."""
     page = profile.new_page()
     yield page
     page.close()
@@ -83,7 +83,7 @@ def app_for_all(profile: BrowserContext) -> Iterator[Page]:
 
 @pytest.fixture
 def app(app_for_all: Page, site: Site) -> Page:
-    """The web app's page, with the packages ready to be imported."""
+    """The web app's page with the packages loaded."""
     if app_for_all.url != f"{site.url}/":
         _open(app_for_all, site, "openai", "axios")
     return app_for_all
@@ -91,7 +91,7 @@ def app(app_for_all: Page, site: Site) -> Page:
 
 @pytest.fixture
 def new_app(profile: BrowserContext, site: Site) -> Iterator[Page]:
-    """The web app just opened, with nobody signed in to Supabase."""
+    """A new page of the web app, not signed in to Supabase."""
     page = profile.new_page()
     _open(page, site, "@supabase/supabase-js")
     page.evaluate("localStorage.clear()")
@@ -100,7 +100,7 @@ def new_app(profile: BrowserContext, site: Site) -> Iterator[Page]:
 
 
 def _open(page: Page, site: Site, *packages: str) -> None:
-    """The app with these packages loaded: hundreds of files, of which one may fail to come; no test is about that."""
+    """Open the app and load these packages. They are hundreds of files, so a failed load is tried again."""
     for tries_left in (2, 1, 0):
         try:
             page.goto(site.url)
@@ -117,7 +117,7 @@ def page_broker(
     supabase: SupabaseStandIn,  # noqa: F811
     redis_server: RedisProcess,  # noqa: F811
 ) -> Iterator[BrokerProcess]:
-    """A broker with the page."""
+    """A broker that serves the playground."""
     page = {"PLAYGROUND": "on", "SUPABASE_ANON_KEY": supabase.anon_key, "DAILY_LIMIT": "1000", **SMALL}
     yield from _running(settings_for(openai_for_all, supabase, redis_server.url) | page)
 
@@ -128,7 +128,7 @@ def tight_broker(
     supabase: SupabaseStandIn,  # noqa: F811
     redis_server: RedisProcess,  # noqa: F811
 ) -> Iterator[BrokerProcess]:
-    """A broker that answers each user once a day; its page does not know the project's public key."""
+    """A broker with a daily limit of 1 whose playground has no public key."""
     page = {"PLAYGROUND": "on", "DAILY_LIMIT": "1", **SMALL}
     yield from _running(settings_for(openai_for_all, supabase, redis_server.url) | page)
 
@@ -141,32 +141,32 @@ def _running(environ: dict[str, str]) -> Iterator[BrokerProcess]:
 
 
 @pytest.fixture
-def visit(
+def open_page(
     chromium: Browser,
     page_broker: BrokerProcess,
     openai: OpenAIStandIn,  # noqa: F811
-) -> Iterator[Visit]:
-    """Opens the page in a fresh profile. Whatever breaks its policy, or its code, fails the test."""
-    complaints: list[str] = []
+) -> Iterator[OpenPage]:
+    """Open the playground in a new profile. A violation of its policy, or a script error, fails the test."""
+    violations: list[str] = []
     contexts = []
 
-    def open_page(url: str = page_broker.url, **options: object) -> Page:
+    def open_url(url: str = page_broker.url, **options: object) -> Page:
         context = chromium.new_context(**options)  # type: ignore[arg-type]
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(10_000)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda line: complaints.append(line.text) if "Content Security" in line.text else None)
-        page.on("request", lambda asked: complaints.append(asked.url) if _is_foreign(asked.url, url) else None)
+        page.on("pageerror", lambda error: violations.append(str(error)))
+        page.on("console", lambda line: violations.append(line.text) if "Content Security" in line.text else None)
+        page.on("request", lambda request: violations.append(request.url) if _is_foreign(request.url, url) else None)
         page.goto(url)
         return page
 
-    yield open_page
+    yield open_url
     for context in contexts:
         context.close()
-    assert complaints == []
+    assert violations == []
 
 
 def _is_foreign(url: str, own: str) -> bool:
-    """Whether a request goes elsewhere than to the broker and to Supabase Auth."""
+    """Whether a request goes to anything but the broker and Supabase Auth."""
     return not url.startswith(own) and "/auth/v1/token?" not in url

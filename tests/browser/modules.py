@@ -1,16 +1,16 @@
-"""The npm packages of `package.json`, as they are shipped, for a page without a bundler."""
+"""The npm packages of `package.json` for a page without a bundler."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent / "node_modules"
-PREBUILT = {"axios": "dist/esm/axios.js"}  # its other entries want a bundler that swaps files for browsers
+PREBUILT = {"axios": "dist/esm/axios.js"}  # its other entries need a bundler
 CONDITIONS = frozenset({"browser", "import", "default"})
 
 
 def import_map() -> str:
-    """The JSON of https://html.spec.whatwg.org/#import-maps: the file behind each package's name."""
+    """Return an import map (https://html.spec.whatwg.org/#import-maps) from package names to files."""
     assert FOLDER.is_dir(), "the npm packages are missing: `make test` installs them"
     imports: dict[str, str] = {}
     for path in sorted([*FOLDER.glob("[!.@]*/package.json"), *FOLDER.glob("@*/*/package.json")]):
@@ -23,7 +23,7 @@ def import_map() -> str:
 
 
 def read(path: str) -> tuple[bytes, str] | None:
-    """The file of a package and its media type; some packages leave `.js` out, as bundlers let them."""
+    """Return a package's file and media type. `.js` may be missing from the path, as with bundlers."""
     for name in (path, path + ".js", path + "/index.js"):
         file = (FOLDER / name).resolve()
         if file.is_file() and file.is_relative_to(FOLDER):
@@ -41,7 +41,7 @@ def _entry(package: dict[str, Any]) -> str:
 
 
 def _resolve(target: Any) -> str | None:
-    """https://nodejs.org/api/packages.html#conditional-exports, for a browser that imports."""
+    """Resolve conditional exports for a browser: https://nodejs.org/api/packages.html#conditional-exports."""
     if not isinstance(target, dict):
         return target if isinstance(target, str) else None
     hits = (_resolve(inner) for condition, inner in target.items() if condition in CONDITIONS)

@@ -1,4 +1,4 @@
-"""The preflights that Chromium really sends: https://chromedevtools.github.io/devtools-protocol/tot/Network/."""
+"""The preflights that Chromium sends: https://chromedevtools.github.io/devtools-protocol/tot/Network/."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ Headers = dict[str, str]
 
 
 class Preflights:
-    """Every preflight of this page from now on: the fields of the question, and of the answer with its status."""
+    """Every preflight of a page from now on: request headers, and response headers with the status."""
 
     def __init__(self, page: Page) -> None:
         self.seen: list[tuple[Headers, Headers]] = []

@@ -1,4 +1,4 @@
-"""A web app's own origin: a server that is not the broker's, with an empty page, the npm packages, and scripts."""
+"""A web app's origin: a server with an empty page, the npm packages and scripts."""
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,7 +10,7 @@ PAGE = """<!doctype html><html lang="en"><title>An app</title><link rel="icon" h
 
 
 class Site:
-    """Serves until stopped; `url` is its origin."""
+    """A server that runs until `stop`; `url` is its origin."""
 
     def __init__(self) -> None:
         self._scripts: dict[str, bytes] = {}
@@ -21,7 +21,7 @@ class Site:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                """The name is the base class's."""
+                """Serve a file."""
                 content, media_type = site._find(self.path) or (b"", "")
                 self.send_response(200 if media_type else 404)
                 self.send_header("Content-Type", media_type)
@@ -30,12 +30,12 @@ class Site:
                 self.end_headers()
                 self.wfile.write(content)
 
-            def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the base class's name
-                """Nothing: the tests tell what matters."""
+            def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - named by the base class
+                """Do not log."""
 
         class Server(ThreadingHTTPServer):
             daemon_threads = True
-            request_queue_size = 128  # a page asks for hundreds of modules at once
+            request_queue_size = 128  # a page requests hundreds of modules at once
 
         self._server = Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
@@ -43,12 +43,12 @@ class Site:
         self._thread.start()
 
     def publish(self, name: str, script: str) -> str:
-        """Serve `script` as a module; its path."""
+        """Serve `script` as a module and return its path."""
         self._scripts[f"/{name}.js"] = script.encode()
         return f"/{name}.js"
 
     def stop(self) -> None:
-        """Serve no more."""
+        """Stop the server."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

@@ -1,4 +1,4 @@
-"""The page for everyone: by keyboard, by screen reader, in light and dark, on a narrow screen."""
+"""Accessibility of the playground: keyboard, screen reader, light and dark, narrow screens."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ from playwright.sync_api import Page, expect
 
 from deploy.local.openai_api import ANSWER, OpenAIStandIn
 from deploy.local.supabase_auth import PASSWORD
+from tests.browser.actions import EMAIL, OpenPage, ask, sign_in
 from tests.browser.modules import FOLDER
-from tests.browser.visitor import EMAIL, Visit, ask, sign_in
 
 CHECK = """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations.map(
   ({ id, nodes }) => [id, nodes.map((node) => node.html.slice(0, 120) + node.failureSummary)])"""
@@ -16,7 +16,7 @@ OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clie
 
 
 def violations(page: Page) -> list[Any]:
-    """What axe (https://github.com/dequelabs/axe-core) finds against WCAG and good practice, contrast included."""
+    """Return axe's violations of WCAG and best practices, contrast included: https://github.com/dequelabs/axe-core."""
     if not page.evaluate("'axe' in window"):
         page.evaluate((FOLDER / "axe-core" / "axe.min.js").read_text())
     found: list[Any] = page.evaluate(CHECK)
@@ -24,10 +24,12 @@ def violations(page: Page) -> list[Any]:
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 320)])
-def test_axe_finds_nothing_in_any_state(visit: Visit, openai: OpenAIStandIn, scheme: str, width: int) -> None:
-    """Refused at sign-in, with a token, ready, answering, answered and failed; and nothing sticks out at the side."""
+def test_axe_finds_no_violation_in_any_state(
+    open_page: OpenPage, openai: OpenAIStandIn, scheme: str, width: int
+) -> None:
+    """Every state of the page passes axe and does not overflow horizontally."""
     openai.token_delay = 0.05
-    page = visit(color_scheme=scheme, viewport={"width": width, "height": 800}, reduced_motion="reduce")
+    page = open_page(color_scheme=scheme, viewport={"width": width, "height": 800}, reduced_motion="reduce")
     states: dict[str, object] = {}
 
     def check(state: str) -> None:
@@ -55,10 +57,10 @@ def test_axe_finds_nothing_in_any_state(visit: Visit, openai: OpenAIStandIn, sch
     assert {state: found for state, found in states.items() if found != ([], 0)} == {}
 
 
-def test_everything_can_be_done_by_keyboard(visit: Visit, openai: OpenAIStandIn) -> None:
-    """In the order in which it stands on the page, and focus is never lost."""
+def test_everything_can_be_done_by_keyboard(open_page: OpenPage, openai: OpenAIStandIn) -> None:
+    """Focus follows the order of the page and is never lost."""
     openai.token_delay = 0.05
-    page = visit()
+    page = open_page()
     keys = page.keyboard
     expect(page.get_by_label("Email", exact=True)).to_be_focused()
     keys.type(EMAIL)
@@ -91,15 +93,15 @@ def test_everything_can_be_done_by_keyboard(visit: Visit, openai: OpenAIStandIn)
 
 
 def focused(page: Page) -> str:
-    """The label of what has the focus."""
+    """Return the label of the focused element."""
     name = "(e) => e.labels?.length ? e.labels[0].textContent : e.textContent"
     return str(page.locator(":focus").evaluate(name)).strip()
 
 
-def test_a_screen_reader_hears_what_happens(visit: Visit, openai: OpenAIStandIn) -> None:
-    """That the answer is under way, then the answer as a whole, and every error at once."""
+def test_a_screen_reader_hears_what_happens(open_page: OpenPage, openai: OpenAIStandIn) -> None:
+    """Live regions announce that an answer is coming, the whole answer, and each error at once."""
     openai.token_delay = 0.05
-    page = visit()
+    page = open_page()
     sign_in(page)
     ask(page, "Why?")
     expect(page.get_by_role("status")).to_have_text("Answering")
@@ -110,9 +112,9 @@ def test_a_screen_reader_hears_what_happens(visit: Visit, openai: OpenAIStandIn)
     assert page.get_by_role("heading", level=3).all_inner_texts() == ["You asked", "Answer"] * 2
 
 
-def test_enter_that_ends_a_word_of_an_input_method_sends_nothing(visit: Visit, openai: OpenAIStandIn) -> None:
-    """Japanese and Chinese are written with it."""
-    page = visit()
+def test_enter_that_ends_a_word_of_an_input_method_sends_nothing(open_page: OpenPage, openai: OpenAIStandIn) -> None:
+    """Enter confirms a word in Japanese and Chinese input methods."""
+    page = open_page()
     sign_in(page)
     page.get_by_label("Your question").fill("満ち")
     page.get_by_label("Your question").dispatch_event("keydown", {"key": "Enter", "isComposing": True})

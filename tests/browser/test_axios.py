@@ -1,4 +1,4 @@
-"""axios, which the apps in production call with: today's package, as it is shipped, in the browser."""
+"""axios, which the apps in production use, in the browser."""
 
 from typing import Any
 
@@ -28,13 +28,13 @@ def post(app: Page, user: User, path: str, body: object, **more: object) -> dict
 
 
 def test_a_bare_array_is_answered_with_text(app: Page, ada: User, openai: OpenAIStandIn) -> None:
-    """As in production: the completion comes as a string, whatever is in it."""
+    """As in production: the completion is a string."""
     assert post(app, ada, "/advanced-gpt-4o-mini-complete", HELLO) == {"status": 200, "data": ANSWER}
     assert openai.completions()[0].body["messages"] == HELLO
 
 
 def test_a_conversation_is_answered_with_an_object(app: Page, ada: User) -> None:
-    """The client reads the JSON by itself."""
+    """Axios parses the JSON."""
     for path in ("/v2/advanced-gpt-4o-mini-complete", "/gpt-4o"):
         assert post(app, ada, path, {"messages": HELLO, "temperature": 0}) == {
             "status": 200,
@@ -45,7 +45,7 @@ def test_a_conversation_is_answered_with_an_object(app: Page, ada: User) -> None
 def test_a_text_that_looks_like_json_stays_text_where_it_is_asked_for(
     app: Page, ada: User, openai: OpenAIStandIn
 ) -> None:
-    """The client parses what it can, unless it is told that the answer is text."""
+    """Axios parses anything that looks like JSON unless `responseType` is `text`."""
     openai.answer, kept = '{"tide": "low"}', openai.answer
     try:
         seen = post(app, ada, "/advanced-gpt-4o-mini-complete", HELLO, options={"responseType": "text"})
@@ -55,7 +55,7 @@ def test_a_text_that_looks_like_json_stays_text_where_it_is_asked_for(
 
 
 def test_an_error_carries_the_brokers_sentence(app: Page, ada: User) -> None:
-    """In `error.response.data`, where the apps look for it."""
+    """`error.response.data` holds the sentence that apps show."""
     seen = post(app, ada, "/advanced-gpt-4o-mini-complete", [{"role": "user"}])
     assert (seen["failed"], seen["status"], seen["code"]) == ("AxiosError", 400, "ERR_BAD_REQUEST")
     assert seen["data"]["error"] == "each 'message' object must have a 'role' and 'content' property"

@@ -1,4 +1,4 @@
-"""Preflights as the browser really sends them, and origins that the operator did not list."""
+"""Preflights as the browser sends them, and origins that the operator did not list."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ def call(app: Page, user: User, method: str, path: str, **headers: str) -> dict[
     ],
 )
 def test_every_endpoint_can_be_called_from_another_origin(app: Page, ada: User, method: str, path: str) -> None:
-    """With the headers that the SDKs add; the standing and the request's id can be read."""
+    """The SDKs' headers are allowed; the rate limit and request id are readable."""
     sdk = {"apikey": "x", "x-client-info": "supabase-js-web/2", "x-stainless-lang": "js", "x-stainless-timeout": "60"}
     seen = call(app, ada, method, path, **{"Content-Type": "application/json"} | sdk)
     assert seen["status"] == 200
@@ -49,7 +49,7 @@ def test_every_endpoint_can_be_called_from_another_origin(app: Page, ada: User, 
 
 
 def test_a_preflight_is_answered_and_remembered(app: Page, ada: User) -> None:
-    """One for all calls of this kind: the second call goes out at once."""
+    """The browser caches it, so the second call needs none."""
     preflights = Preflights(app)
     for _ in range(3):
         assert call(app, ada, "POST", "/gpt-4o?new-to-the-browser", **{"x-client-info": "web"})["status"] == 200
@@ -61,13 +61,13 @@ def test_a_preflight_is_answered_and_remembered(app: Page, ada: User) -> None:
 
 
 def test_a_page_may_read_why_it_is_refused(app: Page, ada: User) -> None:
-    """Without the header a browser would only say that something failed."""
+    """Errors carry CORS headers; without them the browser hides the reason."""
     assert call(app, User("", ada.url, "no token"), "POST", "/gpt-4o")["status"] == 401
     assert call(app, ada, "POST", "/nowhere")["status"] == 404
 
 
 def test_only_listed_origins_may_call(app: Page, site: Site, start_broker: StartBroker, ada: User) -> None:
-    """`CORS_ORIGINS` with a list: the app's origin is on it; from any other, the browser keeps the answer back."""
+    """With `CORS_ORIGINS` as a list, the browser hides answers from any other origin."""
     broker = start_broker(CORS_ORIGINS=f"https://app.example.com, {site.url}", WEB_CONCURRENCY="1")
     user = User(ada.id, broker.url, ada.token)
     assert call(app, user, "POST", "/gpt-4o")["status"] == 200

@@ -1,4 +1,4 @@
-"""`fetch` from a page on another origin: what a browser app does without any SDK."""
+"""`fetch` from a page on another origin, without any SDK."""
 
 import pytest
 from playwright.sync_api import Page
@@ -43,7 +43,7 @@ def ask(app: Page, user: User, **more: object) -> dict[str, object]:
 
 
 def test_an_answer_arrives_piece_by_piece(app: Page, ada: User, openai: OpenAIStandIn, broker: BrokerProcess) -> None:
-    """Byte for byte, emoji and CJK too, with the standing readable; the log says that it was sent whole."""
+    """Byte for byte, emoji and CJK included. The rate limit is readable, and the log records a complete answer."""
     openai.token_delay = 0.01
     seen = ask(app, ada)
     assert isinstance(seen["texts"], list)
@@ -55,7 +55,7 @@ def test_an_answer_arrives_piece_by_piece(app: Page, ada: User, openai: OpenAISt
 
 
 def test_an_abort_reaches_openai_within_a_second(app: Page, ada: User, openai: OpenAIStandIn) -> None:
-    """Nothing goes on being generated, and paid for, that nobody reads."""
+    """OpenAI stops generating what no client reads."""
     openai.token_delay = 0.1
     seen = ask(app, ada, stopAfter=3)
     assert seen["stopped"] is True
@@ -65,7 +65,7 @@ def test_an_abort_reaches_openai_within_a_second(app: Page, ada: User, openai: O
 
 
 def test_a_stream_that_breaks_says_so_in_its_last_line(app: Page, ada: User, openai: OpenAIStandIn) -> None:
-    """What came before it stays readable."""
+    """The text before it is kept."""
     openai.next("cut_mid_stream", events=4)
     seen = ask(app, ada)
     assert seen["texts"]
@@ -73,7 +73,7 @@ def test_a_stream_that_breaks_says_so_in_its_last_line(app: Page, ada: User, ope
 
 
 def test_an_error_is_readable_from_another_origin(app: Page, ada: User, openai: OpenAIStandIn) -> None:
-    """Status, sentence, code, and when to ask again."""
+    """The page reads status, sentence, code and `Retry-After`."""
     openai.next("rate_limited", times=-1, **{"retry-after": 33})
     seen = ask(app, ada)
     assert isinstance(seen["body"], dict)
@@ -85,15 +85,15 @@ def test_an_error_is_readable_from_another_origin(app: Page, ada: User, openai: 
     ("change", "status", "code"),
     [({"token": ""}, 401, "invalid_token"), ({"body": {"model": "gpt-4o"}}, 400, "messages_required")],
 )
-def test_a_refusal_too(app: Page, ada: User, change: dict[str, object], status: int, code: str) -> None:
-    """Whose fault it is stands in the body."""
+def test_a_refusal_is_readable(app: Page, ada: User, change: dict[str, object], status: int, code: str) -> None:
+    """The body's code names the cause."""
     seen = ask(app, ada, **change)
     assert isinstance(seen["body"], dict)
     assert (seen["status"], seen["body"]["code"]) == (status, code)
 
 
-def test_the_daily_limit_says_when_the_day_turns(app: Page, tight_broker: BrokerProcess, ada: User) -> None:
-    """A page can tell the user when to come back."""
+def test_the_daily_limit_says_when_it_resets(app: Page, tight_broker: BrokerProcess, ada: User) -> None:
+    """The page can show when to try again."""
     user = User(ada.id, tight_broker.url, ada.token)
     assert ask(app, user)["status"] == 200
     seen = ask(app, user)

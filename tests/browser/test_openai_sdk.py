@@ -1,4 +1,4 @@
-"""OpenAI's own SDK for JavaScript, today's package, in the browser: the access token is its API key."""
+"""OpenAI's SDK for JavaScript in the browser, with the access token as its API key."""
 
 from typing import Any
 
@@ -53,19 +53,19 @@ def run(app: Page, user: User, what: str, body: object = None, **more: object) -
 
 
 def test_it_lists_the_models(app: Page, ada: User) -> None:
-    """The names that a page may use."""
+    """The names of `MODELS`."""
     assert run(app, ada, "models")["value"] == ["gpt-4o", "gpt-4o-mini"]
 
 
 def test_it_gets_an_answer_in_one_piece(app: Page, ada: User) -> None:
-    """With OpenAI's own fields, the usage among them."""
+    """OpenAI's fields are passed on, usage included."""
     answer = run(app, ada, "create")["value"]
     assert answer["choices"][0]["message"]["content"] == ANSWER
     assert (answer["object"], answer["usage"]["prompt_tokens"]) == ("chat.completion", 12)
 
 
 def test_it_streams(app: Page, ada: User) -> None:
-    """Chunk by chunk, to the end; no usage that was not asked for."""
+    """All chunks arrive; usage only if it was requested."""
     chunks = run(app, ada, "stream")["value"]
     assert "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks) == ANSWER
     assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
@@ -73,14 +73,14 @@ def test_it_streams(app: Page, ada: User) -> None:
 
 
 def test_it_streams_with_usage(app: Page, ada: User) -> None:
-    """As OpenAI sends it: in a last chunk without choices."""
+    """Usage is in a last chunk without choices."""
     body = {"model": "gpt-4o", "messages": HELLO, "stream_options": {"include_usage": True}}
     last = run(app, ada, "stream", body)["value"][-1]
     assert (last["choices"], last["usage"]["prompt_tokens"]) == ([], 12)
 
 
 def test_its_streaming_helper_works(app: Page, ada: User) -> None:
-    """Which sends a header of its own, so that the preflight has to allow it."""
+    """The helper sends its own header, which the preflight allows."""
     preflights = Preflights(app)
     assert run(app, ada, "helper")["value"] == ANSWER
     asked = ",".join(question["access-control-request-headers"] for question, _ in preflights.seen)
@@ -89,14 +89,14 @@ def test_its_streaming_helper_works(app: Page, ada: User) -> None:
 
 
 def test_its_abort_reaches_openai_within_a_second(app: Page, ada: User, openai: OpenAIStandIn) -> None:
-    """Nothing goes on being generated that nobody reads."""
+    """OpenAI stops generating what no client reads."""
     openai.token_delay = 0.1
     assert run(app, ada, "abort")["value"] == 3
     assert within(1, lambda: openai.completions()[0].end == "peer left") < 1
 
 
 def test_a_wrong_token_is_an_authentication_error(app: Page, ada: User) -> None:
-    """401, which the SDK does not retry."""
+    """The SDK does not retry a 401."""
     error = run(app, User(ada.id, ada.url, "wrong"), "create")
     assert "AuthenticationError" in error["kinds"]
     assert (error["status"], error["code"]) == (401, "invalid_token")
@@ -106,14 +106,14 @@ def test_a_wrong_token_is_an_authentication_error(app: Page, ada: User) -> None:
 
 @pytest.mark.parametrize("extra", [{"n": 2}, {"store": True}, {"user": "someone else"}])
 def test_a_wrong_request_is_a_bad_request_error(app: Page, ada: User, extra: dict[str, object]) -> None:
-    """400, with the parameter that is wrong, in OpenAI's own shape."""
+    """A 400 names the wrong parameter in OpenAI's format."""
     error = run(app, ada, "create", {"model": "gpt-4o", "messages": HELLO, **extra})
     assert "BadRequestError" in error["kinds"]
     assert (error["status"], error["type"], error["param"]) == (400, "invalid_request_error", next(iter(extra)))
 
 
-def test_the_daily_limit_is_asked_once_and_told(app: Page, ada: User, tight_broker: BrokerProcess) -> None:
-    """429 at once, though the day turns in hours: the SDK neither tries again nor hangs, and the page can tell when."""
+def test_the_daily_limit_is_raised_without_a_retry(app: Page, ada: User, tight_broker: BrokerProcess) -> None:
+    """The SDK neither retries nor waits, and the page can show when the limit resets."""
     user = User(ada.id, tight_broker.url, ada.token)
     assert "value" in run(app, user, "create")
     for what in ("create", "stream"):
@@ -137,7 +137,7 @@ def test_the_daily_limit_is_asked_once_and_told(app: Page, ada: User, tight_brok
 def test_a_busy_openai_is_an_error_of_the_server(
     app: Page, ada: User, page_broker: BrokerProcess, openai: OpenAIStandIn, retry_after: int, tries: int
 ) -> None:
-    """503 with `Retry-After`: asked again where the wait is short, told at once where it is long."""
+    """503 with `Retry-After`: the SDK waits if that is short, and raises at once if it is long."""
     openai.next("rate_limited", times=-1, **{"retry-after": retry_after})
     error = run(app, User(ada.id, page_broker.url, ada.token), "create", options={"maxRetries": 1})
     assert "InternalServerError" in error["kinds"]
@@ -147,7 +147,7 @@ def test_a_busy_openai_is_an_error_of_the_server(
 
 
 def test_a_stream_that_breaks_is_an_api_error(app: Page, ada: User, openai: OpenAIStandIn) -> None:
-    """Not a clean end of half an answer."""
+    """A cut stream raises; it does not end cleanly."""
     openai.next("cut_mid_stream", events=4)
     error = run(app, ada, "stream")
     assert "APIError" in error["kinds"]

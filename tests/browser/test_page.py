@@ -1,4 +1,4 @@
-"""The page at `/`, as a user meets it: signing in, an answer, stop, the limit, and what is away."""
+"""The playground at `/`: sign-in, answers, stop, the daily limit, and services that are down."""
 
 import re
 
@@ -8,15 +8,15 @@ from playwright.sync_api import expect
 from deploy.local.broker_process import BrokerProcess
 from deploy.local.openai_api import ANSWER, OpenAIStandIn
 from deploy.local.supabase_auth import SupabaseStandIn
-from tests.browser.visitor import EMAIL, Visit, ask, sign_in
+from tests.browser.actions import EMAIL, OpenPage, ask, sign_in
 from tests.integration.conftest import StartBroker
 from tests.integration.waiting import within
 
 
-def test_sign_in_ask_and_watch_the_answer(visit: Visit, openai: OpenAIStandIn) -> None:
-    """The answer grows piece by piece; then the page says what is left, and is ready for more."""
+def test_sign_in_ask_and_watch_the_answer(open_page: OpenPage, openai: OpenAIStandIn) -> None:
+    """The answer appears piece by piece; then the page shows the remaining calls."""
     openai.token_delay = 0.03
-    page = visit()
+    page = open_page()
     sign_in(page)
     expect(page.get_by_label("Your question")).to_be_focused()
     page.get_by_label("Model").select_option("gpt-4o-mini")
@@ -35,9 +35,9 @@ def test_sign_in_ask_and_watch_the_answer(visit: Visit, openai: OpenAIStandIn) -
     assert (sent["model"], sent["temperature"]) == ("gpt-4o-mini", 0.2)
 
 
-def test_a_conversation_goes_on_from_what_was_said(visit: Visit, openai: OpenAIStandIn) -> None:
-    """Each question takes along what was answered; starting anew forgets it."""
-    page = visit()
+def test_a_conversation_goes_on_from_what_was_said(open_page: OpenPage, openai: OpenAIStandIn) -> None:
+    """Each question sends the conversation so far; "Start anew" clears it."""
+    page = open_page()
     sign_in(page)
     ask(page, "First?")
     expect(page.locator(".note")).to_have_count(1)
@@ -54,10 +54,10 @@ def test_a_conversation_goes_on_from_what_was_said(visit: Visit, openai: OpenAIS
 
 
 @pytest.mark.parametrize("by", ["button", "key"])
-def test_stop_ends_the_answer_at_openai(visit: Visit, openai: OpenAIStandIn, by: str) -> None:
-    """Within a second; what has come stays, and focus is where the next question is written."""
+def test_stop_ends_the_answer_at_openai(open_page: OpenPage, openai: OpenAIStandIn, by: str) -> None:
+    """The text so far stays, and focus returns to the question."""
     openai.token_delay = 0.1
-    page = visit()
+    page = open_page()
     sign_in(page)
     ask(page, "Tell me everything")
     expect(page.locator(".answer")).to_contain_text("Tides")
@@ -73,10 +73,10 @@ def test_stop_ends_the_answer_at_openai(visit: Visit, openai: OpenAIStandIn, by:
 
 
 def test_over_the_limit_it_says_when_to_come_back(
-    visit: Visit, tight_broker: BrokerProcess, openai: OpenAIStandIn
+    open_page: OpenPage, tight_broker: BrokerProcess, openai: OpenAIStandIn
 ) -> None:
-    """The sentence, what to do, and nothing left in the bar; asked once, not again and again."""
-    page = visit(tight_broker.url)
+    """The page shows the sentence and the reset time, and asks only once."""
+    page = open_page(tight_broker.url)
     page.get_by_label("Public key of the project").fill("sb_publishable_x")
     sign_in(page, email="linus@example.com")
     ask(page, "One")
@@ -90,17 +90,17 @@ def test_over_the_limit_it_says_when_to_come_back(
     assert len(openai.completions()) == 1
 
 
-def test_a_wrong_password_is_told(visit: Visit) -> None:
-    """In Supabase's own words."""
-    page = visit()
+def test_a_wrong_password_is_shown(open_page: OpenPage) -> None:
+    """The page shows Supabase's message."""
+    page = open_page()
     sign_in(page, password="wrong")
     expect(page.get_by_role("alert").filter(has_text="Invalid login credentials")).to_contain_text("try again")
 
 
 @pytest.mark.parametrize("behaviour", ["failing", "garbage"])
-def test_supabase_away_is_told(visit: Visit, supabase: SupabaseStandIn, behaviour: str) -> None:
-    """And signing in works once it is back."""
-    page = visit()
+def test_a_failing_supabase_is_shown(open_page: OpenPage, supabase: SupabaseStandIn, behaviour: str) -> None:
+    """Sign-in works again once Supabase does."""
+    page = open_page()
     supabase.behaviour = behaviour
     try:
         sign_in(page)
@@ -111,11 +111,11 @@ def test_supabase_away_is_told(visit: Visit, supabase: SupabaseStandIn, behaviou
     expect(page.get_by_label("Your question")).to_be_focused()
 
 
-def test_a_supabase_that_cannot_be_reached_is_told(visit: Visit, start_broker: StartBroker) -> None:
-    """The page is there all the same; a token can still be pasted."""
+def test_an_unreachable_supabase_is_shown(open_page: OpenPage, start_broker: StartBroker) -> None:
+    """The page still loads, and a token can be pasted."""
     away = "http://127.0.0.1:9"
     broker = start_broker(PLAYGROUND="on", SUPABASE_URL=away, SUPABASE_ANON_KEY="sb_publishable_x", WEB_CONCURRENCY="1")
-    page = visit(broker.url)
+    page = open_page(broker.url)
     sign_in(page)
     expect(page.get_by_role("alert").filter(has_text="Supabase cannot sign anyone in")).to_contain_text(away)
     page.get_by_label("Access token", exact=True).check()
@@ -125,9 +125,9 @@ def test_a_supabase_that_cannot_be_reached_is_told(visit: Visit, start_broker: S
     expect(page.locator(".refusal")).to_be_visible()
 
 
-def test_a_token_can_be_pasted(visit: Visit, supabase: SupabaseStandIn) -> None:
-    """With or without `Bearer`; a wrong one is told with the first question."""
-    page = visit()
+def test_a_token_can_be_pasted(open_page: OpenPage, supabase: SupabaseStandIn) -> None:
+    """With or without `Bearer`. A wrong token is reported at the first question."""
+    page = open_page()
     page.get_by_label("Access token", exact=True).check()
     page.get_by_label("Supabase access token").fill(f"Bearer {supabase.token(EMAIL)}")
     page.get_by_role("button", name="Sign in").click()
@@ -142,11 +142,11 @@ def test_a_token_can_be_pasted(visit: Visit, supabase: SupabaseStandIn) -> None:
     expect(page.locator(".refusal")).to_contain_text("Sign out, and sign in")
 
 
-def test_an_expired_session_is_renewed_unnoticed(
-    visit: Visit, supabase: SupabaseStandIn, monkeypatch: pytest.MonkeyPatch
+def test_an_expired_session_is_refreshed(
+    open_page: OpenPage, supabase: SupabaseStandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One 401, one refresh, and the same question again."""
-    page = visit()
+    """The page refreshes the session once and asks again."""
+    page = open_page()
     monkeypatch.setattr("deploy.local.supabase_auth.LIFETIME", -60)
     sign_in(page)
     expect(page.get_by_label("Your question")).to_be_focused()
@@ -165,11 +165,11 @@ def test_an_expired_session_is_renewed_unnoticed(
         ("cut_mid_stream", "The answer broke off", "What stands above is all that came", True),
     ],
 )
-def test_each_error_is_told_in_words(
-    visit: Visit, openai: OpenAIStandIn, reply: str, sentence: str, advice: str, may_try_again: bool
+def test_each_error_is_shown_in_words(
+    open_page: OpenPage, openai: OpenAIStandIn, reply: str, sentence: str, advice: str, may_try_again: bool
 ) -> None:
-    """Its own sentence, and what to do; a button only where trying again may help."""
-    page = visit()
+    """Each error has a sentence and advice, and a button only if a retry may help."""
+    page = open_page()
     sign_in(page)
     openai.next(reply, times=3)
     ask(page, "Hello?")
@@ -191,9 +191,9 @@ def test_each_error_is_told_in_words(
         (503, "<html>a proxy's own words", "The broker answered with status 503"),
     ],
 )
-def test_a_proxy_that_answers_is_told_too(visit: Visit, status: int, body: str, said: str) -> None:
-    """In whatever form: a sentence, and a button to try again."""
-    page = visit()
+def test_an_error_of_a_proxy_is_shown(open_page: OpenPage, status: int, body: str, said: str) -> None:
+    """Any error body gives a sentence and a retry button."""
+    page = open_page()
     sign_in(page)
     page.route("**/v1/chat/completions", lambda route: route.fulfill(status=status, body=body))
     ask(page, "Hello?")
@@ -205,10 +205,12 @@ def test_a_proxy_that_answers_is_told_too(visit: Visit, status: int, body: str, 
     expect(page.locator(".answer")).to_have_text(ANSWER)
 
 
-def test_a_broker_that_is_gone_is_told(visit: Visit, start_broker: StartBroker, supabase: SupabaseStandIn) -> None:
-    """Not as a riddle of the browser's."""
+def test_an_unreachable_broker_is_shown(
+    open_page: OpenPage, start_broker: StartBroker, supabase: SupabaseStandIn
+) -> None:
+    """The page explains it instead of showing the browser's message."""
     broker = start_broker(PLAYGROUND="on", SUPABASE_ANON_KEY=supabase.anon_key, WEB_CONCURRENCY="1")
-    page = visit(broker.url)
+    page = open_page(broker.url)
     sign_in(page)
     broker.end()
     ask(page, "Hello?")

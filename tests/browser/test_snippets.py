@@ -1,4 +1,4 @@
-"""The code that README.md and the page show is run as it stands, from a page on another origin."""
+"""The code in README.md and on the playground runs unchanged from a page on another origin."""
 
 import re
 from pathlib import Path
@@ -10,8 +10,8 @@ from playwright.sync_api import Page, expect
 from deploy.local.broker_process import BrokerProcess
 from deploy.local.openai_api import ANSWER, OpenAIStandIn
 from deploy.local.supabase_auth import PASSWORD, SupabaseStandIn
+from tests.browser.actions import OpenPage, ask, sign_in
 from tests.browser.site import Site
-from tests.browser.visitor import Visit, ask, sign_in
 
 SECTION = (Path(__file__).parents[2] / "README.md").read_text().partition("## Use it from your app")[2]
 SNIPPETS = re.findall(r"```js\n(.*?)```", SECTION.partition("\n## ")[0], re.DOTALL)
@@ -21,27 +21,27 @@ const [email, password] = ["grace@example.com", "%s"];
 
 
 def run(app: Page, site: Site, script: str) -> str:
-    """What the script shows, once it has come to its end."""
+    """Run the script to its end and return what it shows."""
     path = site.publish(f"snippet-{abs(hash(script))}", AROUND % PASSWORD + script)
     app.evaluate("async (path) => { await import(path) }", path)
     return app.locator("#shown").inner_text()
 
 
-def at_home(snippet: str, broker: BrokerProcess, supabase: SupabaseStandIn) -> str:
-    """The snippet with the addresses of the stand-ins in the place of its examples."""
-    homes = {
+def with_local_addresses(snippet: str, broker: BrokerProcess, supabase: SupabaseStandIn) -> str:
+    """Replace the example addresses of a snippet with those of the stand-ins."""
+    local = {
         "https://gpt.example.com": broker.url,
         "https://abcdefghijklmnopqrst.supabase.co": supabase.url,
         "sb_publishable_…": supabase.anon_key,
     }
-    for example, home in homes.items():
-        snippet = snippet.replace(example, home)
+    for example, address in local.items():
+        snippet = snippet.replace(example, address)
     assert "example.com/" not in snippet
     return snippet
 
 
 def test_the_readme_has_three_snippets_and_is_short() -> None:
-    """supabase-js for the token, OpenAI's SDK, `fetch`."""
+    """The snippets show supabase-js, OpenAI's SDK and `fetch`."""
     assert ["supabase-js" in SNIPPETS[0], "OpenAI(" in SNIPPETS[1], "/stream" in SNIPPETS[2]] == [True] * 3
     assert len(SNIPPETS) == 3
     assert len(SECTION.partition("\n## ")[0].splitlines()) <= 50
@@ -50,8 +50,8 @@ def test_the_readme_has_three_snippets_and_is_short() -> None:
 def test_the_readmes_sign_in_gives_a_token_that_the_broker_takes(
     new_app: Page, site: Site, page_broker: BrokerProcess, supabase: SupabaseStandIn
 ) -> None:
-    """The first snippet by itself."""
-    token = run(new_app, site, at_home(SNIPPETS[0], page_broker, supabase) + "show(await accessToken());")
+    """The first snippet works on its own."""
+    token = run(new_app, site, with_local_addresses(SNIPPETS[0], page_broker, supabase) + "show(await accessToken());")
     usage = requests.get(page_broker.url + "/v1/usage", headers={"Authorization": f"Bearer {token}"}, timeout=5)
     assert usage.status_code == 200
 
@@ -60,18 +60,18 @@ def test_the_readmes_sign_in_gives_a_token_that_the_broker_takes(
 def test_the_readmes_other_snippets_stream_an_answer(
     new_app: Page, site: Site, page_broker: BrokerProcess, supabase: SupabaseStandIn, openai: OpenAIStandIn, number: int
 ) -> None:
-    """Each after the first one."""
+    """Each works after the first."""
     script = SNIPPETS[0] + SNIPPETS[number]
-    assert run(new_app, site, at_home(script, page_broker, supabase)) == ANSWER
+    assert run(new_app, site, with_local_addresses(script, page_broker, supabase)) == ANSWER
     assert openai.completions()[0].body["messages"] == [{"role": "user", "content": "Why is the sea salty?"}]
 
 
 @pytest.mark.parametrize("name", ["OpenAI SDK", "fetch"])
 def test_the_pages_code_does_the_same_as_the_page(
-    visit: Visit, new_app: Page, site: Site, supabase: SupabaseStandIn, openai: OpenAIStandIn, name: str
+    open_page: OpenPage, new_app: Page, site: Site, supabase: SupabaseStandIn, openai: OpenAIStandIn, name: str
 ) -> None:
-    """The same request, but for what was said before."""
-    page = visit(permissions=["clipboard-read", "clipboard-write"])
+    """Both send the same request."""
+    page = open_page(permissions=["clipboard-read", "clipboard-write"])
     sign_in(page)
     page.get_by_label("Temperature").fill("0.3")
     ask(page, 'Why "does" the\nsea come and go?')

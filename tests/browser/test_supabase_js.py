@@ -1,4 +1,4 @@
-"""`@supabase/supabase-js`, today's package, in the browser: its sessions are what the broker takes."""
+"""`@supabase/supabase-js` in the browser: the broker accepts its sessions."""
 
 from typing import Any
 
@@ -34,25 +34,25 @@ def sign_in(app: Page, broker: BrokerProcess, supabase: SupabaseStandIn, **more:
 
 
 def test_its_session_is_what_the_broker_takes(new_app: Page, broker: BrokerProcess, supabase: SupabaseStandIn) -> None:
-    """Sign in with email and password; the access token makes a call."""
+    """A user signs in with email and password and makes a call."""
     seen = sign_in(new_app, broker, supabase)
     assert (seen["status"], seen["body"]) == (200, {"message": ANSWER})
     within(1, lambda: CAST["ada@example.com"] in {line["user"] for line in broker.log_lines()})
 
 
 def test_a_refreshed_session_goes_on(new_app: Page, broker: BrokerProcess, supabase: SupabaseStandIn) -> None:
-    """What a page does about a `token_expired`."""
+    """A page refreshes the session after `token_expired`."""
     seen = sign_in(new_app, broker, supabase, what="refreshed")
     assert (seen["status"], seen["isNew"]) == (200, True)
 
 
 def test_the_projects_own_key_is_no_user(new_app: Page, broker: BrokerProcess, supabase: SupabaseStandIn) -> None:
-    """supabase-js sends it while nobody is signed in."""
+    """supabase-js sends it while no user is signed in."""
     seen = sign_in(new_app, broker, supabase, what="key")
     assert (seen["status"], seen["body"]["code"]) == (401, "invalid_token")
 
 
 def test_a_wrong_password_is_supabases_refusal(new_app: Page, broker: BrokerProcess, supabase: SupabaseStandIn) -> None:
-    """The stand-in refuses as Supabase does, in its SDK's own error class."""
+    """The stand-in's error becomes supabase-js's own error class."""
     seen = sign_in(new_app, broker, supabase, password="wrong")
     assert seen == {"failed": "AuthApiError", "code": "invalid_credentials"}

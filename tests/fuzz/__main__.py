@@ -1,23 +1,23 @@
-"""The coverage-guided fuzzer on one parser, or on all: `python -m tests.fuzz TARGET SECONDS FOLDER`.
+"""Run the coverage-guided fuzzer on one parser or on all: `python -m tests.fuzz TARGET SECONDS FOLDER`.
 
-It mutates inputs, keeps those that reach new code in `broker/` (in FOLDER, for the next run), and goes on from them.
-It ends with status 0 after SECONDS, or with the input that broke a promise. Without arguments: the targets' names.
+It mutates inputs and keeps those that reach new code in `broker/` (in FOLDER, for the next run).
+It exits with 0 after SECONDS, or with the input that broke a property. Without arguments it lists the targets.
 """
 
 import sys
 from pathlib import Path
 
-import atheris  # type: ignore[import-untyped]  # it has none
+import atheris  # type: ignore[import-untyped]  # no types are published
 
 with atheris.instrument_imports(include=["broker"]):
     from tests.fuzz.targets import PARSERS, TARGETS, seeds
 
-SLOWEST = 2  # seconds for one input: a parser that costs the square of its input's length does not hold it
-LONGEST = 16_384  # bytes of one input
+SLOWEST = 2  # seconds for one input: a parser of quadratic cost exceeds it
+LONGEST = 16_384  # bytes of an input
 
 
 def main() -> None:
-    """Read the command line, and search."""
+    """Run the command line."""
     if len(sys.argv) == 1:
         print(*PARSERS)
         return

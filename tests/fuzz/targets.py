@@ -1,6 +1,6 @@
-"""What must hold for any bytes at all, one promise a parser. hypothesis and the coverage-guided fuzzer both call these.
+"""Properties that hold for any bytes, one for each parser. hypothesis and the coverage-guided fuzzer call them.
 
-Each returns quietly or raises an AssertionError; any other exception is an accident in the parser.
+Each returns or raises an AssertionError; any other exception is a bug in the parser.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ READERS = (
 
 @functools.cache
 def project() -> Project:
-    """One that has signed with every algorithm."""
+    """A project with a key of every algorithm."""
     ring = KeyRing("HS256")
     for alg in ("RS256", "EdDSA", "ES256"):
         ring.rotate(alg)
@@ -49,7 +49,7 @@ def keys() -> tuple[tokens.Key, ...]:
 
 
 def token(data: bytes) -> None:
-    """No text is believed that the project did not sign; each is refused as a token, in no other way."""
+    """A text that the project did not sign raises `TokenInvalid` and nothing else."""
     text = data.decode("latin-1")
     with contextlib.suppress(TokenInvalid):
         taken = tokens.read_token(text)
@@ -57,11 +57,11 @@ def token(data: bytes) -> None:
         for key in keys():
             with contextlib.suppress(TokenInvalid):
                 tokens.check_signature(taken, key)
-                raise AssertionError("a token is believed that the project never signed")
+                raise AssertionError("a token that the project never signed was accepted")
 
 
 def claims(data: bytes) -> None:
-    """Signed claims of any form are a user's, whose id is fit for a key and a log line, or are refused."""
+    """Signed claims of any form give a user id that is safe in a key and a log line, or raise `TokenInvalid`."""
     text = project().shared().split(".")[0] + "." + b64(data) + "." + b64(bytes(32))
     with contextlib.suppress(TokenInvalid):
         caller = tokens.check_claims(tokens.read_token(text), tokens.Expected(project().issuer), project().now)
@@ -72,20 +72,20 @@ def claims(data: bytes) -> None:
 
 
 def body(data: bytes) -> None:
-    """Any body is a request that JSON can carry to OpenAI, or a caller's error. The first byte says whose reader."""
+    """Any body becomes a JSON request to OpenAI or a caller's error. The first byte selects the reader."""
     try:
         request = READERS[data[0] % len(READERS) if data else 0](data[1:])
     except CallerFault as fault:
-        assert 400 <= fault.status < 500  # noqa: PT017 - either end is right
+        assert 400 <= fault.status < 500  # noqa: PT017 - both outcomes are correct
         return
-    with contextlib.suppress(ValueError):  # NaN and Infinity, which `upstream` refuses
+    with contextlib.suppress(ValueError):  # NaN and Infinity, which the client refuses to send
         sent = json.dumps(request, allow_nan=False)
         assert json.loads(sent.encode()) == request
         sent.encode("utf-8")
 
 
 def strictness(data: bytes) -> None:
-    """What is read strictly is what Python reads, and reads the same however it is written."""
+    """Strictly read JSON equals what Python reads, and survives being written and read again."""
     with contextlib.suppress(CallerFault):
         value = strict_json.read(data)
         text = json.dumps(value)
@@ -94,7 +94,7 @@ def strictness(data: bytes) -> None:
 
 
 def events(data: bytes) -> None:
-    """A stream's text, end and usage are the same however the network cut it. The first bytes say where."""
+    """A stream's text, end and usage do not depend on where the network cut it. The first bytes give the cuts."""
     whole, cut = _hear([data[8:]]), _hear(_cut(data))
     assert whole == cut
 
@@ -105,7 +105,7 @@ def _hear(reads: list[bytes]) -> tuple[str, str, object]:
 
 
 def relay(data: bytes) -> None:
-    """The same of what is passed on to OpenAI's SDKs, to the byte; before a fault, but for blank lines."""
+    """The same holds for the bytes passed on to OpenAI's SDKs, except for blank lines before a fault."""
     assert _pass_on([data[8:]]) == _pass_on(_cut(data))
 
 
@@ -121,7 +121,7 @@ def _pass_on(reads: list[bytes]) -> tuple[bytes, str | None]:
 
 
 def chunks(data: bytes) -> None:
-    """The payload is the same however the network cut it, or the framing is broken either way."""
+    """The payload does not depend on the cuts, or the framing is invalid with any of them."""
     assert _unwrap([data[8:]]) == _unwrap(_cut(data))
 
 
@@ -130,7 +130,7 @@ def _unwrap(reads: list[bytes]) -> tuple[bytes, bool] | str:
     try:
         for data in reads:
             if reader.complete and data:
-                return "broken"  # what is behind the end belongs to nobody
+                return "broken"  # bytes after the end belong to no response
             payload += reader.feed(data)
     except http.client.HTTPException:
         return "broken"
@@ -138,7 +138,7 @@ def _unwrap(reads: list[bytes]) -> tuple[bytes, bool] | str:
 
 
 def reply(data: bytes) -> None:
-    """Whatever OpenAI answers is an answer or a fault; and it may ask to be left alone in any words."""
+    """Any reply of OpenAI becomes an answer or a fault, and any `Retry-After` a finite wait or None."""
     status = int.from_bytes(data[:2], "big") % 500 + 100
     with contextlib.suppress(Fault):
         read_answer(status if data[:1] > b"\x20" else 200, data[2:])
@@ -148,7 +148,7 @@ def reply(data: bytes) -> None:
 
 
 def _cut(data: bytes) -> list[bytes]:
-    """`data` behind its first eight bytes, cut where they say."""
+    """Return `data` after its first eight bytes, cut at the positions they give."""
     rest = data[8:]
     edges = sorted(place * (len(rest) + 1) // 256 for place in data[:8])
     return [rest[start:end] for start, end in itertools.pairwise([0, *edges, len(rest)])]
@@ -160,7 +160,7 @@ PARSERS: dict[str, Target] = {
 
 
 def any_of_all(data: bytes) -> None:
-    """One of them, as the first byte says."""
+    """Call the property that the first byte selects."""
     if data:
         list(PARSERS.values())[data[0] % len(PARSERS)](data[1:])
 
@@ -168,12 +168,12 @@ def any_of_all(data: bytes) -> None:
 TARGETS = PARSERS | {"all": any_of_all}
 
 
-CUTS = bytes(range(20, 180, 20))  # of the parsers that are fed in pieces
+CUTS = bytes(range(20, 180, 20))  # for parsers that take pieces
 
 
 @functools.cache
 def seeds(name: str) -> list[bytes]:
-    """Inputs from which a search begins."""
+    """Return the inputs that a search starts from."""
     if name == "all":
         return [bytes([number]) + seed for number, parser in enumerate(PARSERS) for seed in seeds(parser)]
     return _SEEDS[name]()

@@ -1,4 +1,4 @@
-"""The parsers' promises, against what hypothesis makes up, and against what a coverage-guided search finds."""
+"""The parsers' properties, checked by hypothesis and by a coverage-guided search."""
 
 import json
 import os
@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from tests.fuzz.targets import PARSERS, any_of_all, body, claims, seeds, strictness
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 8  # of search in each run of the tests; `make fuzz` searches for longer
-LEAST = 5_000  # inputs that a search of so many seconds tries on the slowest machine
-# as in config/development.in: on others there is no wheel, and hypothesis has to do
+SECONDS = 8  # of search in each test run; `make fuzz` searches longer
+LEAST = 5_000  # inputs that such a search tries even on a slow machine
+# as in config/development.in: there is no wheel for others
 HAS_FUZZER = sys.version_info < (3, 14) and platform.machine() == "x86_64"
 
 texts = st.text(st.characters(exclude_categories=()), max_size=20)
@@ -37,7 +37,7 @@ claim_names = st.sampled_from(["sub", "aud", "iss", "exp", "nbf", "iat", "role",
 @settings(deadline=None)
 @given(data=st.data())
 def test_no_bytes_break_a_promise(name: str, data: st.DataObject) -> None:
-    """Made up, or a seed with something cut out and something put in."""
+    """Properties hold for seeds with a part replaced."""
     seed = data.draw(st.sampled_from(seeds(name)))
     start, end = sorted((data.draw(st.integers(0, len(seed))), data.draw(st.integers(0, len(seed)))))
     PARSERS[name](seed[:start] + data.draw(st.binary(max_size=40)) + seed[end:])
@@ -46,7 +46,7 @@ def test_no_bytes_break_a_promise(name: str, data: st.DataObject) -> None:
 @settings(deadline=None)
 @given(reader=st.binary(min_size=1, max_size=1), value=values, more=st.dictionaries(names, values, max_size=6))
 def test_no_json_breaks_the_reader_of_bodies(reader: bytes, value: object, more: dict[str, object]) -> None:
-    """Any value, alone, and with all that a good body has."""
+    """Any value, alone and within a valid body."""
     good = {"model": "gpt-4o", "messages": [{"role": "user", "content": "x"}]}
     for one in (value, {"model": "gpt-4o", "messages": value}, good | more, {"messages": [good["messages"], more]}):
         body(reader + json.dumps(one).encode())
@@ -56,12 +56,12 @@ def test_no_json_breaks_the_reader_of_bodies(reader: bytes, value: object, more:
 @settings(deadline=None)
 @given(changes=st.dictionaries(claim_names, values, max_size=5))
 def test_no_claims_break_the_reader_of_tokens(changes: dict[str, object]) -> None:
-    """A user's claims with any values in their place."""
+    """Valid claims with any values replaced."""
     claims(json.dumps(json.loads(seeds("claims")[0]) | changes).encode())
 
 
 def test_make_fuzz_fails_where_a_promise_is_broken(tmp_path: Path) -> None:
-    """At the first parser; what the search said last is shown."""
+    """It stops at the first parser and shows the end of its output."""
     python = tmp_path / "python"
     python.write_text('#!/bin/sh\n[ "$3" ] || { echo token claims; exit; }\necho "broken by $3"\nexit 77\n')
     python.chmod(0o755)
@@ -75,7 +75,7 @@ if HAS_FUZZER:
 
     @pytest.mark.integration
     def test_a_search_finds_no_broken_promise(tmp_path: Path) -> None:
-        """Guided by the code that it reaches; it has reached more than it began with, and did not stop early."""
+        """The search reaches new code and does not stop early."""
         command = [sys.executable, "-m", "tests.fuzz", "all", str(SECONDS), str(tmp_path)]
         environ = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         done = subprocess.run(command, check=False, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=120)
@@ -87,6 +87,6 @@ if HAS_FUZZER:
 
 
 def test_every_seed_keeps_the_promises() -> None:
-    """They are hostile already."""
+    """The seeds are hostile inputs themselves."""
     for seed in seeds("all"):
         any_of_all(seed)

@@ -246,5 +246,5 @@ def test_the_whole_run_is_overheard(
     user = new_user(broker)
     assert user.post("/gpt-4o", {}).status_code == 400
     broker.stop()
-    assert nothing_secret_is_said.heard() >= {"command line", "error", "metrics", "log"}
-    assert nothing_secret_is_said.said("log", user.id)
+    assert nothing_secret_is_said.sources() >= {"command line", "error", "metrics", "log"}
+    assert nothing_secret_is_said.wrote("log", user.id)

@@ -1,4 +1,4 @@
-"""A long run: `MINUTES=10 python -m tests.soak FOLDER`. Plot and table go to FOLDER; status 1 if something grew."""
+"""Soak test: `MINUTES=10 python -m tests.soak FOLDER`. Writes a plot and a table to FOLDER; exits 1 on growth."""
 
 import os
 import signal
@@ -12,8 +12,8 @@ WARM_UP = 0.2  # share
 
 
 def main() -> int:
-    """Run, tell, and judge."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is ended too
+    """Run the soak test; return the exit status."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # also stops the child processes
     seconds, folder = float(os.environ.get("MINUTES") or 10) * 60, Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     done = run(seconds, max(20.0, seconds * WARM_UP))

@@ -1,4 +1,4 @@
-"""The course of a long run: warm-up, rest, load with faults, rest."""
+"""The phases of a soak test: warm-up, rest, load with faults, rest."""
 
 import tempfile
 import time
@@ -14,24 +14,24 @@ from tests.soak.load import Load
 from tests.soak.meter import Meter, Sample
 
 USERS, CLIENTS = 30, 16
-REST = 6.0  # seconds without load before a state counts as one of rest: more than any time-out here
+REST = 6.0  # seconds without load before a sample at rest; longer than any time-out here
 PROGRAM = tuple(word.replace("config/", "tests/soak/") for word in broker_process.GUNICORN)
 
 
 @dataclass
 class Run:
-    """What a long run has shown."""
+    """The results of a soak test."""
 
     before: Sample
     after: Sample
     samples: list[Sample]
     outcomes: dict[str, int]
-    imbalance: str  # what the books of calls say where they do not add up
+    imbalance: str  # the call counts, if they do not balance
     marks: list[tuple[float, str]] = field(default_factory=list)
 
 
 def run(seconds: float, warm_up: float, rest: float = REST) -> Run:
-    """A broker under load for `seconds`, of which the first `warm_up` are there to fill its pools and caches."""
+    """Run a broker under load for `seconds`; the first `warm_up` of them fill its pools and caches."""
     with tempfile.TemporaryDirectory() as vitals, mock.patch.object(broker_process, "GUNICORN", PROGRAM):
         stack = Stack(SOAK_VITALS=vitals, OPENAI_MAX_RETRIES="0")
         try:
@@ -45,18 +45,18 @@ def _run(stack: Stack, vitals: Path, seconds: tuple[float, float], rest: float) 
     meter, marks = Meter(stack, vitals, load.outcomes), [(0.0, "warm-up")]
 
     def mark(word: str) -> None:
-        marks.append((meter.look().at, word))
+        marks.append((meter.sample().at, word))
 
     try:
-        _bear(load, stack, seconds[0], mark)
+        _apply_load(load, stack, seconds[0], mark)
         mark("rest")
         time.sleep(rest)
-        before = meter.look()
+        before = meter.sample()
         mark("load")
-        _bear(load, stack, seconds[1], mark)
+        _apply_load(load, stack, seconds[1], mark)
         mark("rest")
         time.sleep(rest)
-        after = meter.look()
+        after = meter.sample()
         problem = _balance(stack)
     finally:
         meter.stop()
@@ -64,13 +64,13 @@ def _run(stack: Stack, vitals: Path, seconds: tuple[float, float], rest: float) 
 
 
 def _balance(stack: Stack) -> str:
-    """What the books say where they do not add up, once all is at rest. No client here leaves as its answer begins."""
+    """Return the call counts if they do not balance at rest. No client here leaves as its answer begins."""
     seen = ledger.read(stack.broker, stack.redis.client, stack.openai)
     return "" if seen.is_balanced(killed=False) else str(seen)
 
 
-def _bear(load: Load, stack: Stack, seconds: float, mark: Callable[[str], None]) -> None:
-    """Load for so long; in it, at even distances, each fault once a minute, or all once where there is less time."""
+def _apply_load(load: Load, stack: Stack, seconds: float, mark: Callable[[str], None]) -> None:
+    """Apply load for `seconds`, with each fault once a minute at even intervals, or once in all if that is shorter."""
     faults = (_redis_freezes, _supabase_fails, _keys_rotate, _redis_restarts, _openai_slows)
     rounds = max(1, round(seconds / 60))
     load.start()
@@ -103,7 +103,7 @@ def _supabase_fails(stack: Stack) -> None:
 
 def _keys_rotate(stack: Stack) -> None:
     if len(stack.supabase.keys.published) > 4:
-        del stack.supabase.keys.published[1:-1]  # the first one signed the tokens in use
+        del stack.supabase.keys.published[1:-1]  # the first key signed the tokens in use
     stack.supabase.keys.rotate()
 
 

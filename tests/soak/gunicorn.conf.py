@@ -1,4 +1,4 @@
-"""The project's own configuration, and one thing more: each worker writes down what only it can know of itself."""
+"""The project's configuration; in addition each worker writes its own figures to a file."""
 
 import gc
 import json
@@ -12,13 +12,13 @@ import greenlet
 
 OWN = Path("config/gunicorn.conf.py").resolve()
 globals()["__file__"] = str(OWN)
-exec(compile(OWN.read_text(), OWN, "exec"), globals())  # noqa: S102 - our own file
+exec(compile(OWN.read_text(), OWN, "exec"), globals())  # noqa: S102 - a file of the project
 VITALS = Path(os.environ["SOAK_VITALS"])
 _init = globals()["post_worker_init"]
 
 
 def post_worker_init(worker: Any) -> None:
-    """In each worker: as ever, and then look at itself every second."""
+    """Initialize the worker and record its figures every second."""
     _init(worker)
     gevent.spawn(_write_down)
 

@@ -1,4 +1,4 @@
-"""A day in the life of a broker: clients that read, that leave, that have no right to ask, and OpenAI's bad moods."""
+"""Mixed load: clients that read, leave early or have no valid token, and failures of OpenAI."""
 
 import contextlib
 import json
@@ -13,8 +13,8 @@ import requests
 from tests.integration.conftest import User
 from tests.integration.stack import Stack
 
-THINK = 0.15  # seconds between a client's calls, on average
-MOODS = ("cut_mid_stream", "garbage_event", "cut_before_headers", "garbage_json", "silent_after_headers", "no_done",
+THINK = 0.15  # mean seconds between a client's calls
+FAILURES = ("cut_mid_stream", "garbage_event", "cut_before_headers", "garbage_json", "silent_after_headers", "no_done",
          "500_server_error", "401_masked_key", "429_rate_limit", "stream_error_midway")  # fmt: skip
 Call = Callable[[requests.Session, User, random.Random], str]
 
@@ -58,10 +58,10 @@ def leaves_before_the_answer(_: requests.Session, user: User, chance: random.Ran
     return "left"
 
 
-def meets_a_bad_mood(session: requests.Session, user: User, chance: random.Random) -> str:
+def meets_a_failure(session: requests.Session, user: User, chance: random.Random) -> str:
     path = chance.choice(("/stream", "/gpt-4o"))
-    with _ask(session, user, path, {"model": "gpt-4o", "messages": f"stand-in: {chance.choice(MOODS)}"}) as response:
-        return f"mood {response.status_code}" if response.content else "empty"
+    with _ask(session, user, path, {"model": "gpt-4o", "messages": f"stand-in: {chance.choice(FAILURES)}"}) as response:
+        return f"failure {response.status_code}" if response.content else "empty"
 
 
 def has_no_right(session: requests.Session, user: User, chance: random.Random) -> str:
@@ -79,12 +79,12 @@ def asks_nonsense(session: requests.Session, user: User, chance: random.Random) 
 
 MIX: tuple[tuple[Call, int], ...] = (
     (reads_a_stream, 30), (reads_openais_stream, 10), (asks_for_a_whole_answer, 20), (leaves_midway, 10),
-    (leaves_before_the_answer, 6), (meets_a_bad_mood, 8), (has_no_right, 10), (asks_nonsense, 6),
+    (leaves_before_the_answer, 6), (meets_a_failure, 8), (has_no_right, 10), (asks_nonsense, 6),
 )  # fmt: skip
 
 
 class Load:
-    """So many clients at once, until `stop`."""
+    """A number of concurrent clients, from `start` to `stop`."""
 
     def __init__(self, stack: Stack, users: list[User], clients: int) -> None:
         self.outcomes: Counter[str] = Counter()
@@ -93,14 +93,14 @@ class Load:
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        """Begin, or begin again."""
+        """Start the clients."""
         self._over.clear()
         self._threads = [threading.Thread(target=self._live, args=(number,)) for number in range(self._clients)]
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
-        """Let every call come to its end, and every client hang up."""
+        """Let every call end, and stop the clients."""
         self._over.set()
         for thread in self._threads:
             thread.join()
@@ -113,5 +113,5 @@ class Load:
                 call, user = chance.choices(calls, weights)[0], chance.choice(self._users)
                 try:
                     self.outcomes[call(session, user, chance)] += 1
-                except OSError as error:  # requests' own too. A cut stream, or a restart: counted, not hidden
+                except OSError as error:  # a cut stream or a restart is counted; requests' errors are OSErrors
                     self.outcomes[type(error).__name__] += 1

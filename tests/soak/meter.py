@@ -1,4 +1,4 @@
-"""What a broker holds: memory, open files, greenlets, connections to OpenAI, keys in Redis; once a second."""
+"""Samples of a broker once a second: memory, open files, greenlets, connections to OpenAI, keys in Redis."""
 
 import contextlib
 import json
@@ -17,7 +17,7 @@ MB = 1024.0  # kB
 
 @dataclass(frozen=True)
 class Sample:
-    """One look, so many seconds after the first. Memory, in MB, is the largest worker's; the rest are sums."""
+    """One sample at `at` seconds. Memory (MB) is the largest worker's; other figures are sums over the workers."""
 
     at: float
     memory: float
@@ -31,15 +31,15 @@ class Sample:
     answered: int
 
     def row(self) -> dict[str, float]:
-        """Its figures by name."""
+        """Return the figures by name."""
         return asdict(self)
 
 
 class Meter:
-    """Looks once a second until it is stopped."""
+    """Takes a sample each second until `stop`."""
 
     def __init__(self, stack: Stack, vitals: Path, answered: "dict[str, int]") -> None:
-        """`vitals`: where the workers write; `answered`: what the clients have counted."""
+        """`vitals`: the folder of the workers' files; `answered`: the clients' counts by outcome."""
         self.samples: list[Sample] = []
         self._stack, self._vitals, self._answered = stack, vitals, answered
         self._began = time.monotonic()
@@ -48,12 +48,12 @@ class Meter:
         self._thread.start()
 
     def stop(self) -> None:
-        """No more samples."""
+        """Stop sampling."""
         self._over.set()
         self._thread.join()
 
-    def look(self) -> Sample:
-        """The present state."""
+    def sample(self) -> Sample:
+        """Take a sample."""
         pids = self._stack.broker.workers()
         info = self._stack.redis.client.info("memory")
         return Sample(
@@ -75,8 +75,8 @@ class Meter:
 
     def _keep_looking(self) -> None:
         while not self._over.wait(1.0):
-            with contextlib.suppress(redis.RedisError):  # it is being restarted: no sample of this second
-                self.samples.append(self.look())
+            with contextlib.suppress(redis.RedisError):  # Redis is restarting: skip this second
+                self.samples.append(self.sample())
 
 
 def _kilobytes(pid: int, name: str) -> float:

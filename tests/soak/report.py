@@ -1,4 +1,4 @@
-"""A long run's figures as a table, and its course as a plot."""
+"""The figures of a soak test as a table and a plot."""
 
 from pathlib import Path
 
@@ -16,25 +16,25 @@ FIGURES = {
     "keys": "keys in Redis",
     "redis": "memory of Redis, MB",
 }
-# how much more than after the warm-up there may be at the end, both at rest
-MORE_MEMORY = 0.05  # share, and as much again in MB: an allocator's own unrest
+# allowed growth from the end of the warm-up to the end, both at rest
+MORE_MEMORY = 0.05  # share, and 100 times that in MB: the allocator varies
 MORE: dict[str, float] = {
-    "files": 12,  # connections to OpenAI and to Redis, each in a pool
+    "files": 12,  # pooled connections to OpenAI and Redis
     "greenlets": 4,
     "upstream": 6,
     "keys": 3,
-}  # connections wait in pools; leases lapse
+}  # pools keep connections; leases expire
 
 
 def table(before: Sample, after: Sample) -> str:
-    """Each figure after the warm-up and at the end, both at rest, in Markdown."""
+    """Return a Markdown table of each figure after the warm-up and at the end, both at rest."""
     lines = ["| | after warm-up | at the end |", "|---|---|---|"]
     lines += [f"| {text} | {before.row()[name]:.4g} | {after.row()[name]:.4g} |" for name, text in FIGURES.items()]
     return "\n".join(lines)
 
 
 def growth(before: Sample, after: Sample) -> list[str]:
-    """What has grown by more than it may."""
+    """Return the figures that grew by more than allowed."""
     first, last = before.row(), after.row()
     grown = [name for name, more in MORE.items() if last[name] > first[name] + more]
     grown += [name for name in ("memory",) if last[name] > first[name] * (1 + MORE_MEMORY) + 100 * MORE_MEMORY]
@@ -42,7 +42,7 @@ def growth(before: Sample, after: Sample) -> list[str]:
 
 
 def plot(samples: list[Sample], marks: list[tuple[float, str]], path: Path) -> None:
-    """Each figure over time, with what was done to the broker, as a PNG."""
+    """Write a PNG of each figure over time with the faults marked."""
     figure = Figure(figsize=(12, 14), layout="constrained")
     axes = figure.subplots(len(FIGURES), 1, sharex=True)
     minutes = [sample.at / 60 for sample in samples]

@@ -1,4 +1,4 @@
-"""What the project says of itself is so: README, settings reference, layout, budgets."""
+"""The project's rules and documents hold: README, settings reference, layout, budgets."""
 
 import ast
 import re
@@ -16,11 +16,11 @@ README = (ROOT / "README.md").read_text()
 READMES = [ROOT / name / "README.md" for name in (".", "deploy/local", "deploy", "tests/benchmarks")]
 TOP_LEVEL = {"broker", "config", "deploy", "tests", "wsgi.py", "Makefile", "requirements.txt", "both_up", "both_down",
              "README.md"}  # fmt: skip
-FIRST_SETTINGS = 13  # the contract's, which the README names; config/example.env explains all
+FIRST_SETTINGS = 13  # in the README; config/example.env explains all
 
 
 def tracked() -> list[Path]:
-    command = ["git", "-c", "safe.directory=*", "ls-files", "-z"]  # whoever owns the checkout
+    command = ["git", "-c", "safe.directory=*", "ls-files", "-z"]  # the checkout may have another owner
     listing = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     return [ROOT / name for name in listing.split("\0") if name and (ROOT / name).is_file()]
 
@@ -33,8 +33,8 @@ def code(path: Path) -> list[str]:
     return re.findall(r"```sh\n(.*?)```", path.read_text(), re.DOTALL)
 
 
-def test_only_what_belongs_stands_at_the_top() -> None:
-    """A newcomer finds every room by its name."""
+def test_only_known_names_are_at_the_top_level() -> None:
+    """A newcomer finds every part by its name."""
     names = {path.relative_to(ROOT).parts[0] for path in tracked()}
 
     assert {name for name in names if not name.startswith(".")} <= TOP_LEVEL
@@ -43,7 +43,7 @@ def test_only_what_belongs_stands_at_the_top() -> None:
 def test_no_file_names_a_package_registry() -> None:
     """The project installs from whatever registry its machine is set up for."""
     address = re.compile(r"--(?:extra-)?index-url|--trusted-host|https?://[^\s\"']*/simple\b|registry\.npmjs|pypi\.org")
-    allowed = {ROOT / "Makefile", Path(__file__)}  # they name the options to leave them out
+    allowed = {ROOT / "Makefile", Path(__file__)}  # they name the options to omit them
     found = [
         path.name for path in tracked() if path not in allowed and address.search(path.read_text(errors="replace"))
     ]
@@ -53,26 +53,26 @@ def test_no_file_names_a_package_registry() -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "broker").rglob("*.py")), ids=lambda path: path.name)
 def test_every_file_and_function_keeps_its_budget(path: Path) -> None:
-    """A file can be read in one go, and a function at one glance."""
+    """At most 200 lines a file, fewer than 40 a function."""
     assert len(path.read_text().splitlines()) <= 200
     assert [one.name for one in functions(path) if (one.end_lineno or 0) - one.lineno >= 40] == []
 
 
 def test_the_readme_is_short() -> None:
-    """What is longer stands in a README beside its subject."""
+    """Details belong in a README beside their subject."""
     assert len(README.splitlines()) <= 220
 
 
 def test_the_readme_lists_every_endpoint_and_no_other() -> None:
-    """The table is the app's own map."""
+    """The table equals the app's URL map."""
     rules = make_app().url_map.iter_rules()
     served = {f"{method} {rule.rule}" for rule in rules for method in (rule.methods or set()) & {"GET", "POST"}}
 
     assert set(re.findall(r"^\| `((?:GET|POST) /\S*)`", README, re.MULTILINE)) == served
 
 
-def test_the_readme_lists_the_settings_that_count_with_their_defaults() -> None:
-    """In the order in which an operator meets them."""
+def test_the_readme_lists_the_main_settings_with_their_defaults() -> None:
+    """The main settings and their defaults are in the table."""
     table = README.partition("## Settings")[2].partition("\n## ")[0]
     named = re.findall(r"`([A-Z_]+)`", "\n".join(row.split("|")[1] for row in table.splitlines() if "| " in row))
     defaults = Settings.from_environ({name: value for name, value in REQUIRED.items() if name != "OPENAI_BASE_URL"})
@@ -85,7 +85,7 @@ def test_the_readme_lists_the_settings_that_count_with_their_defaults() -> None:
 
 @pytest.mark.parametrize("readme", READMES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_commands_of_a_readme_exist(readme: Path) -> None:
-    """A command that is copied from there runs."""
+    """Make targets and modules in code blocks exist."""
     makefile = (ROOT / "Makefile").read_text()
     lines = [line.partition("#")[0].split() for block in code(readme) for line in block.splitlines() if line]
     targets = {words[1] for words in lines if words[:1] == ["make"] and len(words) > 1}
@@ -97,7 +97,7 @@ def test_the_commands_of_a_readme_exist(readme: Path) -> None:
 
 
 def test_the_files_that_the_readmes_name_exist() -> None:
-    """Names in a README are found where it says."""
+    """Files, packages and links exist."""
     layout = README.partition("```\nwsgi.py")[2].partition("```")[0]
     modules = re.findall(r"(?<![.\w])([a-z_.]+\.py)\b", layout)
     packages = re.findall(r"^  ([a-z]+)/", layout, re.MULTILINE)
@@ -115,7 +115,7 @@ def test_the_files_that_the_readmes_name_exist() -> None:
 
 
 def test_every_promise_of_the_readme_names_a_test_that_exists() -> None:
-    """What happens when something breaks is not only said."""
+    """Every row names a test."""
     section = README.partition("## What happens when…")[2].partition("\n## ")[0]
     rows = [row.split("|")[1:-1] for row in section.splitlines() if row.startswith("| **")]
     shown = [re.findall(r"`(\w+)::(\w+)`", row[2]) for row in rows]
@@ -131,8 +131,8 @@ def test_every_promise_of_the_readme_names_a_test_that_exists() -> None:
     assert missing == []
 
 
-def test_make_help_tells_of_every_target() -> None:
-    """`make` alone prints what there is."""
+def test_make_help_lists_every_target() -> None:
+    """`make` alone lists every target."""
     shown = subprocess.run(["make", "help"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
@@ -140,19 +140,19 @@ def test_make_help_tells_of_every_target() -> None:
     assert set(re.findall(r"^  make (\S+)", shown, re.MULTILINE)) == set(phony[1].split())
 
 
-# directly in broker/, and nothing else: the packages hold the rest
+# the only modules outside a package
 IN_BROKER = {"__init__.py", "app.py", "caller.py", "active_calls.py", "strict_json.py"}
 PACKAGES = sorted({path.parent for path in (ROOT / "broker").rglob("*.py")} - {ROOT / "broker"})
 
 
-def test_only_the_named_files_stand_directly_in_broker() -> None:
+def test_only_the_named_files_are_directly_in_broker() -> None:
     """Everything else has a package."""
     assert {path.name for path in (ROOT / "broker").glob("*.py")} == IN_BROKER
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda path: str(path.relative_to(ROOT / "broker")))
-def test_every_package_says_what_it_is_for(package: Path) -> None:
-    """In one or two sentences, at the head of the package."""
+def test_every_package_has_a_docstring(package: Path) -> None:
+    """One or two sentences in `__init__.py`."""
     docstring = ast.get_docstring(ast.parse((package / "__init__.py").read_text()))
 
     assert docstring

@@ -1,4 +1,4 @@
-"""Secrets: what listens for them hears them, no object shows one, and no comparison tells how far a guess fits."""
+"""Secrets: the watch finds them, no repr contains one, and comparisons take constant time."""
 
 import ast
 import gc
@@ -19,25 +19,25 @@ BROKER = Path(__file__).parents[2] / "broker"
 SECRET_NAMES = {"secret", "password", "signature", "digest", "mac", "api_key", "service_key", "key_text", "token"}
 
 
-@pytest.mark.parametrize("said", [
+@pytest.mark.parametrize("output", [
     'no "sk-planted-key-0123456789" here', "x?prompt=what+the+user+asked+for", "Bearer eyJhbGciOiJIUzI1NiJ9",
     "and {signature}!",
 ])  # fmt: skip
-def test_a_secret_that_is_said_is_heard(said: str) -> None:
-    """A key, the beginning of a prompt, a token, or a token's signature alone."""
+def test_an_exposed_secret_is_found(output: str) -> None:
+    """A key, the beginning of a prompt, a token, or a signature alone is found."""
     secrecy, token = Secrecy(), KeyRing("ES256").sign({"sub": "x"})
     for secret in (REQUIRED["OPENAI_API_KEY"], "what+the+user+asked+for, and more that was cut off in the log"):
-        secrecy.learn(secret)
-    secrecy.learn("what+the+user+asked+for")
-    secrecy.learn_token(token)
-    secrecy.hear("log", "a harmless line")
+        secrecy.add_secret(secret)
+    secrecy.add_secret("what+the+user+asked+for")
+    secrecy.add_token(token)
+    secrecy.record("log", "a harmless line")
     assert secrecy.leaks() == []
-    secrecy.hear("log", said.replace("{signature}", token.split(".")[2]))
+    secrecy.record("log", output.replace("{signature}", token.split(".")[2]))
     assert [leak[:4] for leak in secrecy.leaks()] == ["log:"]
 
 
 def test_no_object_shows_a_secret() -> None:
-    """Nothing of ours that a running broker holds has a key or a token in its repr, and so in no traceback."""
+    """No object of a running broker has a key or a token in its repr, so none is in a traceback."""
     app = make_app(SUPABASE_JWT_SECRET=SECRET, REDIS_URL="redis://:planted-password@127.0.0.1:1/0")
     headers = bearer()
     app.test_client().post("/gpt-4o", data=b"{}", headers=headers)
@@ -54,8 +54,8 @@ def test_no_object_shows_a_secret() -> None:
         assert [secret for secret in secrets if secret in text] == []
 
 
-def test_no_object_shows_what_a_user_asks_and_gets() -> None:
-    """Nor what a token claims, before anybody has believed it."""
+def test_no_object_shows_prompts_and_answers() -> None:
+    """Neither messages, answers nor unverified claims are in a repr."""
     token = KeyRing("ES256").sign({"sub": "planted"})
     body = b'{"model": "gpt-4o", "messages": "planted"}'
     chat = b'{"model": "gpt-4o", "messages": [{"role": "user", "content": "planted"}]}'
@@ -69,7 +69,7 @@ def test_no_object_shows_what_a_user_asks_and_gets() -> None:
 
 
 def _ours(root: object) -> Iterator[object]:
-    """Every object of the broker's own classes that can be reached from here."""
+    """Yield every reachable object of the broker's own classes."""
     seen, left = set(), [root]
     while left:
         one = left.pop()
@@ -85,7 +85,7 @@ def _ours(root: object) -> Iterator[object]:
 
 @pytest.mark.parametrize("path", sorted(BROKER.rglob("*.py")), ids=lambda path: path.name)
 def test_no_secret_is_compared_letter_by_letter(path: Path) -> None:
-    """`==` ends at the first letter that differs, and its time tells where: secrets go through `compare_digest`."""
+    """The time of `==` reveals the first difference; secrets are compared by `compare_digest`."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Compare) and any(isinstance(one, ast.Eq | ast.NotEq) for one in node.ops):
             names = {_name(operand) for operand in (node.left, *node.comparators)}

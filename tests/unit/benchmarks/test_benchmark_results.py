@@ -1,4 +1,4 @@
-"""What is written of the benchmarks' results is what they say."""
+"""The documents show the committed results."""
 
 import re
 import statistics
@@ -15,32 +15,32 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture
 def results() -> Rounds:
-    """Those that are committed."""
+    """The committed results."""
     return Rounds.load()
 
 
 def test_the_tables_are_those_of_the_results(results: Rounds) -> None:
-    """Nobody has edited one and forgotten the other."""
+    """Tables and results were written together."""
     assert FILE.with_name("README.md").read_text() == report.text(results)
     assert FILE.with_name("plot.png").stat().st_size > 10_000
 
 
 def test_the_capacity_table_is_worked_out_from_the_results(results: Rounds) -> None:
-    """An operator plans with what was measured."""
+    """The capacity table follows from the measurements."""
     assert pages.written_capacity() == pages.capacity_text(results)
     assert "| 10,000,000 |" in pages.written_capacity()
 
 
 def test_every_round_of_the_results_has_every_figure(results: Rounds) -> None:
-    """Each has a lowest, a median and a highest."""
+    """Every figure has a lowest, a median and a highest value."""
     figures = {figure for one in results.rounds for figure in one}
 
     assert {"1", "2", "3", "4", "5 at 1000", "5 at 5000", "6", "7 with 1000000 users"} <= figures
     assert all(one.keys() == results.rounds[0].keys() for one in results.rounds)
 
 
-def test_the_readme_tells_the_three_figures_that_matter_as_they_were_measured(results: Rounds) -> None:
-    """The first screen says nothing that the results do not."""
+def test_the_readme_shows_the_three_main_figures_as_measured(results: Rounds) -> None:
+    """The figures of the README are those of the results."""
     told = re.findall(r"\*\*([\d.]+) (ms|µs|KB)\*\*", (ROOT / "README.md").read_text())
     added = Column("p50_ms", "", 2, is_added=True)
 

@@ -1,4 +1,4 @@
-"""The benchmarks' own arithmetic."""
+"""The calculations of the benchmarks."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from tests.benchmarks.figures import quantile
 from tests.benchmarks.payloads import Plan
 from tests.benchmarks.process_tree import ProcessTree
 from tests.benchmarks.rounds import Rounds
-from tests.benchmarks.sizes import FULL, bearable
+from tests.benchmarks.sizes import FULL, load_for
 
 TWO_ROUNDS = Rounds(
     rounds=[
@@ -25,7 +25,7 @@ TWO_ROUNDS = Rounds(
 
 
 def test_a_plan_comes_through_a_broker_that_writes_json_anew() -> None:
-    """The stand-in reads from the question what it shall answer."""
+    """The stand-in reads its plan from the question."""
     plan = Plan(400, 0.5, 10)
     body = json.dumps({"messages": [{"role": "user", "content": plan.prompt()}]}, indent=1)
 
@@ -34,7 +34,7 @@ def test_a_plan_comes_through_a_broker_that_writes_json_anew() -> None:
 
 
 def test_the_stand_ins_stream_has_openais_form() -> None:
-    """Chunks of server-sent events of JSON, the mark of a token once in each, finished as OpenAI finishes."""
+    """The stream has OpenAI's events and end, with one token mark in each."""
     body = (
         payloads.STREAM_BEGIN + b"".join(payloads.TOKENS) + payloads.last_token(123) + payloads.STREAM_END
     ).partition(b"\r\n\r\n")[2]
@@ -49,7 +49,7 @@ def test_the_stand_ins_stream_has_openais_form() -> None:
 
 
 def test_chunks_say_their_size() -> None:
-    """What the stand-in sends is proper HTTP."""
+    """The stand-in sends valid HTTP chunks."""
     size, _, rest = payloads.TOKENS[0].partition(b"\r\n")
 
     assert len(rest) == int(size, 16) + 2
@@ -66,12 +66,12 @@ def test_chunks_say_their_size() -> None:
     ],
 )
 def test_a_response_is_whole_at_its_end(response: bytes, expected: bool) -> None:
-    """The next call is sent then, and not before."""
+    """The next call is sent only then."""
     assert is_whole(response) is expected
 
 
 def test_processor_time_of_children_is_counted() -> None:
-    """A program's cost is that of all its processes."""
+    """The cost of a program includes all its processes."""
     spin = "import time\nwhile time.process_time() < 0.3: pass\nprint('spun', flush=True)\ninput()"
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {spin!r}])"
     with subprocess.Popen((sys.executable, "-c", parent), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -86,21 +86,21 @@ def test_processor_time_of_children_is_counted() -> None:
     assert 1e6 < pss <= alone < 1e9
 
 
-def test_a_quantile_is_a_value_that_so_many_do_not_exceed() -> None:
-    """p50 and p99 of a thousand and one values in a row."""
+def test_a_quantile_is_not_exceeded_by_its_share() -> None:
+    """p50 and p99 of 0 to 1000."""
     values = [float(value) for value in range(1001)]
 
     assert quantile(values, 0.5) == 500
     assert quantile(values, 0.99) == 990
 
 
-def test_time_added_is_over_the_median_straight_to_the_upstream() -> None:
-    """Of the same round, also for a p99: a disturbed straight way must not make a contestant look better."""
+def test_added_time_is_relative_to_direct_calls() -> None:
+    """The median of direct calls is subtracted from a p99, too: a slow direct call must not flatter a contestant."""
     assert TWO_ROUNDS.added("2", "broker", "p50_ms") == pytest.approx([0.7, 0.9])
     assert TWO_ROUNDS.added("2", "broker", "p99_ms") == pytest.approx([2.0, 3.0])
 
 
-def test_a_round_in_which_streams_failed_tells_only_that() -> None:
+def test_a_round_with_failed_streams_gives_no_other_value() -> None:
     """Fewer open streams would make each look cheap."""
     rounds = Rounds(
         rounds=[
@@ -113,8 +113,8 @@ def test_a_round_in_which_streams_failed_tells_only_that() -> None:
     assert rounds.values("5 at 1000", "broker", "failed") == [0, 9]
 
 
-def test_a_ratio_is_of_one_and_the_same_round() -> None:
-    """Also where another round has lost the one or the other."""
+def test_a_ratio_is_within_one_round() -> None:
+    """Rounds that lack one of the values are left out."""
     rounds = Rounds(
         rounds=[
             {"5 at 1000": {"nginx": {"stream_kb": 10.0}, "broker": {"failed": 9, "stream_kb": 1.0}}},
@@ -125,28 +125,28 @@ def test_a_ratio_is_of_one_and_the_same_round() -> None:
     assert "| 40.0 (40.0–40.0) | – | – | 2.0 (2.0–2.0) | – | – |" in report.text(rounds)
 
 
-def test_a_cell_tells_the_median_and_the_range() -> None:
-    """Or that there is nothing to tell."""
+def test_a_cell_shows_the_median_and_the_range() -> None:
+    """A dash stands for no value."""
     assert report.cell([1000.04, 2000.0, 4000.0], 1) == "2,000.0 (1,000.0–4,000.0)"
     assert report.cell([], 1) == "–"
 
 
-def test_who_was_not_measured_has_no_row() -> None:
-    """A table tells of those that took part."""
+def test_a_contestant_without_values_has_no_row() -> None:
+    """Tables list only the contestants of the run."""
     text = report.text(TWO_ROUNDS)
 
     assert "| **broker** | 0.80 (0.70–0.90) | 2.50 (2.00–3.00) |" in text
     assert "\n| LiteLLM |" not in text
 
 
-def test_litellm_gets_what_it_can_bear() -> None:
-    """And the others all of it."""
-    assert bearable("broker", FULL) == FULL
-    assert bearable("litellm", FULL).streams < FULL.streams
+def test_litellm_gets_a_smaller_load() -> None:
+    """The others get the full load."""
+    assert load_for("broker", FULL) == FULL
+    assert load_for("litellm", FULL).streams < FULL.streams
 
 
 def test_results_survive_the_file(tmp_path: Path) -> None:
-    """A run can be made in pieces."""
+    """Rounds can be saved and loaded."""
     TWO_ROUNDS.save(tmp_path / "results.json")
 
     assert Rounds.load(tmp_path / "results.json") == TWO_ROUNDS

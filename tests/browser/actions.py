@@ -1,4 +1,4 @@
-"""What a user does on the page."""
+"""Actions of a user on the playground."""
 
 from collections.abc import Callable
 
@@ -7,17 +7,17 @@ from playwright.sync_api import Page
 from deploy.local.supabase_auth import PASSWORD
 
 EMAIL = "grace@example.com"
-Visit = Callable[..., Page]
+OpenPage = Callable[..., Page]
 
 
 def sign_in(page: Page, email: str = EMAIL, password: str = PASSWORD) -> None:
-    """With email and password."""
+    """Sign in with email and password."""
     page.get_by_label("Email", exact=True).fill(email)
     page.get_by_label("Password", exact=True).fill(password)
     page.get_by_role("button", name="Sign in").click()
 
 
 def ask(page: Page, question: str) -> None:
-    """Write the question, and press Enter."""
+    """Type the question and press Enter."""
     page.get_by_label("Your question").fill(question)
     page.keyboard.press("Enter")
