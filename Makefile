@@ -25,7 +25,7 @@ run: setup ## run a tenant without containers: make run TENANT=sksndev
 
 test: .venv/development ## run all tests with a real Redis and gunicorn; installs the programs they need
 	@tests/install-parts
-	@$(MAKE) --no-print-directory tests/browser/node_modules
+	@$(MAKE) --no-print-directory tests/browser/node_modules tests/clients/node_modules
 	@$(BIN)/python -m pytest
 
 test-quick: .venv/development ## run the tests that need no other program
@@ -90,12 +90,12 @@ down-techsksn: ## stop techsksn; its counts are kept
 	@deploy/stack stop techsksn
 
 clean: ## remove everything that make created
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache tests/browser/node_modules .fuzz .soak
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache tests/*/node_modules .fuzz .soak
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# packages for the tests in Chromium
-tests/browser/node_modules: tests/browser/package.json tests/browser/package-lock.json
-	@cd tests/browser && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+# npm packages for the tests in Chromium, and clients of OpenAI
+%/node_modules: %/package.json %/package-lock.json
+	@cd $* && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 .venv/runtime: requirements.txt deploy/local/make-venv

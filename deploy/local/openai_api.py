@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deploy.local import shapes
+from deploy.local import model_turns, shapes
 from deploy.local.behaviours import BEHAVIOURS, STREAM, replay
 from deploy.local.exchange import Exchange, Request
 from deploy.local.http_server import Server
@@ -111,7 +111,7 @@ class OpenAIStandIn(Server):
             await BEHAVIOURS[selected.name](exchange, self._events(body), selected.options)
         elif refusal := shapes.refusal(body):
             exchange.reply(*refusal)
-        elif await exchange.pause(self.first_token_delay):
+        elif await exchange.pause(self.first_token_delay) and not await model_turns.answer(exchange, body):
             await self._answer(exchange, body)
 
     async def _answer(self, exchange: Exchange, body: dict[str, Any]) -> None:

@@ -1,15 +1,18 @@
 """The project's rules and documents hold: README, settings reference, layout, budgets."""
 
 import ast
+import json
 import re
 import subprocess
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import yaml
 
 from broker.settings.settings import Settings
 from tests.apps import REQUIRED, make_app
+from tests.clients.cases import CLIENTS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -159,6 +162,14 @@ def test_every_package_has_a_docstring(package: Path) -> None:
     assert 1 <= len(re.findall(r"[.;](?:\s|$)", docstring)) <= 3
 
 
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda path: str(path.relative_to(ROOT / "broker")))
+def test_a_package_can_be_taken_in_at_a_glance(package: Path) -> None:
+    """Two to ten modules besides `__init__.py`."""
+    modules = {path.name for path in package.glob("*.py")} - {"__init__.py"}
+
+    assert 2 <= len(modules) <= 10
+
+
 def test_every_unit_test_mirrors_a_module() -> None:
     """`tests/unit/auth/test_tokens.py` tests `broker/auth/tokens.py`, so that each is found from the other."""
     unit = ROOT / "tests" / "unit"
@@ -171,3 +182,41 @@ def test_every_unit_test_mirrors_a_module() -> None:
 
     assert len(tests) > 40
     assert [str(module) for module in modules if not module.is_file() and not module.with_suffix("").is_dir()] == []
+
+
+@pytest.mark.parametrize(
+    "readme", [ROOT / "README.md", ROOT / "tests" / "clients" / "README.md"], ids=["root", "clients"]
+)
+def test_every_tested_client_is_in_the_table_of_a_readme(readme: Path) -> None:
+    """A developer finds the client, and how to set it up."""
+    rows = re.findall(r"^\| (`.*?) \|", readme.read_text(), re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+
+    assert {client.name.partition(" ")[0] for client in CLIENTS} <= named
+
+
+def test_every_client_is_pinned() -> None:
+    """The newest release that was tested, and no other."""
+    npm = json.loads((ROOT / "tests" / "clients" / "package.json").read_text())["dependencies"]
+    pypi = re.findall(r"^([a-z-]+)==", (ROOT / "config" / "development.txt").read_text(), re.MULTILINE)
+
+    assert [version for version in npm.values() if not re.fullmatch(r"[\d.]+", version)] == []
+    assert [one.name for one in CLIENTS if not {one.name.partition(" ")[0], f"{one.name}-slim"} & {*npm, *pypi}] == []
+
+
+def test_the_workflow_runs_what_a_change_has_to_pass() -> None:
+    """The same command as on a developer's machine, within half an hour."""
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
+    job = workflow["jobs"]["run"]
+
+    assert ".ci/run" in job["steps"][-1]["run"]
+    assert job["timeout-minutes"] <= 30
+
+
+def test_the_files_that_contributing_names_exist() -> None:
+    """The lists of files to touch are up to date."""
+    text = (ROOT / ".github" / "CONTRIBUTING.md").read_text()
+    named = set(re.findall(r"`((?:broker|config|deploy|tests)/[\w./-]+|README\.md)`", text))
+
+    assert len(named) > 15
+    assert [name for name in sorted(named) if "NAME" not in name and not (ROOT / name).exists()] == []

@@ -1,0 +1,9 @@
+// The Vercel AI SDK with its provider for servers that speak OpenAI's chat completions.
+import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
+import { tasksWith } from "./ai_models.mjs";
+import { run } from "./tasks.mjs";
+
+const provider = ({ baseURL, token }) =>
+  createOpenAICompatible({ name: "broker", baseURL, apiKey: token, supportsStructuredOutputs: true });
+
+await run({ chat: tasksWith((job) => provider(job)(job.model)) });
