@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import llm
 from llm.default_plugins.openai_models import Chat, Responses
 
 from tests.clients.programs.tasks import FOLLOW_UP, QUESTION, Forecast, Job, run, tide
@@ -30,8 +29,7 @@ def tools(job: Job) -> dict[str, Any]:
         return tide(place)
 
     conversation = model_of(job).conversation()
-    tool = llm.Tool.function(get_tide)
-    first = conversation.chain(QUESTION, tools=[tool], key=job.token).text()
+    first = conversation.chain(QUESTION, tools=[get_tide], key=job.token).text()
     second = conversation.prompt(FOLLOW_UP, key=job.token, stream=False).text()
     return {"calls": calls, "texts": [first, second]}
 
