@@ -19,6 +19,8 @@ class Client:
     apis: tuple[str, ...] = ("chat",)
 
     can_abort: bool = True
+    tries: int = 3  # of a call that fails with a 5xx status
+    tries_out_of_quota: int = 1  # 1 if it heeds `x-should-retry: false` or the code `insufficient_quota`
 
     def cases(self) -> list["Case"]:
         """The cases that the client has a call for."""
@@ -47,11 +49,11 @@ class Case:
 CLIENTS = (
     Client("openai (npm)", "openai.mjs"),
     Client("openai (PyPI)", "openai_package"),
-    Client("@ai-sdk/openai", "ai.mjs"),
-    Client("@ai-sdk/openai-compatible", "ai_compatible.mjs"),
+    Client("@ai-sdk/openai", "ai.mjs", tries_out_of_quota=3),
+    Client("@ai-sdk/openai-compatible", "ai_compatible.mjs", tries_out_of_quota=3),
     Client("@openai/agents", "agents.mjs"),
     Client("openai-agents", "agents_package"),
-    Client("@langchain/openai", "langchain.mjs"),
+    Client("@langchain/openai", "langchain.mjs", tries=2),
     Client("langchain-openai", "langchain_package"),
     Client("pydantic-ai", "pydantic_ai_package"),
     Client("llm", "llm_package", can_abort=False),
@@ -69,6 +71,7 @@ CASES = (
     Case("over the limit", "answer", broker="tight"),
     Case("unknown model", "answer", model="gpt-3"),
     Case("busy", "answer", question="stand-in: rate_limited"),
+    Case("out of quota", "answer", question="stand-in: 429_insufficient_quota"),
     Case("failing", "answer", question="stand-in: 500_server_error"),
     Case("failing stream", "stream", question="stand-in: 500_server_error"),
 )

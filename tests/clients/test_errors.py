@@ -1,51 +1,63 @@
-"""Errors as the users of a client see them: the broker's own sentence, and no request to OpenAI that cannot help."""
+"""Errors as the users of a client see them: the broker's sentence, and the requests that reach OpenAI meanwhile."""
 
 from collections.abc import Callable
 
 import pytest
 
-from tests.clients.cases import CLIENTS
+from tests.clients.cases import CLIENTS, Client
 from tests.clients.conftest import Outcome
 
 OutcomeOf = Callable[[str, str, str], Outcome]
 every_client = pytest.mark.parametrize(
-    ("client", "api"), [(client.name, api) for client in CLIENTS for api in client.apis]
+    ("client", "api"),
+    [pytest.param(client, api, id=f"{client.name}-{api}") for client in CLIENTS for api in client.apis],
 )
 
 
 @every_client
 @pytest.mark.parametrize(
-    ("case", "words"),
+    ("case", "sentence"),
     [
-        ("expired", "expired"),
-        ("over the limit", "limit"),
-        ("unknown model", "gpt-3"),
+        ("no version", "The base URL must end in /v1"),
+        ("expired", "The Supabase access token has expired"),
+        ("over the limit", "The daily limit of 1 calls is used up; it resets at 20"),
+        ("unknown model", "The model 'gpt-3' does not exist here; there are gpt-4o, gpt-4o-mini"),
     ],
 )
 def test_a_refusal_is_shown_in_the_brokers_words(
-    outcome_of: OutcomeOf, client: str, api: str, case: str, words: str
+    outcome_of: OutcomeOf, client: Client, api: str, case: str, sentence: str
 ) -> None:
-    """OpenAI is not asked."""
-    outcome = outcome_of(client, api, case)
+    """No request reaches OpenAI."""
+    outcome = outcome_of(client.name, api, case)
     assert outcome.error
-    assert words in outcome.error["message"]
+    assert sentence in outcome.error["message"].replace("\\'", "'")
     assert outcome.requests == []
 
 
 @every_client
 @pytest.mark.parametrize(
-    ("case", "words"),
+    ("case", "sentence"),
     [
-        ("busy", "too many requests"),
+        ("busy", "OpenAI is receiving too many requests from this broker"),
         ("failing", "OpenAI could not answer"),
         ("failing stream", "OpenAI could not answer"),
     ],
 )
 def test_a_failure_of_openai_is_shown_in_the_brokers_words(
-    outcome_of: OutcomeOf, client: str, api: str, case: str, words: str
+    outcome_of: OutcomeOf, client: Client, api: str, case: str, sentence: str
 ) -> None:
-    """After the client's own tries."""
-    outcome = outcome_of(client, api, case)
+    """The client tries again by itself; the broker asks OpenAI once for each of these tries."""
+    outcome = outcome_of(client.name, api, case)
     assert outcome.error
-    assert words in outcome.error["message"]
-    assert outcome.requests
+    assert sentence in outcome.error["message"]
+    assert len(outcome.requests) == client.tries
+
+
+@every_client
+def test_a_quota_that_is_used_up_is_shown_in_the_brokers_words(outcome_of: OutcomeOf, client: Client, api: str) -> None:
+    """Nothing of the operator's account is in it."""
+    outcome = outcome_of(client.name, api, "out of quota")
+    assert outcome.error
+    assert "no quota left" in outcome.error["message"]
+    assert "billing" not in outcome.error["message"]
+    assert len(outcome.requests) == client.tries_out_of_quota
