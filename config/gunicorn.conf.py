@@ -9,29 +9,35 @@ monkey.patch_all(os=False, signal=False)
 import gc  # noqa: E402
 import logging  # noqa: E402
 import os  # noqa: E402
-import shutil  # noqa: E402
 import signal  # noqa: E402
 import sys  # noqa: E402
 import tempfile  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
-from dotenv import load_dotenv  # noqa: E402
-
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-# the file `.env`, or the one in ENV_FILE, sets what the environment does not
-load_dotenv(ROOT / os.environ.get("ENV_FILE", ".env"))
+from broker.server import env_file  # noqa: E402 - after sys.path is set
 
+# gunicorn executes this file again on a reload; then the env file is read already, and the metrics stay
+IS_RELOAD = "prometheus_client" in sys.modules
+# the file `.env`, or the one in ENV_FILE, sets what the environment does not
+ENV_FILE = env_file.load(ROOT / os.environ.get("ENV_FILE", ".env"), os.environ)
+
+METRICS_PREFIX = "gpt-broker-metrics-"
 if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
     # read when prometheus_client is imported; a new folder per start, without old counts
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="gpt-broker-metrics-")
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix=METRICS_PREFIX)
 METRICS_FOLDER = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
-shutil.rmtree(METRICS_FOLDER, ignore_errors=True)
-METRICS_FOLDER.mkdir(parents=True)
+METRICS_FOLDER.mkdir(parents=True, exist_ok=True)
 
-from broker.settings.settings import Settings, SettingsInvalid  # noqa: E402
+from broker.server import multiprocess_metrics  # noqa: E402 - after PROMETHEUS_MULTIPROC_DIR is set
+from broker.server.master import Master  # noqa: E402 - as above
+from broker.settings.settings import Settings, SettingsInvalid  # noqa: E402 - as above
+
+if not IS_RELOAD:
+    multiprocess_metrics.clear(METRICS_FOLDER)
 
 try:
     settings = Settings.from_environ(os.environ)
@@ -67,8 +73,6 @@ logconfig_dict = {
 logging._srcfile = None  # noqa: SLF001 - as documented there
 logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
-dead_workers: Any = None
-
 
 def on_starting(_: Any) -> None:
     """In the master, once logging is set up: write Python's warnings as log lines."""
@@ -76,20 +80,25 @@ def on_starting(_: Any) -> None:
 
 
 def when_ready(server: Any) -> None:
-    """In the master, before the fork: drop its gauges, which are all 0, because it serves nothing."""
-    from broker.server.multiprocess_metrics import DeadWorkers, drop_gauges  # noqa: PLC0415 - after PROMETHEUS_MULTIPROC_DIR is set
-    from broker.web.services import EXTENSION  # noqa: PLC0415 - as above
+    """In the master, before the fork. The configuration is executed again on a reload, but this hook is not."""
+    from broker.web.services import EXTENSION  # noqa: PLC0415 - after the app is loaded
 
-    global dead_workers  # noqa: PLW0603 - gunicorn's hooks have no other place
-    dead_workers = DeadWorkers(METRICS_FOLDER, server.app.wsgi().extensions[EXTENSION].metrics)
-    drop_gauges(os.getpid())
+    metrics = server.app.wsgi().extensions[EXTENSION].metrics
+    server.broker = Master(server, ENV_FILE, multiprocess_metrics.DeadWorkers(METRICS_FOLDER, metrics))
+    multiprocess_metrics.drop_gauges(os.getpid())  # all 0, because the master serves nothing
     # exclude everything loaded so far from collection, so that its pages stay shared
     gc.collect()
     gc.freeze()
 
 
-def post_fork(_: Any, worker: Any) -> None:
+def on_reload(server: Any) -> None:
+    """In the master, within a reload, before the new workers start."""
+    server.broker.on_reload()
+
+
+def post_fork(server: Any, worker: Any) -> None:
     """In a new worker, first: handle signals, which would be lost until the worker installs its handlers."""
+    worker.state = server.broker.state
     signal.signal(signal.SIGTERM, worker.handle_exit)
     signal.signal(signal.SIGQUIT, lambda *_: os._exit(0))  # a new worker has nothing to lose
 
@@ -108,11 +117,12 @@ def worker_exit(_: Any, worker: Any) -> None:
 
 
 def child_exit(server: Any, worker: Any) -> None:
-    """In the master: drop the dead worker's gauges and count its unfinished calls as lapsed."""
-    if lapsed := dead_workers.mark_dead(worker.pid):
-        server.log.warning("a worker died with %d calls in flight", lapsed)
+    """In the master, after a worker has ended."""
+    server.broker.worker_exited(worker.pid)
 
 
 def on_exit(_: Any) -> None:
     """In the master, at its end."""
-    shutil.rmtree(METRICS_FOLDER, ignore_errors=True)
+    multiprocess_metrics.clear(METRICS_FOLDER)
+    if METRICS_FOLDER.name.startswith(METRICS_PREFIX):
+        METRICS_FOLDER.rmdir()

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @click.group()
 def cli() -> None:
     """GPT Broker, for its operator. Settings come from the environment, or from the file that ENV_FILE names."""
-    load_dotenv(ROOT / os.environ.get("ENV_FILE", ".env"))
+    load_dotenv(ROOT / os.environ.get("ENV_FILE", ".env"), interpolate=False)
 
 
 @cli.command()

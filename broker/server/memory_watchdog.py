@@ -1,12 +1,7 @@
-"""Replaces a worker that uses more memory than it may. The worker stops as on SIGTERM; the master starts another.
-
-An only worker is replaced before it stops: the master adds a worker on SIGTTIN and removes the oldest
-on SIGTTOU (https://docs.gunicorn.org/en/stable/signals.html).
-"""
+"""Asks for the replacement of a worker that uses more memory than it may. The master starts another one first."""
 
 import logging
 import os
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +11,6 @@ from broker.telemetry.background import Background
 log = logging.getLogger(__name__)
 
 EVERY = 2.0  # seconds between two checks
-STARTING = 3.0  # seconds that a new worker has to start
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -28,11 +22,10 @@ def resident() -> int:
 class MemoryWatchdog:
     """Checks this worker's memory at intervals. Start it after the fork."""
 
-    def __init__(self, limit: int, *, is_alone: bool, announce: Callable[[], object]) -> None:
-        """`limit`: in bytes, 0 for none; `is_alone`: this is the only worker; `announce`: called before it stops."""
+    def __init__(self, limit: int, request_replacement: Callable[[int], bool]) -> None:
+        """`limit`: in bytes, 0 for none; `request_replacement`: returns False while another worker is replaced."""
         self._limit = limit
-        self._is_alone = is_alone
-        self._announce = announce
+        self._request_replacement = request_replacement
 
     def start(self, background: Background) -> None:
         """Start checking in the background."""
@@ -40,13 +33,6 @@ class MemoryWatchdog:
             background.run("memory watchdog", self._watch)
 
     def _watch(self) -> None:
-        while (size := resident()) <= self._limit:
+        while (size := resident()) <= self._limit or not self._request_replacement(os.getpid()):
             time.sleep(EVERY)
         log.warning("worker exceeds its memory limit and is replaced", extra={"bytes": size, "limit": self._limit})
-        self._announce()
-        if self._is_alone:
-            os.kill(os.getppid(), signal.SIGTTIN)
-            time.sleep(STARTING)
-            os.kill(os.getppid(), signal.SIGTTOU)
-        else:
-            os.kill(os.getpid(), signal.SIGTERM)

@@ -4,6 +4,7 @@ Counters of dead workers stay (https://prometheus.github.io/client_python/multip
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,17 @@ from broker.telemetry.metrics import Metrics
 
 ADMITTED = "gpt_broker_calls_admitted_total"
 ENDED = frozenset({"gpt_broker_calls_settled_total", "gpt_broker_calls_given_back_total"})
+
+
+_FILE = re.compile(r"(counter|histogram|summary|gauge_[a-z]+)_\d+\.db")  # prometheus_client's names
+
+
+def clear(folder: Path) -> None:
+    """Make an empty folder for the metrics' files. Other files in it stay."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        if _FILE.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 class DeadWorkers:
@@ -28,11 +40,18 @@ class DeadWorkers:
     def mark_dead(self, pid: int) -> float:
         """Drop a dead worker's gauges and return its in-flight call count, whose leases expire in Redis."""
         drop_gauges(pid)
+        self._drop_empty(pid)
         lapsed = self._in_flight(pid) - self._lapsed.get(pid, 0.0)  # the system reuses process ids
         if lapsed > 0:
             self._lapsed[pid] = self._lapsed.get(pid, 0.0) + lapsed
             self._metrics.calls_lapsed.inc(lapsed)
         return lapsed
+
+    def _drop_empty(self, pid: int) -> None:
+        """Delete the files that a worker created and never filled, because it was killed: no scrape can read them."""
+        for path in self._folder.glob(f"*_{pid}.db"):
+            if not path.stat().st_size:
+                path.unlink()
 
     def _in_flight(self, pid: int) -> float:
         file = self._folder / f"counter_{pid}.db"

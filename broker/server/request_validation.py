@@ -1,10 +1,16 @@
-"""Requests that are rejected before the app: gunicorn cannot parse them, or they are ambiguous."""
+"""Requests that are rejected before the app, because gunicorn cannot parse them or they are ambiguous, and the error
+response to them.
+"""
 
+import http
+import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from gunicorn.http import errors
 
+from broker.errors import bodies
 from broker.errors.base import Fault
 from broker.errors.request import ExpectationUnknown, HeadTooLarge, RequestMalformed, TargetTooLong
 
@@ -39,3 +45,12 @@ def check(request: Any) -> None:
         return
     if host is None or not _HOST.fullmatch(host):
         raise errors.InvalidHeader("HOST")
+
+
+def response_bytes(fault: Fault, headers: Mapping[str, str]) -> bytes:
+    """The whole response for `fault`, head and body, with `Connection: close` and these extra header fields."""
+    body = json.dumps(bodies.contracts(fault)).encode() + b"\n"
+    fields = {"Connection": "close", "Content-Type": "application/json", "Content-Length": str(len(body)), **headers}
+    lines = [f"HTTP/1.1 {fault.status} {http.HTTPStatus(fault.status).phrase}"]
+    lines += [f"{name}: {value}" for name, value in fields.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + body

@@ -1,13 +1,15 @@
 """gunicorn's gevent worker with a graceful stop and the broker's own error responses.
 
+A worker that is replaced, by a reload or by the memory watchdog, finishes its open calls. When the broker stops,
 gunicorn kills a worker that has not finished within `graceful_timeout`, and a kill runs no `finally`. So shortly
-before, every open call is ended: its last line is sent, its upstream closed, its usage settled. A stopping worker
+before, every open call is ended: its last line is sent, its upstream closed, its usage settled. A leaving worker
 accepts no connections and closes idle ones. Clients slower than `CLIENT_TIMEOUT` are disconnected.
 """
 
 import contextlib
 import logging
 import socket
+import time
 import warnings
 from types import FrameType
 from typing import Any
@@ -17,7 +19,8 @@ from gevent import monkey
 from gunicorn.http.errors import NoMoreData
 
 from broker.errors.request import BodyBroken
-from broker.server import early_response, request_validation
+from broker.server import request_validation
+from broker.server.master import SharedState
 from broker.server.memory_watchdog import MemoryWatchdog
 from broker.server.request_body import RequestBody
 from broker.server.request_handler import RequestHandler
@@ -28,6 +31,8 @@ from broker.web.services import EXTENSION, Services
 log = logging.getLogger(__name__)
 
 LAST_MOMENT = 3.0  # seconds before gunicorn's kill at which open calls are ended
+CLIENT_MARGIN = 30.0  # seconds for which a replaced worker outlasts the longest call
+IDLE_MARGIN = 5.0  # seconds for which a replaced worker still takes requests on idle connections
 BEGINNING = 1.0  # seconds for which a stopping worker waits for the first request of a new connection
 LINGER = 2.0  # seconds for which a client that is still sending may read its error response
 LINGER_BYTES = 64 * 1024 * 1024
@@ -40,7 +45,10 @@ class Worker(RequestHandler):
         super().__init__(*arguments, **options)
         self._idle: set[socket.socket] = set()
         self._new_connections: dict[socket.socket, Any] = {}  # before their first request, with timers
-        self._is_replaced = False
+        self._leaving_since = 0.0
+        self._is_told_to_stop = False
+        self.is_leaving = False  # in the master: it was told to leave
+        self.state: SharedState  # set after the fork
 
     def patch(self) -> None:
         """Patch what the master left unpatched. gevent warns about the intended second round."""
@@ -52,25 +60,34 @@ class Worker(RequestHandler):
         """The watchdog of this process. No limit without Redis: the counts would be lost with the worker."""
         settings = self.services().settings
         limit = settings.worker_max_rss if settings.redis_url else 0
-        return MemoryWatchdog(limit, is_alone=self.cfg.workers == 1, announce=self._begin_replacement)
-
-    def _begin_replacement(self) -> None:
-        self._is_replaced = True
+        return MemoryWatchdog(limit, self.state.request_replacement)
 
     def services(self) -> Services:
         """The services of this worker's app."""
         return self.wsgi.extensions[EXTENSION]  # type: ignore[no-any-return]
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """SIGTERM: accept no new calls and let open ones finish until shortly before the kill."""
+        """SIGTERM: accept no new calls, and let open ones finish. A second one may follow when the broker stops."""
         super().handle_exit(sig, frame)
-        if self.booted:
+        if not self.booted:
+            return
+        if not self._leaving_since:
+            self._leaving_since = time.time()
+            gevent.spawn_later(IDLE_MARGIN, self._end_idle_connections)
+            self._leave_within(self.services().settings.openai_call_timeout + CLIENT_MARGIN)
+        if self.state.is_stopping and not self._is_told_to_stop:
+            self._is_told_to_stop = True
             gevent.spawn(self._end_idle_connections)
-            gevent.spawn_later(max(0.0, self.cfg.graceful_timeout - LAST_MOMENT), self.services().calls.stop)
+            self._leave_within(self.services().settings.graceful_timeout)
+
+    def _leave_within(self, seconds: float) -> None:
+        """End within `seconds` from now, and the open calls shortly before. gunicorn counts from the first SIGTERM."""
+        self.cfg.__dict__["graceful_timeout"] = time.time() - self._leaving_since + seconds
+        gevent.spawn_later(max(0.0, seconds - LAST_MOMENT), self.services().calls.stop)
 
     def handle(self, listener: Any, client: socket.socket, addr: Any) -> None:
         """Handle one connection and its requests."""
-        if not self.alive and not self._is_replaced:
+        if not self.alive and self.state.is_stopping:
             client.close()
             return
         self._idle.add(client)
@@ -116,7 +133,7 @@ class Worker(RequestHandler):
         services.metrics.request_ended("other", UNMATCHED, fault.status, 0.0)
         allowed = {"Access-Control-Allow-Origin": "*"} if "*" in services.settings.cors_origins else {}
         with contextlib.suppress(OSError):
-            client.sendall(early_response.response_bytes(fault, security_headers.HEADERS | allowed))
+            client.sendall(request_validation.response_bytes(fault, security_headers.HEADERS | allowed))
         _linger(client)
 
     def _end_idle_connections(self) -> None:

@@ -1,0 +1,122 @@
+"""The master replaces workers one at a time, and counts only those that accept connections."""
+
+import signal
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from broker.server.master import Master, SharedState
+
+
+class Server:
+    """gunicorn's arbiter as far as the master uses it; workers are numbered from 1."""
+
+    def __init__(self, workers: int) -> None:
+        self.num_workers = workers
+        self.cfg = SimpleNamespace(graceful_timeout=30)
+        self.WORKERS: dict[int, Any] = {}
+        self.killed: list[tuple[int, int]] = []
+        self.stops: list[bool] = []
+        self._last = 0
+
+    def stop(self, graceful: bool) -> None:
+        """Record the call."""
+        self.stops.append(graceful)
+
+    def spawn_worker(self) -> None:
+        """Add a worker."""
+        self._last += 1
+        self.WORKERS[self._last] = SimpleNamespace(pid=self._last, age=self._last, is_leaving=False)
+
+    def kill_worker(self, pid: int, number: int) -> None:
+        """Record the signal."""
+        self.killed.append((pid, number))
+
+
+class DeadWorkers:
+    """Fails for every worker."""
+
+    def mark_dead(self, _: int) -> float:
+        """Like the real method on a damaged file."""
+        raise RuntimeError
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server(2)
+
+
+@pytest.fixture
+def master(server: Server) -> Master:
+    unused: Any = None
+    dead: Any = DeadWorkers()
+    made = Master(server, unused, dead)
+    made.manage_workers()
+    return made
+
+
+def test_workers_are_replaced_one_at_a_time(server: Server, master: Master) -> None:
+    """The new worker starts before the old one stops; the next one waits until the old one has ended."""
+    assert sorted(server.WORKERS) == [1, 2]
+    assert master.state.request_replacement(2)
+    assert not master.state.request_replacement(1)
+    master.manage_workers()
+    assert sorted(server.WORKERS) == [1, 2, 3]
+    assert server.killed == [(2, signal.SIGTERM)]
+    master.manage_workers()
+    assert server.killed == [(2, signal.SIGTERM)]
+    assert not master.state.request_replacement(1)
+    del server.WORKERS[2]
+    master.worker_exited(2)
+    assert master.state.request_replacement(1)
+
+
+def test_a_leaving_worker_is_not_counted(server: Server, master: Master) -> None:
+    """If an accepting worker dies while another one finishes its answers, a new one starts at once."""
+    master.state.request_replacement(1)
+    master.manage_workers()
+    del server.WORKERS[3]
+    master.worker_exited(3)
+    master.manage_workers()
+    assert sorted(server.WORKERS) == [1, 2, 4]
+
+
+def test_the_oldest_workers_leave(server: Server, master: Master) -> None:
+    """After a reload with as many new ones, and after SIGTTOU. Each gets one signal."""
+    server.spawn_worker()
+    server.spawn_worker()
+    master.manage_workers()
+    master.manage_workers()
+    assert server.killed == [(1, signal.SIGTERM), (2, signal.SIGTERM)]
+
+
+def test_a_request_of_a_worker_that_died_is_dropped(server: Server, master: Master) -> None:
+    """Before the master has read it."""
+    master.state.request_replacement(2)
+    del server.WORKERS[2]
+    master.manage_workers()
+    assert master.state.leaving == 0
+    assert sorted(server.WORKERS) == [1, 3]
+
+
+def test_the_workers_know_that_the_master_stops(server: Server, master: Master) -> None:
+    """They then have less time than for a replacement."""
+    assert not master.state.is_stopping
+    server.stop(True)
+    assert master.state.is_stopping
+    assert server.stops == [True]
+
+
+def test_metrics_that_cannot_be_read_do_not_end_the_master(master: Master, caplog: pytest.LogCaptureFixture) -> None:
+    """The failure is one line in the log."""
+    master.worker_exited(1)
+    assert [record.message for record in caplog.records] == ["metrics of a dead worker cannot be read"]
+
+
+def test_both_values_of_the_state_are_independent() -> None:
+    """Each keeps its value when the other one is set."""
+    state = SharedState()
+    state.set(leaving=4711)
+    state.set(is_stopping=True)
+    assert (state.is_stopping, state.leaving) == (True, 4711)
