@@ -43,7 +43,10 @@ _UNSUPPORTED_SENTENCE = re.compile(
     r"Unsupported (?:parameter|value)|Function tools with reasoning_effort are not supported"
 )
 # what OpenAI's messages repeat of an account: keys (masked ones too), organisations, projects
-_ACCOUNT = re.compile(r"\b(?:sk|org|proj|sess)-?[-_*\w]{6,}")
+# (an id has a digit, a capital or an asterisk in it, or is long, so that "session_id" and "org-wide" are left alone)
+_ACCOUNT = re.compile(
+    r"\b(?:sk|org|proj|sess)[-_](?:(?=[\w*-]*[\dA-Z*])[\w*-]{6,}|[a-z]{16,})|\b[\w-]{2,}\*{4,}[\w*-]*"
+)
 _OF_STATUS = {
     401: OpenAIRefusedKey,
     403: OpenAIRefusedBroker,

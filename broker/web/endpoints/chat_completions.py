@@ -5,11 +5,9 @@ from collections.abc import Iterator
 
 from flask import Blueprint, Response
 
-from broker.errors.openai import OpenAITimeout, StreamBroken
 from broker.openai.requests import chat_completions
 from broker.openai.requests.policy import Body
-from broker.openai.streaming.body_stream import Stream
-from broker.openai.streaming.event_splitter import PING
+from broker.openai.streaming import pass_through
 from broker.openai.streaming.sse_relay import Relay
 from broker.telemetry.metrics import Metrics
 from broker.web import guards, request_context, stream_response
@@ -41,41 +39,25 @@ def _whole(body: Body) -> Response:
 
 
 def _stream(body: Body, relay: Relay) -> Response:
-    """Respond when the answer begins or OpenAI has been silent for long. An earlier failure gets its own status."""
+    """Respond when the answer begins, or after one ping interval. An earlier failure gets its own status."""
     context, service = request_context.current(), services()
     call = request_context.open_call()
     upstream, context.dropped_parameters = service.upstream.open_stream(body, call, retry=False)
     context.at_end(upstream.close)
     context.openai_id = upstream.request_id
-    pieces = _counted(_pieces(upstream, relay, service.settings.stream_ping_interval), relay, context, service.metrics)
-    opening = _opening(pieces, relay)
+    interval = service.settings.stream_ping_interval
+    pieces = _counted(pass_through.pieces(upstream, relay, interval), relay, context, service.metrics)
+    opening = pass_through.take_opening(pieces, relay, interval)
     service.metrics.streams_in_flight.inc()
     context.at_end(service.metrics.streams_in_flight.dec)
-    pieces = itertools.chain((opening,), pieces)
+    pieces = itertools.chain((opening,), filter(None, pieces))
     return stream_response.stream(pieces, stream_response.error_event, stream_response.EVENT_STREAM)
-
-
-def _pieces(upstream: Stream, relay: Relay, patience: float) -> Iterator[bytes]:
-    """Yield what the client gets of each read, to the body's end. Raises as `Stream.reads`, and the relay's fault."""
-    try:
-        for data in upstream.reads(patience):
-            yield relay.feed(data) if data else relay.silence()
-            if relay.fault:
-                raise relay.fault
-            if relay.transcript.done:  # read to the body's end: only then the connection is reused
-                upstream.expect_end()
-    except (OpenAITimeout, StreamBroken):
-        if relay.fault or not relay.is_complete:
-            raise
-    yield relay.finish()
-    if relay.fault:
-        raise relay.fault
 
 
 def _counted(
     pieces: Iterator[bytes], relay: Relay, context: request_context.RequestContext, metrics: Metrics
 ) -> Iterator[bytes]:
-    """Yield the non-empty pieces. The call counts once a part of the answer itself is among them."""
+    """Yield the pieces. The call counts once a part of the answer itself is among them."""
     is_counted = False
     try:
         for piece in pieces:
@@ -83,17 +65,6 @@ def _counted(
                 is_counted = True
                 context.settle()
                 metrics.first_token_sent(context.model or "", context.seconds)
-            if piece:
-                yield piece
+            yield piece
     finally:
         context.usage = relay.transcript.usage
-
-
-def _opening(pieces: Iterator[bytes], relay: Relay) -> bytes:
-    """Return everything up to the beginning of the answer, or to OpenAI's first long silence."""
-    opening = b""
-    for piece in pieces:
-        opening += piece
-        if relay.begun or piece == PING:
-            break
-    return opening
