@@ -83,7 +83,7 @@ def test_over_the_limit_it_says_when_to_come_back(
     expect(page.locator(".note")).to_contain_text("done after")
     ask(page, "Two")
     alert = page.locator(".turn").nth(1).get_by_role("alert")
-    expect(alert).to_contain_text("GPT Rate limit exceeded.")
+    expect(alert).to_contain_text("The daily limit of 1 calls is used up")
     expect(alert).to_contain_text(re.compile(r"New ones come in .+, at \d"))
     expect(alert.get_by_role("button")).to_have_count(0)
     expect(page.locator("#allowance")).to_contain_text("0 of 1 left today")
