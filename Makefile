@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo run test test-quick test-containers bench fuzz soak lint format lock clean live doctor status deploy-sksndev deploy-techsksn rollback-sksndev rollback-techsksn logs-sksndev logs-techsksn down-sksndev down-techsksn
+.PHONY: help setup demo run test test-quick test-containers bench fuzz soak lint format lock clean live doctor rehearse status deploy-sksndev deploy-techsksn rollback-sksndev rollback-techsksn logs-sksndev logs-techsksn down-sksndev down-techsksn
 
 PYTHON ?= python3
 FUZZ_SECONDS ?= 60
@@ -61,6 +61,9 @@ live: setup ## check running brokers as a user: make live TARGET=sksndev (sksnde
 
 doctor: ## check a tenant and its dependencies: make doctor TENANT=sksndev
 	@deploy/stack doctor "$(TENANT)"
+
+rehearse: ## ask OpenAI once per name in MODELS: what would be left out or refused: make rehearse TENANT=sksndev
+	@deploy/stack rehearse "$(TENANT)"
 
 status: ## what runs on the Docker host (HOST=ssh://user@host: a remote one; so for all below)
 	@deploy/stack status

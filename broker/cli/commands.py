@@ -1,12 +1,15 @@
 """The operator's commands: `python -m broker.cli check` and `doctor`. They start nothing and change nothing."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
 from dotenv import load_dotenv
 
 from broker.doctor.checks import examine
+from broker.doctor.findings import Finding
+from broker.doctor.rehearsal import rehearse as rehearse_models
 from broker.settings.settings import Settings, SettingsInvalid
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,12 +31,23 @@ def check() -> None:
 @cli.command()
 def doctor() -> None:
     """Check every part that the broker needs, and its public URL (BASE_URL); say what to do."""
-    findings = []
-    for finding in examine(_settings(), os.environ):
-        findings.append(finding)
+    _report(examine(_settings(), os.environ))
+
+
+@cli.command()
+def rehearse() -> None:
+    """Ask OpenAI once per name in MODELS and API; say which parameters would be left out or refused."""
+    _report(rehearse_models(_settings()))
+
+
+def _report(findings: Iterable[Finding]) -> None:
+    """Print each finding; exit with 1 if there is something to do."""
+    is_wrong = False
+    for finding in findings:
+        is_wrong = is_wrong or bool(finding.todo and finding.is_checked)
         word = "not checked" if not finding.is_checked else "WRONG" if finding.todo else "fine"
         click.echo(f"{word:11}  {finding.subject}" + (f": {finding.todo}" if finding.todo else ""))
-    if any(finding.todo and finding.is_checked for finding in findings):
+    if is_wrong:
         raise click.exceptions.Exit(1)
 
 

@@ -2,7 +2,7 @@
 
 import json
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, current_app
 
 from broker.errors.base import ModelNotFound
 from broker.web import guards, request_context
@@ -48,7 +48,14 @@ def _model(name: str) -> dict[str, object]:
     service = services()
     served = str(service.settings.models[name]["model"])
     dates = {"shutdown_date": date} if (date := service.catalogue.shutdown_dates.get(served)) else {}
-    return {"id": name, "object": "model", "created": 0, "owned_by": "gpt-broker", **dates}
+    known = {"id": name, "object": "model", "created": 0, "owned_by": "gpt-broker"}
+    return {**known, "endpoints": _endpoints(), **dates}
+
+
+def _endpoints() -> list[str]:
+    """Return the paths that take a model's name in OpenAI's format. Every name of MODELS works with each."""
+    rules = {rule.rule for rule in current_app.url_map.iter_rules()}
+    return [path for path in ("/v1/chat/completions", "/v1/responses") if path in rules]
 
 
 def _json(content: dict[str, object]) -> Response:

@@ -116,7 +116,7 @@ def _chat_completion() -> Schema:
 
 
 def _model() -> Schema:
-    model = all_of(id=TEXT, object={"const": "model"}, created=COUNT, owned_by=TEXT)
+    model = all_of(id=TEXT, object={"const": "model"}, created=COUNT, owned_by=TEXT, endpoints=array_of(TEXT))
     return model | {"description": "`shutdown_date`, if known: the day on which OpenAI shuts the model down"}
 
 

@@ -45,6 +45,7 @@ def test_the_models_are_the_operators() -> None:
     assert listed
     assert listed["object"] == "list"
     assert [model["id"] for model in listed["data"]] == ["gpt-4o", "gpt-4o-mini", "org/tide"]
+    assert all("/v1/chat/completions" in model["endpoints"] for model in listed["data"])
     for model in listed["data"]:
         assert client.get(f"/v1/models/{model['id']}", headers=bearer()).json == model
 
