@@ -20,7 +20,7 @@ from broker.caller import Caller
 from broker.errors.base import CallerFault, TokenExpired, TokenInvalid
 
 LEEWAY = 10  # seconds of clock skew
-MAX_LENGTH = 16_000  # characters; a longer token is refused without parsing it
+MAX_LENGTH = 16_384  # characters; a longer token is refused without parsing it
 MAX_ID = 128  # characters of a user id
 ASYMMETRIC = frozenset({"ES256", "RS256", "EdDSA"})  # https://supabase.com/docs/guides/auth/signing-keys
 

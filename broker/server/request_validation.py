@@ -47,6 +47,13 @@ def check(request: Any) -> None:
         raise errors.InvalidHeader("HOST")
 
 
+def cors_fields(origins: tuple[str, ...]) -> dict[str, str]:
+    """The CORS fields of a response to a request whose `Origin` is not known: `*`, or the only allowed origin."""
+    if "*" in origins or len(origins) == 1:
+        return {"Access-Control-Allow-Origin": "*" if "*" in origins else origins[0], "Vary": "Origin"}
+    return {"Vary": "Origin"}
+
+
 def response_bytes(fault: Fault, headers: Mapping[str, str]) -> bytes:
     """The whole response for `fault`, head and body, with `Connection: close` and these extra header fields."""
     body = json.dumps(bodies.contracts(fault)).encode() + b"\n"

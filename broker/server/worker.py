@@ -131,7 +131,7 @@ class Worker(RequestHandler):
             log.info("request cannot be parsed", extra={"status": fault.status, "reason": type(error).__name__})
         services = self.services()
         services.metrics.request_ended("other", UNMATCHED, fault.status, 0.0)
-        allowed = {"Access-Control-Allow-Origin": "*"} if "*" in services.settings.cors_origins else {}
+        allowed = request_validation.cors_fields(services.settings.cors_origins)
         with contextlib.suppress(OSError):
             client.sendall(request_validation.response_bytes(fault, security_headers.HEADERS | allowed))
         _linger(client)

@@ -5,7 +5,7 @@ The line holds the user's id, for the operator; it holds no token, no prompt, no
 
 import logging
 
-from flask import Response
+from flask import Response, request
 
 from broker.telemetry.metrics import MOST_TOKENS
 from broker.web import request_context
@@ -24,10 +24,12 @@ def note(response: Response) -> Response:
     response.headers.add("X-Request-Id", context.request_id)
     if context.dropped_parameters:
         response.headers.add("X-Dropped-Parameters", ", ".join(context.dropped_parameters))
-    status = response.status_code
+    response.direct_passthrough = False  # Werkzeug does not call `close` of a file that is passed through
+    status, delivery = response.status_code, request.environ.get("broker.delivery", {})
 
     def close() -> None:
         context.end()
+        context.outcome = delivery.get("failure", context.outcome)
         _measure(context, status, service)
         if context.endpoint not in UNLOGGED:
             log.info("request", extra=_line(context, status))

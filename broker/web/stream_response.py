@@ -59,7 +59,7 @@ def _until_fault(
         yield from pieces
         note_outcome(None)
     except ClientLeft:
-        return
+        raise  # the server then ends the connection without the last chunk, as the answer is cut
     except Fault as fault:
         note_outcome(fault)
         yield last_piece(fault)

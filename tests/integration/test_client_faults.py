@@ -233,7 +233,7 @@ def test_a_client_that_takes_nothing_holds_nobody_and_is_hung_up_on(stack: Stack
         within(CLIENT_TIMEOUT + 2, lambda: all(ending(stack.broker, user) for user in slow))
         for client in clients:
             client.close()
-    assert [ending(stack.broker, user) for user in slow] == [["client_left"]] * 3
+    assert [ending(stack.broker, user) for user in slow] == [["client_timeout"]] * 3
     assert {status for status, _ in load.tally()} == {200}
     assert load.slowest() < SLACK
     within(1, lambda: not stuck & stack.openai.open_connections)

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from gunicorn.http import errors
 
-from broker.server.request_validation import check, fault_of
+from broker.server.request_validation import check, cors_fields, fault_of
 
 
 def request(host: str | None, path: str = "/health", version: tuple[int, int] = (1, 1)) -> SimpleNamespace:
@@ -59,3 +59,13 @@ def test_a_path_does_not_begin_with_two_slashes() -> None:
 def test_what_gunicorn_cannot_read_is_the_callers_fault(error: Exception, status: int) -> None:
     """Any other exception is a server error."""
     assert fault_of(error).status == status
+
+
+@pytest.mark.parametrize(("origins", "allowed"), [
+    (("*",), "*"), (("https://a.example", "*"), "*"), (("https://a.example",), "https://a.example"),
+    (("https://a.example", "https://b.example"), None),
+])  # fmt: skip
+def test_a_page_may_read_the_error(origins: tuple[str, ...], allowed: str | None) -> None:
+    """Unless several origins are allowed: the field names one, and the request's is not known."""
+    assert cors_fields(origins).get("Access-Control-Allow-Origin") == allowed
+    assert cors_fields(origins)["Vary"] == "Origin"
