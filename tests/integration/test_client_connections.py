@@ -23,7 +23,9 @@ ASK = {"messages": "x", "model": "gpt-4o"}
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    made = Stack(WEB_CONCURRENCY="1", OPENAI_CALL_TIMEOUT="30", CORS_ORIGINS="https://app.example.com")
+    made = Stack(
+        WEB_CONCURRENCY="1", OPENAI_CALL_TIMEOUT="30", CORS_ORIGINS="https://app.example.com, https://b.example"
+    )
     yield made
     made.stop()
 
@@ -103,13 +105,13 @@ def test_a_token_of_16_kb_is_read(stack: Stack) -> None:
 @pytest.mark.parametrize(
     ("written", "status"),
     [
-        (b"GET /%b HTTP/1.1\r\nHost: x\r\n\r\n" % (b"a" * 9000), 414),
-        (b"GET /health HTTP/1.1\r\nHost: x\r\nA: %b\r\n\r\n" % (b"a" * 18_000), 431),
-        (b"GET /health HTTP/1.1\r\nHost: x\r\nExpect: wonders\r\n\r\n", 417),
+        (b"GET /%b HTTP/1.1\r\nHost: x\r\nOrigin: https://app.example.com\r\n\r\n" % (b"a" * 9000), 414),
+        (b"GET /health HTTP/1.1\r\nHost: x\r\nA: %b\r\nOrigin: https://app.example.com\r\n\r\n" % (b"a" * 18_000), 431),
+        (b"GET /health HTTP/1.1\r\nOrigin: https://app.example.com\r\nHost: x\r\nExpect: wonders\r\n\r\n", 417),
     ],
 )
 def test_errors_before_the_app_can_be_read_by_the_page(stack: Stack, written: bytes, status: int) -> None:
-    """With one allowed origin too."""
+    """If `CORS_ORIGINS` is a list too."""
     (answer,) = exchange(stack.broker.port, written, 1)
     assert answer.status == status
     assert answer.headers["access-control-allow-origin"] == "https://app.example.com"
