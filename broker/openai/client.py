@@ -93,6 +93,7 @@ class Upstream:
                     fault.should_retry &= retries == 0 or isinstance(fault, OpenAIRateLimited)
                     raise
                 self._retried(fault.code)
+                call.awaits_openai = False
                 with call:
                     time.sleep(wait)
         raise AssertionError  # the loop has no end
@@ -102,8 +103,10 @@ class Upstream:
         request = copy.copy(self._completions)  # its own `copy` method makes a cookie jar each time
         request.body = _encode(body)
         with call:
+            call.awaits_openai = True
             response = self._send(request, self._settings.openai_first_byte_timeout)
             if response.status_code != 200:
+                call.awaits_openai = False
                 self._read(response)
         return response
 

@@ -47,7 +47,9 @@ class Store:
         """Whether the last script succeeded."""
         return bool(self._is_up)
 
-    def run(self, script: str, arguments: tuple[Any, ...], keys: int = 2, waiting: Waiting = UNINTERRUPTED) -> Any:
+    def run(
+        self, script: str, arguments: tuple[Any, ...], keys: int = scripts.KEYS, waiting: Waiting = UNINTERRUPTED
+    ) -> Any:
         """Return the result of `script`. The first `keys` of `arguments` are its KEYS, the others its ARGV.
 
         Raises `UsageUnavailable` if the script was not sent, `UsageUncertain` if it was sent and may have run, and

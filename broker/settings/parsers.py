@@ -166,3 +166,8 @@ def networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, 
         return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
     except ValueError:
         raise ValueError("must be networks separated by commas, such as 127.0.0.0/8, 10.1.2.3") from None
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Parse names separated by commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())

@@ -6,6 +6,7 @@ Every variable is explained in `config/example.env`.
 import dataclasses
 import os
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Self
 
 from broker.settings.consistency import contradictions, misspelt
@@ -18,6 +19,7 @@ from broker.settings.parsers import (
     flag,
     id_list,
     models_table,
+    names,
     networks,
     one_of,
     origins,
@@ -27,6 +29,8 @@ from broker.settings.parsers import (
     url,
     whole,
 )
+from broker.settings.plans import Plans, plan_table
+from broker.settings.prices import Price, dollars, price_table
 from broker.settings.secrets import key, key_list, read_file, secret
 
 # loopback, RFC 1918 and RFC 4193: the networks of a local Prometheus
@@ -56,6 +60,16 @@ class Settings:
     redis_required: bool = _setting("REDIS_REQUIRED", flag, default=False)
     daily_limit: int = _setting("DAILY_LIMIT", whole(0), 50)
     anonymous_daily_limit: int | None = _setting("ANONYMOUS_DAILY_LIMIT", whole(0), None)
+    daily_tokens: int | None = _setting("DAILY_TOKENS", whole(0), None)
+    daily_spend: int | None = _setting("DAILY_SPEND", dollars, None)  # this and the next two: nano-dollars
+    tenant_daily_spend: int | None = _setting("TENANT_DAILY_SPEND", dollars, None)
+    tenant_spend_slice: int | None = _setting("TENANT_SPEND_SLICE", dollars, None)
+    budgets: str = _setting("BUDGETS", one_of("enforce", "watch"), "enforce")
+    plans: Plans = _setting("PLANS", plan_table, Plans())
+    prices: Mapping[str, Price] = _setting("PRICES", price_table, MappingProxyType({}))
+    min_output_tokens: int = _setting("MIN_OUTPUT_TOKENS", whole(1), 256)
+    free_abandoned_calls: int = _setting("FREE_ABANDONED_CALLS", whole(0), 10)
+    oauth_clients: tuple[str, ...] = _setting("OAUTH_CLIENTS", names, ())
     id_white_list: frozenset[str] = _setting("ID_WHITE_LIST", id_list, frozenset())
     blocked_ids: frozenset[str] = _setting("BLOCKED_IDS", id_list, frozenset())
     usage_without_redis: str = _setting("USAGE_WITHOUT_REDIS", one_of("refuse", "allow"), "refuse")

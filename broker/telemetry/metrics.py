@@ -8,14 +8,15 @@ import contextlib
 import functools
 import struct
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_flask_exporter import PrometheusMetrics
 
+from broker.telemetry.budget_metrics import BudgetMetrics
+
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 SHORT = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)  # seconds
-MOST_TOKENS = 10**9  # of one answer; larger values are ignored
 LONG = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320)  # seconds
 
 TRIES = 10  # of a scrape
@@ -40,7 +41,7 @@ class Metrics:
         self._stream_duration = self._histograms(
             "stream_duration_seconds", "From the request to the end of a stream", LONG, "model", "outcome"
         )
-        self._tokens = self._counters("tokens_total", "Tokens that OpenAI counted", "model", "kind")
+        self.budgets = BudgetMetrics(self._counters, self._gauge)
         self._upstream_failures = self._counters("upstream_failures_total", "Calls that OpenAI failed", "kind")
         self._upstream_retries = self._counters("upstream_retries_total", "Attempts that OpenAI failed", "kind")
         # admitted = settled + given back + lapsed + in flight: see `usage`
@@ -66,6 +67,12 @@ class Metrics:
             "signing_keys_up", "1 where every worker's last fetch of Supabase's keys succeeded", "livemin"
         )
 
+    def call_admitted(self, amounts: tuple[int, int]) -> None:
+        """Record a call and its reservation of tokens and nano-dollars."""
+        self.calls_admitted.inc()
+        self.calls_in_flight.inc()
+        self.budgets.reserved(amounts)
+
     def worker_started(self) -> None:
         """Count this process as a serving worker."""
         self._workers.set(1)
@@ -84,13 +91,6 @@ class Metrics:
     def stream_ended(self, model: str, outcome: str, seconds: float) -> None:
         """Record the end of a stream, `seconds` after its request."""
         self._stream_duration(model, outcome).observe(seconds)
-
-    def tokens_used(self, model: str, usage: Mapping[str, object]) -> None:
-        """Record the tokens of an answer from OpenAI's `usage` object."""
-        for kind in ("prompt", "completion"):
-            count = usage.get(f"{kind}_tokens")
-            if isinstance(count, int) and 0 <= count < MOST_TOKENS:
-                self._tokens(model, kind).inc(count)
 
     def upstream_failed(self, kind: str) -> None:
         """Count a call that ended because OpenAI failed."""

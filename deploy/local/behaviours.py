@@ -109,16 +109,6 @@ async def no_done(exchange: Exchange, events: list[bytes], _: Options) -> None:
     exchange.finish()
 
 
-async def events(exchange: Exchange, _: list[bytes], options: Options) -> None:
-    """The events in `body`, a text, `delay` seconds apart."""
-    exchange.start(200, STREAM)
-    for block in str(options["body"]).encode().split(b"\n\n"):
-        if block:
-            exchange.chunk(block + b"\n\n")
-            await exchange.pause(options.get("delay", 0.0))
-    exchange.finish()
-
-
 async def rate_limited(exchange: Exchange, _: list[bytes], options: Options) -> None:
     """Send 429 with `retry-after` and `retry-after-ms` from the options."""
     wait = {name: str(value) for name, value in options.items() if name.startswith("retry-after")}
@@ -130,7 +120,7 @@ BEHAVIOURS: dict[str, Behaviour] = {
     behaviour.__name__: behaviour
     for behaviour in (
         silent, silent_after_headers, slow_to_start, silent_mid_stream, pause, cut_before_headers, cut_mid_stream,
-        garbage_json, garbage_event, clumps, split, no_done, events, rate_limited,
+        garbage_json, garbage_event, clumps, split, no_done, rate_limited,
     )
 }  # fmt: skip
 

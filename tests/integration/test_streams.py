@@ -15,7 +15,7 @@ from tests.integration.conftest import StartBroker, User
 from tests.integration.test_v1_streams import ask, error_at_the_end
 from tests.integration.waiting import within
 from tests.recorded import RecordedReply, streams
-from tests.unit.openai.streaming.test_sse import ODD, expected
+from tests.unit.openai.streaming.test_sse import expected
 
 ERROR = {"error": "Error while streaming"}
 
@@ -49,16 +49,6 @@ def test_the_networks_cuts_do_not_matter(ada: User, openai: OpenAIStandIn, behav
     lines = log_lines_of(ada.stream())
     assert text_of(lines) == ANSWER
     assert ERROR not in lines
-
-
-@pytest.mark.parametrize("body", ODD.values(), ids=ODD.keys())
-def test_odd_bytes_that_the_standard_allows_are_read(ada: User, openai: OpenAIStandIn, body: bytes) -> None:
-    """No text is lost, and a character that came in two chunks is in one line."""
-    openai.next("events", body=body.decode())
-    lines = log_lines_of(ada.stream())
-    assert text_of(lines) == "Hi 🧩 there"
-    assert ERROR not in lines
-    assert sum("🧩" in line["data"] for line in lines) == 1
 
 
 def test_text_leaves_as_it_arrives(ada: User, openai: OpenAIStandIn) -> None:

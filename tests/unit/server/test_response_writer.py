@@ -16,8 +16,11 @@ class Socket:
         self.sent: list[bytes] = []
 
     def send(self, data: bytes) -> int:
-        self.sent.append(bytes(data[: self.takes]))
+        self.sent.append(data[: self.takes])
         return len(self.sent[-1])
+
+    def sendall(self, data: bytes) -> None:
+        self.sent.append(data)
 
 
 def request(method: str = "GET", *, is_pending: bool = False) -> Any:
@@ -74,7 +77,7 @@ def test_what_the_kernel_does_not_take_at_once_follows() -> None:
     socket = Socket(takes=5)
     answer = writer(socket, [("Content-Length", "1000")])
     answer.write(b"x" * 1000)
-    assert {len(piece) for piece in socket.sent[:-1]} == {5}
+    assert len(socket.sent) == 2
     assert b"".join(socket.sent).endswith(b"\r\n\r\n" + b"x" * 1000)
 
 
