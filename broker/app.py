@@ -67,7 +67,7 @@ def build_services(settings: Settings, redis: Client | None, clock: Callable[[],
     keys = SigningKeys(supabase, metrics, background)
     is_required = settings.usage_without_redis == "refuse"
     store = Store(client, metrics, is_required=is_required)
-    upstream = Upstream(settings, metrics.upstream_retried)
+    upstream = Upstream(settings, metrics.upstream_retried, metrics.openai_disconnected)
     watch = functools.partial(background.run, "client watcher", is_vital=True)
     return Services(
         settings=settings,

@@ -21,6 +21,13 @@ from broker.openai.client import Upstream
 from broker.quota.redis_clients.urls import redis_client
 from broker.settings.settings import Settings
 
+UNREACHABLE = {  # what to do, by kind of failure: see `broker.errors.network`
+    "dns": "check the host's name servers and OPENAI_BASE_URL",
+    "refused": "check outgoing connections and OPENAI_BASE_URL",
+    "tls": "check OPENAI_BASE_URL; does a proxy answer in its place?",
+    "certificate": "check OPENAI_BASE_URL; set REQUESTS_CA_BUNDLE if the network inspects TLS",
+    "cut": "check outgoing connections and OPENAI_BASE_URL; set HTTPS_PROXY if the network requires one",
+}
 NEARLY_FULL = 0.8  # of Redis's memory
 
 
@@ -117,9 +124,8 @@ def _openai(settings: Settings) -> Iterator[Finding]:
         yield Finding("OpenAI's key", "OpenAI refuses it: create a new key and set OPENAI_API_KEY")
         return
     except Fault as fault:
-        yield Finding(
-            "OpenAI's key", f"no response from OpenAI ({fault.code}): check outgoing connections and OPENAI_BASE_URL"
-        )
+        kind = upstream.unreachable or fault.code
+        yield Finding("OpenAI's key", f"no response from OpenAI ({kind}): {UNREACHABLE.get(kind, UNREACHABLE['cut'])}")
         return
     finally:
         upstream.close()

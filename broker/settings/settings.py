@@ -15,6 +15,7 @@ from broker.settings.parsers import (
     SAMPLING_PARAMETERS,
     WIRE_MODELS,
     Secret,
+    certificates,
     droppable_parameters,
     flag,
     id_list,
@@ -23,6 +24,7 @@ from broker.settings.parsers import (
     networks,
     one_of,
     origins,
+    proxy_url,
     redis_url,
     seconds,
     supabase_url,
@@ -87,7 +89,15 @@ class Settings:
     openai_connect_timeout: float = _setting("OPENAI_CONNECT_TIMEOUT", seconds, 5.0)
     openai_first_byte_timeout: float = _setting("OPENAI_FIRST_BYTE_TIMEOUT", seconds, 60.0)
     openai_silence_timeout: float = _setting("OPENAI_SILENCE_TIMEOUT", seconds, 60.0)
-    openai_call_timeout: float = _setting("OPENAI_CALL_TIMEOUT", seconds, 300.0)
+    openai_call_timeout: float = _setting("OPENAI_CALL_TIMEOUT", seconds, 600.0)
+    openai_upload_timeout: float = _setting("OPENAI_UPLOAD_TIMEOUT", seconds, 30.0)
+    openai_idle_timeout: float = _setting("OPENAI_IDLE_TIMEOUT", seconds, 55.0)
+    openai_max_idle_connections: int = _setting("OPENAI_MAX_IDLE_CONNECTIONS", whole(0), 256)
+    openai_warm_connections: int = _setting("OPENAI_WARM_CONNECTIONS", whole(0), 4)
+    ssl_cert_file: str | None = _setting("SSL_CERT_FILE", certificates, None)
+    requests_ca_bundle: str | None = _setting("REQUESTS_CA_BUNDLE", certificates, None)
+    https_proxy: Secret | None = _setting("HTTPS_PROXY", proxy_url, None)
+    no_proxy: str = _setting("NO_PROXY", str, "")
     openai_max_retries: int = _setting("OPENAI_MAX_RETRIES", whole(0), 2)
     droppable_parameters: frozenset[str] = _setting("DROPPABLE_PARAMETERS", droppable_parameters, SAMPLING_PARAMETERS)
     openai_max_retry_after: float = _setting("OPENAI_MAX_RETRY_AFTER", seconds, 20.0)

@@ -42,8 +42,7 @@ class Metrics:
             "stream_duration_seconds", "From the request to the end of a stream", LONG, "model", "outcome"
         )
         self.budgets = BudgetMetrics(self._counters, self._gauge)
-        self._upstream_failures = self._counters("upstream_failures_total", "Calls that OpenAI failed", "kind")
-        self._upstream_retries = self._counters("upstream_retries_total", "Attempts that OpenAI failed", "kind")
+        self._count_failures()
         # admitted = settled + given back + lapsed + in flight: see `usage`
         self.calls_admitted = self._counter("calls_admitted_total", "Calls reserved")
         self.calls_settled = self._counter("calls_settled_total", "Calls that OpenAI began to answer, as Redis knows")
@@ -73,6 +72,13 @@ class Metrics:
         self.calls_in_flight.inc()
         self.budgets.reserved(amounts)
 
+    def _count_failures(self) -> None:
+        self._upstream_failures = self._counters("upstream_failures_total", "Calls that OpenAI failed", "kind")
+        self._upstream_retries = self._counters("upstream_retries_total", "Attempts that OpenAI failed", "kind")
+        self._connection_failures = self._counters(
+            "openai_connection_failures_total", "Failed connections to OpenAI, by kind of failure", "kind"
+        )
+
     def worker_started(self) -> None:
         """Count this process as a serving worker."""
         self._workers.set(1)
@@ -95,6 +101,10 @@ class Metrics:
     def upstream_failed(self, kind: str) -> None:
         """Count a call that ended because OpenAI failed."""
         self._upstream_failures(kind).inc()
+
+    def openai_disconnected(self, kind: str) -> None:
+        """A connection to OpenAI failed; `kind` is one of `broker.errors.network.KINDS`."""
+        self._connection_failures(kind).inc()
 
     def upstream_retried(self, kind: str) -> None:
         """Count a failed attempt that is retried."""

@@ -41,6 +41,7 @@ def panels() -> list[Panel]:
         graph("Reserved dollars, by what became of them", "short", per_second("budget_dollars_total", "state")),
         graph("OpenAI's failures by kind", "reqps", per_second("upstream_failures_total", "kind")),
         graph("Asked again, by kind", "reqps", per_second("upstream_retries_total", "kind")),
+        graph("Failed connections to OpenAI", "reqps", per_second("openai_connection_failures_total", "kind")),
         graph("Calls: admitted = settled + given back + lapsed + in flight", "reqps", *ledger()),
         graph("Workers", "short", value("workers"), (window("increase", "worker_starts_total"), "started")),
         graph("Parts (1: up)", "short", value("redis_up"), value("signing_keys_up"), value("counting_locally")),

@@ -270,4 +270,4 @@ def test_a_request_that_never_ends_is_given_up_and_costs_nothing(stack: Stack, c
 
 def _stuck(stack: Stack) -> set[Connection]:
     """The connections on which OpenAI has more to say than the broker takes."""
-    return {one for one in stack.openai.open_connections.copy() if one.transport.get_write_buffer_size() > 0}
+    return {one for one in stack.openai.open_connections.copy() if one.unsent > 0}

@@ -186,7 +186,7 @@ def test_a_request_id_is_kept_where_it_is_well_formed(broker: BrokerProcess, giv
 
 def test_nothing_secret_is_seen_anywhere(start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn) -> None:
     """Key, token, prompt and answer are in no log line, metric or error, for any failure."""
-    broker = start_broker(WEB_CONCURRENCY="1", OPENAI_MAX_RETRIES="0", OPENAI_FIRST_BYTE_TIMEOUT="0.5")
+    broker = start_broker(WEB_CONCURRENCY="1", OPENAI_MAX_RETRIES="0", OPENAI_CALL_TIMEOUT="2")
     user = new_user(broker)
     prompt, answer = "planted-prompt-4711", "planted-answer-0815"
     openai.answer, kept = answer, openai.answer

@@ -69,4 +69,6 @@ def _background(service: Services) -> str:
 
 
 def _openai(service: Services) -> str:
+    if service.upstream.unreachable:
+        return f"unreachable ({service.upstream.unreachable})"
     return "key refused" if service.catalogue.key_refused else "ok"
