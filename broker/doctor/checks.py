@@ -14,7 +14,7 @@ from broker.auth.supabase_client import SupabaseClient, SupabaseUnavailable
 from broker.doctor import public_checks
 from broker.doctor.findings import Finding
 from broker.doctor.public_url import PublicUrl
-from broker.doctor.redis_info import RedisAway, read_redis
+from broker.doctor.redis_info import RedisUnavailable, read_redis
 from broker.errors.base import Fault
 from broker.errors.openai import OpenAIRefusedKey
 from broker.openai.client import Upstream
@@ -98,8 +98,8 @@ def _redis(settings: Settings) -> Iterator[Finding]:
         return
     try:
         state = read_redis(redis_client(settings))
-    except RedisAway as away:
-        yield Finding("Redis", f"no response ({away}): check that it runs, and REDIS_URL")
+    except RedisUnavailable as error:
+        yield Finding("Redis", f"no response ({error}): check that it runs, and REDIS_URL")
         return
     yield Finding(
         "Redis answers", "" if state.is_writable else "it is a read-only replica: set REDIS_URL to the master"

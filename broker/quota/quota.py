@@ -22,6 +22,7 @@ from broker.quota.calls.ledger import CallLedger
 from broker.quota.calls.records import LEAST, CallRecord, CallRecords, Demand
 from broker.quota.calls.reservation import Amounts, Refusal, Reservation
 from broker.quota.local_fallback import LocalCounts
+from broker.quota.redis_clients.failures import Failure
 from broker.quota.redis_store import UNINTERRUPTED, Store, Waiting
 from broker.quota.write_queue import WriteQueue
 from broker.settings.settings import Settings
@@ -108,6 +109,11 @@ class Quota:
     def check(self) -> None:
         """Raises `UsageUnavailable` if Redis does not answer or refuses writes."""
         self._store.probe()
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why Redis is unavailable."""
+        return self._store.failure
 
     def close(self, within: float = 2.0) -> None:
         """Write what is unwritten, in at most `within` seconds."""

@@ -105,7 +105,7 @@ class Settings:
     max_completion_tokens: int = _setting("MAX_COMPLETION_TOKENS", whole(1), 16_384)
     redis_connect_timeout: float = _setting("REDIS_CONNECT_TIMEOUT", seconds, 0.25)
     redis_timeout: float = _setting("REDIS_TIMEOUT", seconds, 0.5)
-    redis_max_idle: float = _setting("REDIS_MAX_IDLE", seconds, 55.0)
+    redis_idle_timeout: float = _setting("REDIS_IDLE_TIMEOUT", seconds, 55.0)
     supabase_timeout: float = _setting("SUPABASE_TIMEOUT", seconds, 2.0)
     max_body_bytes: int = _setting("MAX_BODY_BYTES", whole(1), 8 * 1024 * 1024)
     metrics_allow: tuple[Network, ...] = _setting("METRICS_ALLOW", networks, networks(PRIVATE))

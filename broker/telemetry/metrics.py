@@ -55,10 +55,7 @@ class Metrics:
         self._worker_starts = self._counter(
             "worker_starts_total", "Workers started: those at first, and for each that died"
         )
-        self.redis_up = self._gauge("redis_up", "1 where every worker reached Redis when it last asked", "livemin")
-        self.counting_locally = self._gauge(
-            "counting_locally", "1 where a worker counts calls by itself because Redis is away", "livemax"
-        )
+        self._add_redis_metrics()
         self._background_restarts = self._counters(
             "background_restarts_total", "Background tasks restarted after an exception", "task"
         )
@@ -77,6 +74,13 @@ class Metrics:
         self._upstream_retries = self._counters("upstream_retries_total", "Attempts that OpenAI failed", "kind")
         self._connection_failures = self._counters(
             "openai_connection_failures_total", "Failed connections to OpenAI, by kind of failure", "kind"
+        )
+
+    def _add_redis_metrics(self) -> None:
+        self._redis_failures = self._counters("redis_failures_total", "Scripts that Redis failed", "kind")
+        self.redis_up = self._gauge("redis_up", "1 where every worker reached Redis when it last asked", "livemin")
+        self.counting_locally = self._gauge(
+            "counting_locally", "1 where a worker counts calls by itself because Redis is away", "livemax"
         )
 
     def worker_started(self) -> None:
@@ -105,6 +109,10 @@ class Metrics:
     def openai_disconnected(self, kind: str) -> None:
         """A connection to OpenAI failed; `kind` is one of `broker.errors.network.KINDS`."""
         self._connection_failures(kind).inc()
+
+    def redis_failed(self, kind: str) -> None:
+        """Count a failed script. `kind` is one of `redis_clients.failures.KINDS`."""
+        self._redis_failures(kind).inc()
 
     def upstream_retried(self, kind: str) -> None:
         """Count a failed attempt that is retried."""

@@ -45,6 +45,7 @@ def panels() -> list[Panel]:
         graph("Calls: admitted = settled + given back + lapsed + in flight", "reqps", *ledger()),
         graph("Workers", "short", value("workers"), (window("increase", "worker_starts_total"), "started")),
         graph("Parts (1: up)", "short", value("redis_up"), value("signing_keys_up"), value("counting_locally")),
+        graph("Redis' failures by kind", "reqps", or_zero(per_second("redis_failures_total", "kind"))),
         graph("Background tasks restarted", "reqps", or_zero(per_second("background_restarts_total", "task"))),
         graph("Scrapes (1: answered)", "short", ('up{job="gpt-broker", tenant="$tenant"}', "up")),
     ]

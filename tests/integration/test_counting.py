@@ -152,7 +152,7 @@ def test_a_dead_redis_refuses_at_once_and_is_logged_once(
         assert (response.status_code, response.json()["code"]) == (503, "usage_unavailable")
         assert int(response.headers["Retry-After"]) >= 1
     assert time.monotonic() - started < 3
-    assert requests.get(broker.url + "/ready", timeout=5).json()["parts"]["redis"] == "away"
+    assert requests.get(broker.url + "/ready", timeout=5).json()["parts"]["redis"] == "away (refused)"
     assert requests.get(broker.url + "/health", timeout=5).status_code == 200
     own_redis.start()
     within(5, lambda: user.post("/gpt-4o", {}).status_code == 400)

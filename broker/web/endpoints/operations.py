@@ -50,7 +50,9 @@ def _redis(service: Services) -> str:
     try:
         service.quota.check()
     except UsageUnavailable:
-        return "away" if service.settings.usage_without_redis == "refuse" else "counted without"
+        if service.settings.usage_without_redis == "allow":
+            return "counted without"
+        return f"away ({service.quota.failure.kind})" if service.quota.failure else "away"
     return "ok"
 
 

@@ -156,7 +156,7 @@ def test_a_redis_that_is_away_is_asked_once_a_second(
 ) -> None:
     """Every call is refused at once; the log says so once, and once when it is back."""
     now = [100.0]
-    monkeypatch.setattr("broker.quota.redis_store.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("broker.quota.redis_clients.shards.time.monotonic", lambda: now[0])
     store = Store(away, Metrics())
     caplog.set_level("INFO")
     for _ in range(10):
@@ -377,9 +377,9 @@ def test_a_full_redis_is_away_though_things_can_be_taken_from_it(
     for _ in range(2):
         with pytest.raises(UsageUnavailable):
             store.run(scripts.PROBE, ("key",), keys=1)
-        store._paused_until = 0.0
+        store._health("")._paused_until = 0.0
         assert store.run(scripts.FINISH, ("calls", "places", "amounts", "blocked", "id")) == 0
-        store._paused_until = 0.0
+        store._health("")._paused_until = 0.0
     assert [record.message.partition(":")[0] for record in caplog.records] == ["Redis is unavailable"]
 
 

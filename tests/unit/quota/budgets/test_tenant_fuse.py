@@ -161,7 +161,7 @@ def test_without_redis_a_worker_spends_its_slice_and_then_refuses(redis: fakered
         fuse.take(SLICE)
     fuse.settle(SLICE, 0)
     flaky.failing = ""
-    fuse._store._paused_until = 0.0
+    fuse._store._health("")._paused_until = 0.0
     fuse.report()
     assert spent(redis) == SLICE // 2
 
@@ -185,7 +185,7 @@ def test_the_books_of_the_fuse_balance(calls: list[tuple[int, int, str]]) -> Non
         workers, taken = [worker(client, clock) for client in clients], 0
         for number, amount, failing in calls:
             clients[number].failing = failing
-            workers[number]._store._paused_until = 0.0
+            workers[number]._store._health("")._paused_until = 0.0
             try:
                 workers[number].take(amount)
                 taken += amount
@@ -194,7 +194,7 @@ def test_the_books_of_the_fuse_balance(calls: list[tuple[int, int, str]]) -> Non
                 workers[number].settle(amount, 0)
         for client, fuse in zip(clients, workers, strict=True):
             client.failing = ""
-            fuse._store._paused_until = 0.0
+            fuse._store._health("")._paused_until = 0.0
             fuse.report(is_last=True)
         assert taken <= DOLLAR
         assert not taken or spent(redis) == taken
