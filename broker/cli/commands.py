@@ -30,7 +30,10 @@ def check() -> None:
 
 @cli.command()
 def doctor() -> None:
-    """Check every part that the broker needs, and its public URL (BASE_URL); say what to do."""
+    """Check every part that the broker needs, and its public URL (BASE_URL); say what to do.
+
+    Exits with 1 if something is wrong, with 3 if there are only remarks, otherwise with 0.
+    """
     _report(examine(_settings(), os.environ))
 
 
@@ -41,14 +44,13 @@ def rehearse() -> None:
 
 
 def _report(findings: Iterable[Finding]) -> None:
-    """Print each finding; exit with 1 if there is something to do."""
-    is_wrong = False
+    """Print each finding; exit with 1 if something is wrong, with 3 if there are only remarks."""
+    verdicts = set()
     for finding in findings:
-        is_wrong = is_wrong or bool(finding.todo and finding.is_checked)
-        word = "not checked" if not finding.is_checked else "WRONG" if finding.todo else "fine"
-        click.echo(f"{word:11}  {finding.subject}" + (f": {finding.todo}" if finding.todo else ""))
-    if is_wrong:
-        raise click.exceptions.Exit(1)
+        verdicts.add(finding.verdict)
+        click.echo(f"{finding.verdict:11}  {finding.subject}" + (f": {finding.todo}" if finding.todo else ""))
+    if verdicts & {"WRONG", "remark"}:
+        raise click.exceptions.Exit(1 if "WRONG" in verdicts else 3)
 
 
 def _settings() -> Settings:

@@ -4,6 +4,7 @@ Free of charge, except for one short call if a user's sign-in is given.
 """
 
 import base64
+import datetime
 import json
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
@@ -11,30 +12,23 @@ from urllib.parse import urlsplit
 from broker.auth import tokens
 from broker.auth.signing_keys import KEY_SET
 from broker.auth.supabase_client import SupabaseClient, SupabaseUnavailable
-from broker.doctor import public_checks
+from broker.doctor import clock, public_checks
 from broker.doctor.findings import Finding
 from broker.doctor.public_url import PublicUrl
-from broker.doctor.redis_info import RedisUnavailable, read_redis
+from broker.doctor.redis_info import RedisAway, read_redis
 from broker.errors.base import Fault
 from broker.errors.openai import OpenAIRefusedKey
 from broker.openai.client import Upstream
 from broker.quota.redis_clients.urls import redis_client
 from broker.settings.settings import Settings
 
-UNREACHABLE = {  # what to do, by kind of failure: see `broker.errors.network`
-    "dns": "check the host's name servers and OPENAI_BASE_URL",
-    "refused": "check outgoing connections and OPENAI_BASE_URL",
-    "tls": "check OPENAI_BASE_URL; does a proxy answer in its place?",
-    "certificate": "check OPENAI_BASE_URL; set REQUESTS_CA_BUNDLE if the network inspects TLS",
-    "cut": "check outgoing connections and OPENAI_BASE_URL; set HTTPS_PROXY if the network requires one",
-}
 NEARLY_FULL = 0.8  # of Redis's memory
 
 
 def examine(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
     """Yield the findings of every part. `environ` may hold BASE_URL (the public one) and a user's sign-in."""
     yield Finding("settings")
-    for check in (_service_key, _signing_keys, _redis, _openai):
+    for check in (_service_key, _signing_keys, _redis, _openai, clock.examine):
         yield from check(settings)
     url = environ.get("BASE_URL", "")
     if not url:
@@ -98,8 +92,8 @@ def _redis(settings: Settings) -> Iterator[Finding]:
         return
     try:
         state = read_redis(redis_client(settings))
-    except RedisUnavailable as error:
-        yield Finding("Redis", f"no response ({error}): check that it runs, and REDIS_URL")
+    except RedisAway as away:
+        yield Finding("Redis", f"no response ({away}): check that it runs, and REDIS_URL")
         return
     yield Finding(
         "Redis answers", "" if state.is_writable else "it is a read-only replica: set REDIS_URL to the master"
@@ -124,18 +118,21 @@ def _openai(settings: Settings) -> Iterator[Finding]:
         yield Finding("OpenAI's key", "OpenAI refuses it: create a new key and set OPENAI_API_KEY")
         return
     except Fault as fault:
-        kind = upstream.unreachable or fault.code
-        yield Finding("OpenAI's key", f"no response from OpenAI ({kind}): {UNREACHABLE.get(kind, UNREACHABLE['cut'])}")
+        yield Finding(
+            "OpenAI's key", f"no response from OpenAI ({fault.code}): check outgoing connections and OPENAI_BASE_URL"
+        )
         return
     finally:
         upstream.close()
     yield Finding("OpenAI's key")
     for name in sorted({str(patch["model"]) for patch in settings.models.values()}):
-        yield Finding(f"model {name}", _model(listed.get(name)))
+        yield _model(name, listed.get(name))
 
 
-def _model(model: Mapping[str, object] | None) -> str:
+def _model(name: str, model: Mapping[str, object] | None) -> Finding:
     if model is None:
-        return "the key has no access to it, or it does not exist: change MODELS"
+        return Finding(f"model {name}", "the key has no access to it, or it does not exist: change MODELS")
     date = str(model.get("shutdown_date") or "")
-    return f"OpenAI shuts it down on {date}: change MODELS before that" if date else ""
+    todo = f"OpenAI shuts it down on {date}: change MODELS before that" if date else ""
+    is_over = bool(date) and date <= datetime.datetime.now(datetime.UTC).date().isoformat()
+    return Finding(f"model {name}", todo, is_remark=not is_over)
