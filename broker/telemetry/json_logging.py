@@ -6,8 +6,13 @@ Exceptions are logged by type and location, never by message, which may repeat a
 import datetime
 import json
 import logging
+import sys
+import threading
 import traceback
 from types import TracebackType
+from typing import Any
+
+log = logging.getLogger(__name__)
 
 _ENCODER = json.JSONEncoder(default=str)  # `dumps` would build an encoder per line
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
@@ -43,3 +48,18 @@ def _event(record: logging.LogRecord) -> str:
 
 def _frames(trace: TracebackType | None) -> list[str]:
     return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(trace)]
+
+
+def log_unhandled() -> None:
+    """Log unhandled exceptions of threads and finalizers, which Python would print as text."""
+    threading.excepthook = lambda args: _log("thread", (args.exc_type, args.exc_value, args.exc_traceback))
+    sys.unraisablehook = lambda args: _log("finalizer", (args.exc_type, args.exc_value, args.exc_traceback))
+
+
+def log_greenlet(_: object, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Log an unhandled exception of a greenlet or an event, such as accept at the limit of open files."""
+    _log("greenlet", (kind, error, trace))
+
+
+def _log(where: str, exception: Any) -> None:
+    log.error("unhandled exception", exc_info=exception, extra={"where": where})

@@ -38,7 +38,7 @@ class Services:
 
     def start(self) -> None:
         """Begin what runs in the background. Called in each worker, after the fork."""
-        self.metrics.worker_started()
+        self.metrics.worker_started(self.settings.revision)
         self.keys.start()
         self.quota.start()
         self.catalogue.start()
