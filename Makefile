@@ -2,16 +2,20 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo run test test-quick test-containers bench fuzz soak lint format lock clean live doctor rehearse status deploy-sksndev deploy-techsksn rollback-sksndev rollback-techsksn logs-sksndev logs-techsksn down-sksndev down-techsksn
+.PHONY: help setup demo run test test-quick test-containers bench fuzz soak lint format lock clean live doctor rehearse status monitoring reload
 
 PYTHON ?= python3
+TENANTS := $(shell awk '/^[a-z]/{print $$1}' deploy/tenants)
 FUZZ_SECONDS ?= 60
 BIN := .venv/bin
 COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk '/^(\$$\(TENANTS:%=)?[a-z-]+.*## /{ \
+	  name = $$0; sub(/^\$$\(TENANTS:%=/, "", name); sub(/%.*/, "<tenant>", name); sub(/:.*/, "", name); \
+	  text = $$0; sub(/.*## /, "", text); printf "  make %-23s %s\n", name, text }' $(MAKEFILE_LIST)
+	@echo "tenants (deploy/tenants): $(TENANTS)"
 
 setup: .venv/runtime ## create .venv with the broker's dependencies
 
@@ -65,32 +69,36 @@ doctor: ## check a tenant and its dependencies: make doctor TENANT=sksndev
 rehearse: ## ask OpenAI once per name in MODELS: what would be left out or refused: make rehearse TENANT=sksndev
 	@deploy/stack rehearse "$(TENANT)"
 
-status: ## what runs on the Docker host (HOST=ssh://user@host: a remote one; so for all below)
+status: ## show what runs on the Docker host (HOST=ssh://user@host: on a remote one, for this and the targets below)
 	@deploy/stack status
 
-deploy-sksndev: ## build this commit, start sksndev from it, check it; put the image before back if it is not well
-	@deploy/$(if $(filter kubernetes,$(ON)),kubernetes/release,stack) deploy sksndev
+monitoring: ## start Prometheus and Grafana, or update their configuration
+	@deploy/stack monitor
 
-deploy-techsksn: ## build this commit, start techsksn from it, check it; put the image before back if it is not well
-	@deploy/$(if $(filter kubernetes,$(ON)),kubernetes/release,stack) deploy techsksn
+reload: ## read a tenant's settings and secrets anew, without a new container: make reload TENANT=sksndev
+	@deploy/stack reload "$(TENANT)"
 
-rollback-sksndev: ## put the image before back for sksndev
-	@deploy/$(if $(filter kubernetes,$(ON)),kubernetes/release,stack) rollback sksndev
+.PHONY: $(foreach verb,deploy rollback logs down backup restore upgrade-redis,$(TENANTS:%=$(verb)-%))
+$(TENANTS:%=deploy-%): deploy-%: ## build this commit, check it beside the running release, then switch to it
+	@deploy/$(if $(filter kubernetes,$(ON)),kubernetes/release,stack) deploy $*
 
-rollback-techsksn: ## put the image before back for techsksn
-	@deploy/$(if $(filter kubernetes,$(ON)),kubernetes/release,stack) rollback techsksn
+$(TENANTS:%=rollback-%): rollback-%: ## go back to the release before, or to TO=<commit>, with its settings
+	@deploy/$(if $(filter kubernetes,$(ON)),kubernetes/release,stack) rollback $*
 
-logs-sksndev: ## follow what the broker of sksndev writes
-	@deploy/stack logs sksndev
+$(TENANTS:%=logs-%): logs-%: ## follow the broker's log (RELEASE=<number>: the log of an older release)
+	@deploy/stack logs $*
 
-logs-techsksn: ## follow what the broker of techsksn writes
-	@deploy/stack logs techsksn
+$(TENANTS:%=down-%): down-%: ## stop a tenant; its counts are kept
+	@deploy/stack stop $*
 
-down-sksndev: ## stop sksndev; its counts are kept
-	@deploy/stack stop sksndev
+$(TENANTS:%=backup-%): backup-%: ## write the tenant's counts to a file (FILE=…)
+	@deploy/stack backup $*
 
-down-techsksn: ## stop techsksn; its counts are kept
-	@deploy/stack stop techsksn
+$(TENANTS:%=restore-%): restore-%: ## replace the tenant's counts by those of FILE=…
+	@deploy/stack restore $*
+
+$(TENANTS:%=upgrade-redis-%): upgrade-redis-%: ## back up, then run the Redis image that REDIS_IMAGE names
+	@deploy/stack upgrade_redis $*
 
 clean: ## remove everything that make created
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache tests/*/node_modules .fuzz .soak

@@ -1,5 +1,6 @@
 """gunicorn's configuration: `.venv/bin/gunicorn -c config/gunicorn.conf.py wsgi:app` from the project's root."""
 
+import gevent
 from gevent import monkey
 
 # Before any import of ssl: the app is preloaded, and patching in the workers would be too late (every HTTPS call
@@ -35,6 +36,7 @@ METRICS_FOLDER.mkdir(parents=True, exist_ok=True)
 from broker.server import multiprocess_metrics  # noqa: E402 - after PROMETHEUS_MULTIPROC_DIR is set
 from broker.server.master import Master  # noqa: E402 - as above
 from broker.settings.settings import Settings, SettingsInvalid  # noqa: E402 - as above
+from broker.telemetry import json_logging  # noqa: E402 - as above
 
 if not IS_RELOAD:
     multiprocess_metrics.clear(METRICS_FOLDER)
@@ -55,6 +57,7 @@ timeout = 30  # seconds without a heartbeat after which a worker is replaced; op
 graceful_timeout = settings.graceful_timeout
 control_socket_disable = True
 limit_request_fields = 50  # a browser, an SDK and two proxies send about forty
+limit_request_field_size = 17_000  # bytes of one field: access tokens have up to 16 KB
 limit_request_line = 8190  # bytes; gunicorn's maximum: a prompt may be in the query
 forwarder_headers = ""  # no header sets SCRIPT_NAME: gunicorn would trust any peer on loopback
 # Allocations before a garbage collection. Calls create few cycles, and with thousands of open streams a full
@@ -75,8 +78,9 @@ logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
 def on_starting(_: Any) -> None:
-    """In the master, once logging is set up: write Python's warnings as log lines."""
+    """In the master, once logging is set up: write warnings and unhandled exceptions as log lines."""
     logging.captureWarnings(capture=True)
+    json_logging.log_unhandled()
 
 
 def when_ready(server: Any) -> None:
@@ -106,6 +110,7 @@ def post_fork(server: Any, worker: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     """In the worker, after the fork: start the background work."""
     gc.set_threshold(*GC_THRESHOLDS)
+    gevent.get_hub().print_exception = json_logging.log_greenlet  # gevent would print a traceback
     worker.services().start()
     worker.memory_watchdog().start(worker.services().background)
 

@@ -10,14 +10,14 @@ from collections.abc import Callable
 from typing import Any
 
 from broker.errors.base import Fault
-from broker.errors.openai import OpenAIRefusedKey, OpenAIUnreachable
+from broker.errors.openai import OpenAIRefusedKey
 from broker.telemetry.background import Background
 
 log = logging.getLogger(__name__)
 
 REFRESH = 86_400.0  # seconds between fetches after a success
 RETRY = 60.0  # seconds between fetches after a failure
-KEY_RETRY = 3.0  # seconds between fetches while calls fail because of the key or the connection
+KEY_RETRY = 3.0  # seconds between fetches while calls are refused because of the key
 
 
 class ModelCatalogue:
@@ -36,7 +36,6 @@ class ModelCatalogue:
         self.shutdown_dates: dict[str, str] = {}
         self.key_refused = False
         self._is_checking_key = False
-        self._retry = RETRY
 
     def start(self) -> None:
         """Fetch the list now and then daily, in the background."""
@@ -49,8 +48,7 @@ class ModelCatalogue:
         except OpenAIRefusedKey:
             self._note_refused_key()
             return False
-        except Fault as fault:
-            self._retry = KEY_RETRY if isinstance(fault, OpenAIUnreachable) else RETRY
+        except Fault:
             return False
         self.key_refused = False
         self._note_dates(listed)
@@ -75,7 +73,7 @@ class ModelCatalogue:
 
     def _refresh_forever(self) -> None:
         while True:
-            time.sleep(REFRESH if self.refresh() else self._retry)
+            time.sleep(REFRESH if self.refresh() else RETRY)
 
     def _note_dates(self, listed: list[dict[str, Any]]) -> None:
         dates = {

@@ -26,7 +26,6 @@ from broker.errors.openai import (
     RefusedByOpenAI,
     UpstreamFault,
 )
-from broker.openai import token_estimate
 
 Headers = Mapping[str, str]
 NO_QUOTA = frozenset(
@@ -44,7 +43,10 @@ _UNSUPPORTED_SENTENCE = re.compile(
     r"Unsupported (?:parameter|value)|Function tools with reasoning_effort are not supported"
 )
 # what OpenAI's messages repeat of an account: keys (masked ones too), organisations, projects
-_ACCOUNT = re.compile(r"\b(?:sk|org|proj|sess)-?[-_*\w]{6,}")
+# (an id has a digit, a capital or an asterisk in it, or is long, so that "session_id" and "org-wide" are left alone)
+_ACCOUNT = re.compile(
+    r"\b(?:sk|org|proj|sess)[-_](?:(?=[\w*-]*[\dA-Z*])[\w*-]{6,}|[a-z]{16,})|\b[\w-]{2,}\*{4,}[\w*-]*"
+)
 _OF_STATUS = {
     401: OpenAIRefusedKey,
     403: OpenAIRefusedBroker,
@@ -62,11 +64,6 @@ class Answer:
     text: str = field(repr=False)
     usage: dict[str, Any]
     body: bytes = field(repr=False)
-
-    @property
-    def estimated_tokens(self) -> int:
-        """The estimated tokens of the text, for a server that sends no usage."""
-        return token_estimate.output_tokens(token_estimate.text_size(self.text))
 
 
 def read_reply(status: int, body: bytes) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import logging
 import mmap
 import os
 import signal
+import socket
 import struct
 import sys
 from typing import Any
@@ -19,6 +20,13 @@ from broker.server.multiprocess_metrics import DeadWorkers
 
 log = logging.getLogger(__name__)
 
+# a client that vanished without a word is noticed after 30 + 3 * 10 seconds
+KEEP_ALIVE = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+)
 _STATE = struct.Struct("?i")  # whether the master is stopping; the worker that asks for a replacement, or 0
 
 
@@ -62,6 +70,7 @@ class Master:
         self._dead_workers = dead_workers
         self._stop = server.stop
         self._graceful_timeout = server.cfg.graceful_timeout
+        self._keep_alive()
         server.handle_hup = self.reload
         server.manage_workers = self.manage_workers
         server.stop = self.stop
@@ -123,6 +132,14 @@ class Master:
         """Gunicorn's hook within a reload: skip its wait for the old workers, which would block the master."""
         self._graceful_timeout = self._server.cfg.graceful_timeout
         self._server.cfg.set("graceful_timeout", 0)
+        self._keep_alive()
+
+    def _keep_alive(self) -> None:
+        """Probe silent clients. On Linux, accepted sockets inherit these options from their listener (tcp(7))."""
+        for listener in self._server.LISTENERS:
+            if listener.sock.family != socket.AF_UNIX:
+                for level, option, value in KEEP_ALIVE:
+                    listener.sock.setsockopt(level, option, value)
 
     def _active(self) -> list[Any]:
         return [worker for worker in self._server.WORKERS.values() if not worker.is_leaving]

@@ -9,9 +9,12 @@ import gevent
 from gunicorn.http import wsgi
 from gunicorn.workers.ggevent import GeventWorker
 
+from broker.errors.base import ClientLeft
 from broker.server.response_writer import ResponseWriter
 
 log = logging.getLogger(__name__)
+
+CLIENT_TIMEOUT = "client_timeout"  # the outcome of a response of which the client read nothing for too long
 
 
 class RequestHandler(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -50,11 +53,20 @@ class RequestHandler(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
             raise StopIteration
 
     def _respond(self, environ: dict[str, Any], response: ResponseWriter) -> None:
+        delivery = environ["broker.delivery"] = {}
         body = self.wsgi(environ, response.start_response)
         environ.clear()  # a response may take minutes: release what the request holds
         try:
             for piece in body:
                 response.write(piece)
             response.close()
+        except ClientLeft:
+            raise StopIteration from None  # a cut response must not look complete
+        except TimeoutError:
+            delivery["failure"] = CLIENT_TIMEOUT
+            raise
+        except OSError:
+            delivery["failure"] = ClientLeft.code
+            raise
         finally:
-            body.close()
+            body.close()  # logs the request, with the failure

@@ -8,7 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from gunicorn.http import errors
+from gunicorn.http import errors, message
+from gunicorn.http.parser import RequestParser
 
 from broker.errors import bodies
 from broker.errors.base import Fault
@@ -28,6 +29,7 @@ def fault_of(error: BaseException) -> Fault:
     return Fault()
 
 
+_ORIGIN = re.compile(rb"\r\norigin:[ \t]*([!-~]+)[ \t]*\r\n", re.IGNORECASE)
 _HOST = re.compile(r"(?:[\w.~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?", re.ASCII)  # RFC 3986, 3.2.2
 
 
@@ -45,6 +47,52 @@ def check(request: Any) -> None:
         return
     if host is None or not _HOST.fullmatch(host):
         raise errors.InvalidHeader("HOST")
+
+
+HEAD_BYTES = (
+    65_536  # of a request's head; gunicorn's own limit is the product of its limits, and it scans the head anew
+)
+
+
+class Request(message.Request):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's request with a smaller head, whose errors carry the bytes that were received."""
+
+    _received: bytes | bytearray = b""
+
+    @property
+    def max_buffer_headers(self) -> int:
+        """The most bytes of the header fields."""
+        return HEAD_BYTES
+
+    @max_buffer_headers.setter
+    def max_buffer_headers(self, _: int) -> None:
+        """Ignore the product that gunicorn computes."""
+
+    def read_into(self, unreader: Any, buf: bytearray, *arguments: Any, **options: Any) -> Any:
+        """Read more of the head."""
+        self._received = buf
+        return super().read_into(unreader, buf, *arguments, **options)
+
+    def parse(self, unreader: Any) -> Any:
+        """Parse the head."""
+        try:
+            return super().parse(unreader)
+        except errors.ParseException as error:
+            error.received = bytes(self._received)
+            raise
+
+
+RequestParser.mesg_class = Request
+
+
+def cors_fields(origins: tuple[str, ...], received: bytes) -> dict[str, str]:
+    """The CORS fields of a response to a request that was `received` in part: its origin, if that is allowed."""
+    if "*" in origins:
+        return {"Access-Control-Allow-Origin": "*"}
+    found = _ORIGIN.search(received)
+    origin = found[1].decode("latin-1") if found else ""
+    allowed = {"Access-Control-Allow-Origin": origin} if origin in origins else {}
+    return {"Vary": "Origin"} | allowed
 
 
 def response_bytes(fault: Fault, headers: Mapping[str, str]) -> bytes:

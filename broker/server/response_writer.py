@@ -73,7 +73,12 @@ class ResponseWriter(Response):  # type: ignore[misc]  # gunicorn has no types
             data, self._head = self._head + data, b""
         sent = self.sock.send(data)
         if sent < len(data):
-            self.sock.sendall(data[sent:])
+            self._send_rest(memoryview(data)[sent:])
+
+    def _send_rest(self, data: memoryview) -> None:
+        """Send to a slow client. The socket's time-out applies to each step: what counts is time without progress."""
+        while data:
+            data = data[self.sock.send(data) :]
 
 
 _last: tuple[int, str] = (0, "")

@@ -34,6 +34,7 @@ LAST_MOMENT = 3.0  # seconds before gunicorn's kill at which open calls are ende
 CLIENT_MARGIN = 30.0  # seconds for which a replaced worker outlasts the longest call
 IDLE_MARGIN = 5.0  # seconds for which a replaced worker still takes requests on idle connections
 BEGINNING = 1.0  # seconds for which a stopping worker waits for the first request of a new connection
+REST = 0.05  # seconds for which the rest of a rejected head is awaited
 LINGER = 2.0  # seconds for which a client that is still sending may read its error response
 LINGER_BYTES = 64 * 1024 * 1024
 
@@ -131,7 +132,9 @@ class Worker(RequestHandler):
             log.info("request cannot be parsed", extra={"status": fault.status, "reason": type(error).__name__})
         services = self.services()
         services.metrics.request_ended("other", UNMATCHED, fault.status, 0.0)
-        allowed = {"Access-Control-Allow-Origin": "*"} if "*" in services.settings.cors_origins else {}
+        origins = services.settings.cors_origins
+        received = b"" if "*" in origins else getattr(error, "received", b"") + _rest_of_head(client)
+        allowed = request_validation.cors_fields(origins, received)
         with contextlib.suppress(OSError):
             client.sendall(request_validation.response_bytes(fault, security_headers.HEADERS | allowed))
         _linger(client)
@@ -148,6 +151,13 @@ class Worker(RequestHandler):
 def _hang_up(client: socket.socket) -> None:
     with contextlib.suppress(OSError):
         client.shutdown(socket.SHUT_RDWR)
+
+
+def _rest_of_head(client: socket.socket) -> bytes:
+    """What of a rejected head arrived after the error, which may hold the `Origin` field."""
+    with contextlib.suppress(OSError, gevent.Timeout), gevent.Timeout(REST):
+        return client.recv(request_validation.HEAD_BYTES)
+    return b""
 
 
 def _linger(client: socket.socket) -> None:

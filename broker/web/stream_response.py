@@ -11,7 +11,7 @@ from flask import Response
 from broker.errors import bodies
 from broker.errors.base import ClientLeft, Fault
 from broker.web import error_handlers, request_context
-from broker.web.services import Services, services
+from broker.web.services import services
 
 log = logging.getLogger(__name__)
 
@@ -43,14 +43,8 @@ def stream(pieces: Iterator[bytes], last_piece: Callable[[Fault], bytes], mimety
     context = request_context.current()
     context.is_stream = True
     context.outcome = ClientLeft.code  # until the stream ends
-    body = _until_fault(pieces, last_piece, functools.partial(_end_call, context, services()))
+    body = _until_fault(pieces, last_piece, functools.partial(error_handlers.note_outcome, context, services()))
     return _StreamResponse(body, mimetype=mimetype, headers=_NO_BUFFERING)
-
-
-def _end_call(context: request_context.RequestContext, service: Services, fault: Fault | None) -> None:
-    """Before the client can see the end of its answer, and send the next call, the call has its end in the quota."""
-    error_handlers.note_outcome(context, service, fault)
-    context.finish()
 
 
 def error_event(fault: Fault) -> bytes:
@@ -59,17 +53,17 @@ def error_event(fault: Fault) -> bytes:
 
 
 def _until_fault(
-    pieces: Iterator[bytes], last_piece: Callable[[Fault], bytes], end_call: Callable[[Fault | None], None]
+    pieces: Iterator[bytes], last_piece: Callable[[Fault], bytes], note_outcome: Callable[[Fault | None], None]
 ) -> Iterator[bytes]:
     try:
         yield from pieces
-        end_call(None)
+        note_outcome(None)
     except ClientLeft:
-        return
+        raise  # the server then ends the connection without the last chunk, as the answer is cut
     except Fault as fault:
-        end_call(fault)
+        note_outcome(fault)
         yield last_piece(fault)
     except Exception as error:
         log.error("a stream failed in the broker", exc_info=error)
-        end_call(Fault())
+        note_outcome(Fault())
         yield last_piece(Fault())

@@ -1,14 +1,16 @@
-"""The tenants' dashboards: `python -m deploy.grafana.dashboards` writes them to deploy/grafana/dashboards/.
+"""The dashboard, with a variable for the tenant: `python -m deploy.grafana.dashboards` writes it to dashboards/.
 
-Two files of the same panels: what is changed here is changed in both. A test runs every query on a real Prometheus.
+A test runs every query on a real Prometheus.
 """
 
 import json
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).parent / "dashboards"
-TENANTS = ("sksndev", "techsksn")
+FILE = Path(__file__).parent / "dashboards" / "gpt-broker.json"
+SOURCE = {"type": "prometheus", "uid": "prometheus"}
+START_TIME = 'gpt_broker_start_time_seconds{tenant="$tenant"}'
+STARTS = f"max(changes(max without (revision) ({START_TIME})[15m:15s]))"
 WIDTH, HEIGHT = 8, 8  # of 24 columns
 Panel = dict[str, Any]
 
@@ -25,28 +27,15 @@ def panels() -> list[Panel]:
         graph("Streams and calls in flight", "short", value("streams_in_flight"), value("calls_in_flight")),
         graph("Tokens by model", "short", per_second("tokens_total", "model", label="{{model}} {{kind}}", by="kind")),
         graph("Over the daily limit", "reqps", per_second("quota_refusals_total")),
-        graph(
-            "Today's spend of all users, and its limit",
-            "currencyUSD",
-            highest("tenant_spend_dollars"),
-            highest("tenant_budget_dollars"),
-        ),
-        graph("Dollars an hour by model; estimated without usage", "currencyUSD", spend_an_hour()),
-        graph(
-            "Over a limit of tokens or money: refused, or only watched",
-            "reqps",
-            or_zero(per_second("budget_refusals_total", "limit", label="{{limit}} {{mode}}", by="mode")),
-        ),
-        graph("Reserved tokens, by what became of them", "short", per_second("budget_tokens_total", "state")),
-        graph("Reserved dollars, by what became of them", "short", per_second("budget_dollars_total", "state")),
         graph("OpenAI's failures by kind", "reqps", per_second("upstream_failures_total", "kind")),
         graph("Asked again, by kind", "reqps", per_second("upstream_retries_total", "kind")),
-        graph("Failed connections to OpenAI", "reqps", per_second("openai_connection_failures_total", "kind")),
         graph("Calls: admitted = settled + given back + lapsed + in flight", "reqps", *ledger()),
         graph("Workers", "short", value("workers"), (window("increase", "worker_starts_total"), "started")),
         graph("Parts (1: up)", "short", value("redis_up"), value("signing_keys_up"), value("counting_locally")),
-        graph("Redis' failures by kind", "reqps", or_zero(per_second("redis_failures_total", "kind"))),
         graph("Background tasks restarted", "reqps", or_zero(per_second("background_restarts_total", "task"))),
+        graph(
+            "Starts", "short", (STARTS, "starts in 15 min"), (f"time() - max({START_TIME})", "seconds since the start")
+        ),
         graph("Scrapes (1: answered)", "short", ('up{job="gpt-broker", tenant="$tenant"}', "up")),
     ]
 
@@ -55,21 +44,6 @@ def ledger() -> list[tuple[str, str]]:
     """One query per final state of a reserved call."""
     names = ("admitted", "settled", "given_back", "lapsed")
     return [(window("rate", f"calls_{name}_total"), name.replace("_", " ")) for name in names]
-
-
-def or_zero(query: tuple[str, str]) -> tuple[str, str]:
-    """A query whose counter does not exist before the first event: zero until then."""
-    return f"{query[0]} or vector(0)", query[1]
-
-
-def spend_an_hour() -> tuple[str, str]:
-    """Dollars by model, at the present rate; the basis is OpenAI's usage or an estimate."""
-    return f"3600 * sum by (model, basis) ({_over('rate', 'spend_dollars_total')})", "{{model}} by {{basis}}"
-
-
-def highest(name: str) -> tuple[str, str]:
-    """The highest value of a gauge over all replicas."""
-    return f'max(gpt_broker_{name}{{tenant="$tenant"}})', name.replace("_", " ")
 
 
 def value(name: str) -> tuple[str, str]:
@@ -92,6 +66,11 @@ def per_second(
     return f"sum by ({labels}) ({_over('rate', name, condition)})", label or f"{{{{{label_name}}}}}"
 
 
+def or_zero(query: tuple[str, str]) -> tuple[str, str]:
+    """A query of a counter that has no series before its first event."""
+    return f"{query[0]} or vector(0)", query[1]
+
+
 def quantiles(name: str, *shares: float) -> list[tuple[str, str]]:
     """One query per quantile of a histogram."""
     inner = f"sum by (le) ({_over('rate', name + '_bucket')})"
@@ -111,21 +90,20 @@ def _over(function: str, name: str, condition: str = "") -> str:
 
 def graph(title: str, unit: str, *queries: tuple[str, str]) -> Panel:
     """A time series panel."""
-    source = {"type": "prometheus", "uid": "prometheus"}
     return {
         "title": title,
         "type": "timeseries",
-        "datasource": source,
+        "datasource": SOURCE,
         "fieldConfig": {"defaults": {"unit": unit, "min": 0, "custom": {"fillOpacity": 10}}, "overrides": []},
         "targets": [
-            {"refId": chr(ord("A") + index), "expr": expression, "legendFormat": legend, "datasource": source}
+            {"refId": chr(ord("A") + index), "expr": expression, "legendFormat": legend, "datasource": SOURCE}
             for index, (expression, legend) in enumerate(queries)
         ],
     }
 
 
-def dashboard(tenant: str) -> dict[str, Any]:
-    """One tenant's: https://grafana.com/docs/grafana/latest/dashboards/build-dashboards/view-dashboard-json-model/."""
+def dashboard() -> dict[str, Any]:
+    """The JSON model: https://grafana.com/docs/grafana/latest/dashboards/build-dashboards/view-dashboard-json-model/."""
     placed = [
         {
             **panel,
@@ -134,28 +112,54 @@ def dashboard(tenant: str) -> dict[str, Any]:
         }
         for index, panel in enumerate(panels())
     ]
-    text = json.dumps(placed).replace("$tenant", tenant)
     return {
-        "uid": f"gpt-broker-{tenant}",
-        "title": f"GPT Broker: {tenant}",
+        "uid": "gpt-broker",
+        "title": "GPT Broker",
         "tags": ["gpt-broker"],
         "schemaVersion": 39,
         "editable": False,
         "refresh": "30s",
         "time": {"from": "now-6h", "to": "now"},
-        "panels": json.loads(text),
+        "templating": {"list": [tenant_variable()]},
+        "annotations": {"list": [deployments()]},
+        "panels": placed,
     }
 
 
-def written(tenant: str) -> str:
-    """The file's text."""
-    return json.dumps(dashboard(tenant), indent=2) + "\n"
+def deployments() -> dict[str, Any]:
+    """A line in every panel where a commit appears that did not run five minutes before."""
+    return {
+        "name": "Deployments",
+        "enable": True,
+        "iconColor": "blue",
+        "datasource": SOURCE,
+        "expr": f"count by (revision) ({START_TIME}) unless count by (revision) ({START_TIME} offset 5m)",
+        "titleFormat": "{{revision}}",
+    }
+
+
+def tenant_variable() -> dict[str, Any]:
+    """The choice of the tenant: Prometheus knows them all."""
+    query = 'label_values(up{job="gpt-broker"}, tenant)'
+    return {
+        "name": "tenant",
+        "label": "Tenant",
+        "type": "query",
+        "datasource": SOURCE,
+        "query": query,
+        "refresh": 1,
+        "sort": 1,
+    }
+
+
+def rendered() -> str:
+    """The text of the file."""
+    return json.dumps(dashboard(), indent=2) + "\n"
 
 
 def main() -> None:
-    """Write both."""
-    for tenant in TENANTS:
-        (FOLDER / f"{tenant}.json").write_text(written(tenant))
+    """Write the file."""
+    FILE.write_text(rendered())
 
 
 if __name__ == "__main__":

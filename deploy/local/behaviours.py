@@ -109,6 +109,16 @@ async def no_done(exchange: Exchange, events: list[bytes], _: Options) -> None:
     exchange.finish()
 
 
+async def events(exchange: Exchange, _: list[bytes], options: Options) -> None:
+    """The events in `body`, a text, `delay` seconds apart."""
+    exchange.start(200, STREAM)
+    for block in str(options["body"]).encode().split(b"\n\n"):
+        if block:
+            exchange.chunk(block + b"\n\n")
+            await exchange.pause(options.get("delay", 0.0))
+    exchange.finish()
+
+
 async def rate_limited(exchange: Exchange, _: list[bytes], options: Options) -> None:
     """Send 429 with `retry-after` and `retry-after-ms` from the options."""
     wait = {name: str(value) for name, value in options.items() if name.startswith("retry-after")}
@@ -116,17 +126,11 @@ async def rate_limited(exchange: Exchange, _: list[bytes], options: Options) -> 
     exchange.reply(429, error(message, "requests", code="rate_limit_exceeded"), wait)
 
 
-async def raw(exchange: Exchange, _: list[bytes], options: Options) -> None:
-    """Send `data`, bytes as they are, and close the connection."""
-    exchange.send(options.get("data", b""))
-    exchange.cut()
-
-
 BEHAVIOURS: dict[str, Behaviour] = {
     behaviour.__name__: behaviour
     for behaviour in (
         silent, silent_after_headers, slow_to_start, silent_mid_stream, pause, cut_before_headers, cut_mid_stream,
-        garbage_json, garbage_event, clumps, split, no_done, rate_limited, raw,
+        garbage_json, garbage_event, clumps, split, no_done, events, rate_limited,
     )
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""The whole stack in containers, from a copy of the project, with stand-ins for OpenAI and Supabase on this machine."""
+"""Fixtures: the whole stack in containers, from a copy of the project, with stand-ins for OpenAI and Supabase."""
 
 import contextlib
 import json
@@ -22,7 +22,7 @@ TENANTS = ("sksndev", "techsksn")
 
 
 def run(*command: str, cwd: Path = ROOT, env: dict[str, str] | None = None, check: bool = True) -> str:
-    """What a command wrote, to both outputs. A status other than 0 fails the test, unless `check` is false."""
+    """Run a command and return its output. A status other than 0 fails the test unless `check` is false."""
     done = subprocess.run(
         command, cwd=cwd, env=os.environ | (env or {}), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         timeout=300, stdin=subprocess.DEVNULL, check=False,
@@ -31,14 +31,20 @@ def run(*command: str, cwd: Path = ROOT, env: dict[str, str] | None = None, chec
     return done.stdout
 
 
+def current(tenant: str) -> str:
+    """The name of the container that serves: the newest release that passed its checks."""
+    tags = run("docker", "image", "ls", "--filter", f"reference=gpt-broker:{tenant}-*", "--format", "{{.Tag}}").split()
+    return f"{tenant}-gpt-broker-{max(int(tag.rpartition('-')[2]) for tag in tags)}"
+
+
 def inspect(container: str, template: str) -> str:
-    """One fact of a container."""
+    """Inspect a container with a Go template."""
     return run("docker", "container", "inspect", "--format", template, container).strip()
 
 
 @dataclass
 class Stack:
-    """A copy of the project, and where its tenants are published."""
+    """A copy of the project and the ports of its tenants."""
 
     folder: Path
     openai: OpenAIStandIn
@@ -47,29 +53,26 @@ class Stack:
     redis_ports: dict[str, int] = field(default_factory=lambda: {name: free_port() for name in TENANTS})
 
     def run(self, *command: str, check: bool = True, environment: dict[str, str] | None = None) -> str:
-        """A command as the operator types it, in the project's folder."""
+        """Run a command in the project's folder, as the operator does."""
         env = {"COMPOSE_PROJECT_NAME": "gpt-broker-test"} | (environment or {})
-        for name in TENANTS:
-            env[f"{name.upper()}_PORT"] = str(self.ports[name])
-            env[f"{name.upper()}_REDIS_PORT"] = str(self.redis_ports[name])
         return run(*command, cwd=self.folder, env=env, check=check)
 
     def url(self, tenant: str) -> str:
-        """Where the tenant's broker is."""
+        """The URL of the tenant's published port."""
         return f"http://127.0.0.1:{self.ports[tenant]}"
 
     def redis(self, tenant: str) -> "redis.Redis":
-        """The tenant's Redis."""
+        """A client of the tenant's Redis."""
         return redis.Redis(port=self.redis_ports[tenant])
 
     def write_env(self, tenant: str, **changes: str) -> None:
-        """The tenant's env file: the contract's first six settings, and where OpenAI is."""
+        """Write the tenant's env file: the contract's first six settings and the stand-ins' URLs."""
         settings = {
             "OPENAI_API_KEY": self.openai.key,
             "SUPABASE_URL": self.supabase[tenant].url,
             "SUPABASE_SERVICE_KEY": self.supabase[tenant].service_key,
             "REDIS_URL": "redis://:@redis-stack:6379",
-            "DAILY_LIMIT": "50",
+            "DAILY_LIMIT": "100000",
             "ID_WHITE_LIST": "[]",
             "OPENAI_BASE_URL": self.openai.url + "/v1",
             "MODELS": '{"gpt-4o": "gpt-6-luna", "gpt-4o-mini": {"model": "gpt-6-luna", "reasoning_effort": "none"}}',
@@ -80,52 +83,73 @@ class Stack:
         (self.folder / f".env.{tenant}").write_text(text)
 
     def write_target(self, target: str, base_url: str) -> None:
-        """An env file of the live suite."""
+        """Write an env file of the live suite."""
         supabase = self.supabase[target.removesuffix("_prod")]
         (self.folder / "tests" / "live" / f".env.{target}").write_text(
             f"BASE_URL={base_url}\nSUPABASE_URL={supabase.url}\nSUPABASE_ANON_KEY={supabase.anon_key}\n"
             f"SUPABASE_EMAIL=grace@example.com\nSUPABASE_PASSWORD={PASSWORD}\n"
         )
 
+    def write_tenants(self) -> None:
+        """Write deploy/tenants with the ports of these tests."""
+        lines = [f"{name} {self.ports[name]} {self.redis_ports[name]}\n" for name in self.ports]
+        (self.folder / "deploy" / "tenants").write_text("".join(lines))
+
     def commit(self, why: str) -> str:
-        """Commit what is changed in the copy; the image's tag for it."""
+        """Commit all changes in the copy; returns the image's tag."""
         git = ("git", "-c", "user.name=Operator", "-c", "user.email=operator@example.com")
         run(*git, "add", "--all", cwd=self.folder)
         run(*git, "commit", "--quiet", "--message", why, cwd=self.folder)
+        return self.head()
+
+    def head(self) -> str:
+        """The image's tag for the current commit."""
         return run("git", "rev-parse", "--short=12", "HEAD", cwd=self.folder).strip()
 
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Nothing of it is started; whatever a test starts is gone at the end, with its volumes."""
+    """The stack, not started. Everything that tests start is removed at the end, with its volumes."""
     names = run("docker", "ps", "--all", "--format", "{{.Names}}").split()
-    taken = sorted(set(names) & {f"{tenant}-{part}" for tenant in TENANTS for part in ("gpt-broker", "redis-stack")})
-    assert not taken, f"{taken} are there already: these tests would replace them"
+    taken = sorted(name for name in names if name.startswith(tuple(f"{tenant}-" for tenant in TENANTS)))
+    assert not taken, f"{taken} exist already: these tests would replace them"
     gateway = json.loads(run("docker", "network", "inspect", "bridge"))[0]["IPAM"]["Config"][0]["Gateway"]
     openai, supabases = OpenAIStandIn(), {tenant: SupabaseStandIn(alg="ES256") for tenant in TENANTS}
     openai.token_delay = 0.02
     for stand_in in (openai, *supabases.values()):
-        stand_in.host = gateway  # this machine, as containers see it
+        stand_in.host = gateway  # this machine's address in containers
         stand_in.start_in_thread()
     made = Stack(copy_of_the_project(tmp_path_factory.mktemp("project")), openai, supabases)
+    made.write_tenants()
     made.commit("as it is")
     yield made
-    made.run("docker", "compose", "-f", "deploy/compose.yaml", "--profile", "*", "down", "--volumes", check=False)
-    images = run("docker", "image", "ls", "--filter", "reference=gpt-broker", "--format", "{{.Repository}}:{{.Tag}}")
-    run("docker", "image", "rm", "--force", *images.split(), check=False)
+    remove_everything()
     for stand_in in (openai, *supabases.values()):
         stand_in.stop()
 
 
+def remove_everything() -> None:
+    """Remove the containers, networks, volumes and images of these tests."""
+    ours = ("--filter", "label=gpt-broker.project=gpt-broker-test")
+    names = run("docker", "ps", "--all", "--format", "{{.Names}}").split()
+    tenants = tuple(f"{tenant}-" for tenant in (*TENANTS, "third"))
+    containers = [name for name in names if name.startswith((*tenants, "gpt-broker-test"))]
+    run("docker", "rm", "--force", "--volumes", *containers, check=False)
+    run("docker", "network", "rm", *run("docker", "network", "ls", "--quiet", *ours).split(), check=False)
+    run("docker", "volume", "rm", "--force", *run("docker", "volume", "ls", "--quiet", *ours).split(), check=False)
+    images = run("docker", "image", "ls", "--filter", "reference=gpt-broker", "--format", "{{.Repository}}:{{.Tag}}")
+    run("docker", "image", "rm", "--force", *images.split(), check=False)
+
+
 @pytest.fixture(scope="session")
 def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
-    """The engine of these tests, as another machine reaches it."""
+    """An sshd in front of these tests' engine, for HOST=ssh://…"""
     with contextlib.closing(SshServer(tmp_path_factory.mktemp("ssh"))) as server:
         yield server
 
 
 def copy_of_the_project(folder: Path) -> Path:
-    """What git would commit, in a repository of its own: no env file of this machine is in it."""
+    """Copy the files that git tracks or would add into a new repository; env files of this machine are left out."""
     listing = run("git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     for name in filter(None, listing.split("\0")):
         if (ROOT / name).is_file():

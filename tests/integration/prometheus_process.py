@@ -1,5 +1,6 @@
 """A Prometheus process with the project's configuration that scrapes every half second."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -19,9 +20,8 @@ class PrometheusProcess:
         program = shutil.which("prometheus")
         assert program, "prometheus is missing: `make test` installs it"
         config = (ROOT / "deploy/prometheus/prometheus.yml").read_text()
-        for tenant, at in brokers.items():
-            assert f"{tenant}-gpt-broker:8011" in config
-            config = config.replace(f"{tenant}-gpt-broker:8011", at)
+        targets = [{"targets": [address], "labels": {"tenant": tenant}} for tenant, address in brokers.items()]
+        (folder / "targets.json").write_text(json.dumps(targets))
         config = re.sub(r"(scrape|evaluation)_interval: 15s", r"\1_interval: 500ms", config)
         (folder / "prometheus.yml").write_text(config)
         shutil.copy(ROOT / "deploy/prometheus/alerts.yml", folder)

@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from tests.integration.load import Load
-from tests.integration.stack import CALL_TIMEOUT, OPENAI_TIMEOUT, Stack
+from tests.integration.stack import OPENAI_TIMEOUT, Stack
 from tests.integration.waiting import within
 
 GOOD = (200, "")
@@ -31,9 +31,9 @@ def remaining(response: requests.Response) -> int:
 @pytest.mark.parametrize(
     ("reply", "path", "status", "seconds"),
     [
-        ("silent", "/gpt-4o", 504, CALL_TIMEOUT),
+        ("silent", "/gpt-4o", 504, OPENAI_TIMEOUT),
         ("silent", "/stream", 504, OPENAI_TIMEOUT),
-        ("silent_after_headers", "/gpt-4o", 504, CALL_TIMEOUT),
+        ("silent_after_headers", "/gpt-4o", 504, OPENAI_TIMEOUT),
         ("silent_after_headers", "/stream", 504, OPENAI_TIMEOUT),
         ("slow_to_start", "/gpt-4o", 200, 0.5),
         ("slow_to_start", "/stream", 200, 0.5),

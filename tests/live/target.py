@@ -8,8 +8,13 @@ from urllib.parse import urlsplit
 import requests
 from dotenv import dotenv_values
 
-TARGETS = ("sksndev", "sksndev_prod", "techsksn", "techsksn_prod")
 FOLDER = Path(__file__).parent
+TENANTS = [
+    line.split()[0]
+    for line in (FOLDER.parents[1] / "deploy" / "tenants").read_text().splitlines()
+    if line.strip() and not line.startswith("#")
+]
+TARGETS = [target for tenant in TENANTS for target in (tenant, f"{tenant}_prod")]
 ACCOUNT = ("SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_EMAIL", "SUPABASE_PASSWORD")
 TIMEOUT = 60  # seconds
 

@@ -3,12 +3,30 @@
 https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream.
 """
 
+import codecs
 import itertools
 import re
 
 PING = b": ping\n\n"  # a comment: https://html.spec.whatwg.org/multipage/server-sent-events.html#authoring-notes
 _ANY_END = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")  # the standard allows three line ends
 _LONGEST_END = len(b"\r\n\r\n")
+
+
+class BomFilter:
+    """Removes a byte order mark at the beginning of a stream, which the standard allows."""
+
+    def __init__(self) -> None:
+        self.is_done = False
+        self._head = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """Return the bytes without the mark, or b"" while it is incomplete."""
+        data = self._head + data
+        if len(data) < len(codecs.BOM_UTF8) and codecs.BOM_UTF8.startswith(data):
+            self._head = data
+            return b""
+        self.is_done = True
+        return data.removeprefix(codecs.BOM_UTF8)
 
 
 class EventSplitter:

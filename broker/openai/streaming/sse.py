@@ -6,17 +6,20 @@ Chunks: https://platform.openai.com/docs/api-reference/chat-streaming.
 
 import contextlib
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from broker.errors.openai import OpenAINonsense, StreamBroken
-from broker.openai import token_estimate
 from broker.openai.streaming.chunk_pattern import ChunkPattern, pattern_of
+from broker.openai.streaming.event_splitter import BomFilter
 
 # `json.loads` detects the encoding and skips white space before it scans, which is half of its time for a token
 _scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # there, and not in the types
+_SPACE = " \t\n\r"  # JSON's white space
 _PROBE = "no text of any chunk"
 BLANK_LINE = b"\n\n"  # ends the last event, whose own blank line may be missing
+_SURROGATE = re.compile("[\ud800-\udfff]")
 MAX_EVENT_BYTES = 4 * 1024 * 1024  # no chunk of a chat completion is longer
 
 
@@ -27,9 +30,12 @@ class EventReader:
         self._rest: list[bytes] = []  # pieces of the incomplete last event
         self._size = 0  # of those pieces, in bytes
         self._half = b""  # a \r that may be the first half of a \r\n
+        self._bom = BomFilter()
 
     def feed(self, data: bytes) -> list[bytes]:
         """Return the data of every event that `data` completes. Raises `OpenAINonsense` for an endless event."""
+        if not self._bom.is_done:
+            data = self._bom.feed(data)
         if not (self._rest or self._half) and _is_one_event(data):
             return [data[6:-2]]  # nearly every read
         if self._half or b"\r" in data:
@@ -80,8 +86,7 @@ class Transcript:
     finished: bool = False
     done: bool = False
     usage: dict[str, Any] = field(default_factory=dict)
-    events: int = 0
-    text_bytes: int = 0  # of the first choice, in UTF-8
+    _half: str = ""  # the first half of a surrogate pair, at the end of a chunk's text
     _pattern: ChunkPattern | None = None  # of the first chunk with text; the following chunks nearly always match
 
     def read(self, events: list[bytes]) -> str:
@@ -93,20 +98,19 @@ class Transcript:
         text = ""
         for event in events:
             try:
-                found = self._read(event)
+                text += self._read(event)
             except (AttributeError, TypeError):
                 raise Interrupted(text, OpenAINonsense()) from None
             except (OpenAINonsense, StreamBroken) as fault:
                 raise Interrupted(text, fault) from None
-            self.events += 1
-            self.text_bytes += token_estimate.text_size(found)
-            text += found
-        return text
+        return self._joined(text) if self._half or _SURROGATE.search(text) else text
 
-    @property
-    def delivered_tokens(self) -> int:
-        """The estimated tokens of what has been read, for an answer that breaks off before OpenAI sends its usage."""
-        return token_estimate.output_tokens(self.text_bytes, self.events)
+    def _joined(self, text: str) -> str:
+        """Join surrogate pairs that came in two chunks. A first half at the end waits for the second one."""
+        text = (self._half + text).encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+        waits = not self.finished and "\ud800" <= text[-1:] <= "\udbff"
+        text, self._half = (text[:-1], text[-1:]) if waits else (text, "")
+        return text
 
     def _read(self, event: bytes) -> str:
         text = _decoded(event)
@@ -133,7 +137,10 @@ class Transcript:
                 self._pattern = pattern
 
     def _read_choice(self, choice: dict[str, Any]) -> str:
-        if choice.get("index", 0) != 0:
+        index = choice.get("index") or 0  # some servers send null
+        if type(index) is not int or (choice.get("message") and not choice.get("delta")):
+            raise OpenAINonsense  # its text would be lost
+        if index != 0:
             return ""
         self.finished = self.finished or bool(choice.get("finish_reason"))
         delta = choice.get("delta") or {}
@@ -171,10 +178,11 @@ def _decoded(event: bytes) -> str:
 
 
 def _read_object(text: str) -> dict[str, Any]:
+    text = text.strip(_SPACE)  # after "data:" come any spaces, and empty data lines
     try:
         chunk, end = _scan(text, 0)
     except (StopIteration, ValueError, RecursionError):
         raise OpenAINonsense from None
-    if not isinstance(chunk, dict) or text[end:].strip(" \t\n\r"):
+    if not isinstance(chunk, dict) or end != len(text):
         raise OpenAINonsense
     return chunk

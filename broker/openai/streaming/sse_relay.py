@@ -11,11 +11,12 @@ from typing import Any
 from broker.errors.base import Fault
 from broker.errors.openai import OpenAINonsense, StreamBroken
 from broker.openai.replies import without_account
-from broker.openai.streaming.event_splitter import PING, EventSplitter, split
+from broker.openai.streaming.event_splitter import PING, BomFilter, EventSplitter, split
 from broker.openai.streaming.sse import MAX_EVENT_BYTES, Interrupted, Transcript, data_of
 
 _PLAIN_END = re.compile(rb"\r\n?")
 _CALL = re.compile(rb'"(?:tool_calls|function_call)"')  # an answer without text
+_REASONING = re.compile(rb'"reasoning(?:_content|_details)?"\s*:\s*+(?!null|""|\[\s*\]|\{)')
 _PUBLIC_TYPES = ("server_error", "model_error")  # error types whose message names no account
 _WORD = re.compile(r"[a-z_]{1,64}")
 
@@ -27,13 +28,15 @@ class Relay:
         """`with_usage`: the client asked for the usage."""
         self._with_usage = with_usage
         self._splitter = EventSplitter()
+        self._bom = BomFilter()
         self.transcript = Transcript()
         self.begun = False  # whether a part of the answer itself has come
+        self.is_open = False  # whether the client has something to show: a part of the answer, or reasoning
         self.fault: Fault | None = None
 
     def feed(self, data: bytes) -> bytes:
         """Return the events that `data` completes, unchanged, without those that are held back."""
-        whole = self._splitter.take_whole(data)
+        whole = self._splitter.take_whole(data if self._bom.is_done else self._bom.feed(data))
         if self._splitter.size > MAX_EVENT_BYTES:
             self.fault = OpenAINonsense()
         events, kept = split(whole), []
@@ -56,6 +59,11 @@ class Relay:
         return b"" if self._splitter.rest else PING
 
     @property
+    def is_over(self) -> bool:
+        """Whether `[DONE]` has come."""
+        return self.transcript.done
+
+    @property
     def is_complete(self) -> bool:
         """Whether the client has the whole answer, including the usage if it asked for it."""
         read = self.transcript
@@ -72,7 +80,9 @@ class Relay:
         except Interrupted as interrupted:
             self.fault = interrupted.fault if isinstance(interrupted.fault, OpenAINonsense) else _fault_of(data)
             return False
-        self.begun = self.begun or bool(text) or self.transcript.finished or bool(_CALL.search(data))
+        if not self.begun:
+            self.begun = bool(text) or self.transcript.finished or bool(_CALL.search(data))
+            self.is_open = self.is_open or self.begun or bool(_REASONING.search(data))
         return self._with_usage or self.transcript.usage is usage or bool(json.loads(data).get("choices"))
 
 

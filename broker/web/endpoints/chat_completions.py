@@ -5,12 +5,9 @@ from collections.abc import Iterator
 
 from flask import Blueprint, Response
 
-from broker.errors.openai import OpenAITimeout, StreamBroken
-from broker.openai.prepared_call import PreparedCall
 from broker.openai.requests import chat_completions
 from broker.openai.requests.policy import Body
-from broker.openai.streaming.body_stream import Stream
-from broker.openai.streaming.event_splitter import PING
+from broker.openai.streaming import pass_through
 from broker.openai.streaming.sse_relay import Relay
 from broker.telemetry.metrics import Metrics
 from broker.web import guards, request_context, stream_response
@@ -21,20 +18,14 @@ blueprint = Blueprint("chat_completions", __name__)
 blueprint.before_request(guards.counted)
 
 
-def _read() -> PreparedCall:
-    context, service = request_context.current(), services()
-    asked = chat_completions.read(context.take_body(), service.settings.models, service.settings.max_completion_tokens)
-    body = service.policy.apply_for_user(asked.body, request_context.caller().id)
-    return PreparedCall(asked.model, body, is_stream=asked.is_stream, wants_usage=asked.wants_usage)
-
-
 @blueprint.post("/v1/chat/completions")
-@guards.reads(_read)
 def create() -> Response:
     """Answer a chat completion request, whole or as a stream of events."""
-    prepared = request_context.prepared()
-    body = prepared.take_request()
-    return _stream(body, Relay(with_usage=prepared.wants_usage)) if prepared.is_stream else _whole(body)
+    context, service = request_context.current(), services()
+    asked = chat_completions.read(context.take_body(), service.settings.models, service.settings.max_completion_tokens)
+    context.model = asked.model
+    body = service.policy.apply_for_user(asked.body, request_context.caller().id)
+    return _stream(body, Relay(with_usage=asked.wants_usage)) if asked.is_stream else _whole(body)
 
 
 def _whole(body: Body) -> Response:
@@ -42,47 +33,31 @@ def _whole(body: Body) -> Response:
     context = request_context.current()
     reply = services().upstream.ask(body, request_context.open_call(), retry=False)
     context.openai_id, context.dropped_parameters = reply.request_id, reply.changes
-    context.usage, context.delivered_tokens = reply.answer.usage, reply.answer.estimated_tokens
-    context.settle(is_last=True)
+    context.usage = reply.answer.usage
+    context.settle()
     return Response(reply.answer.body, mimetype=JSON)
 
 
 def _stream(body: Body, relay: Relay) -> Response:
-    """Respond when the answer begins or OpenAI has been silent for long. An earlier failure gets its own status."""
+    """Respond when the answer begins, or after one ping interval. An earlier failure gets its own status."""
     context, service = request_context.current(), services()
     call = request_context.open_call()
     upstream, context.dropped_parameters = service.upstream.open_stream(body, call, retry=False)
     context.at_end(upstream.close)
     context.openai_id = upstream.request_id
-    pieces = _counted(_pieces(upstream, relay, service.settings.stream_ping_interval), relay, context, service.metrics)
-    opening = _opening(pieces, relay)
+    interval = service.settings.stream_ping_interval
+    pieces = _counted(pass_through.pieces(upstream, relay, interval), relay, context, service.metrics)
+    opening = pass_through.take_opening(pieces, relay, interval)
     service.metrics.streams_in_flight.inc()
     context.at_end(service.metrics.streams_in_flight.dec)
-    pieces = itertools.chain((opening,), pieces)
+    pieces = itertools.chain((opening,), filter(None, pieces))
     return stream_response.stream(pieces, stream_response.error_event, stream_response.EVENT_STREAM)
-
-
-def _pieces(upstream: Stream, relay: Relay, patience: float) -> Iterator[bytes]:
-    """Yield what the client gets of each read, to the body's end. Raises as `Stream.reads`, and the relay's fault."""
-    try:
-        for data in upstream.reads(patience):
-            yield relay.feed(data) if data else relay.silence()
-            if relay.fault:
-                raise relay.fault
-            if relay.transcript.done:  # read to the body's end: only then the connection is reused
-                upstream.expect_end()
-    except (OpenAITimeout, StreamBroken):
-        if relay.fault or not relay.is_complete:
-            raise
-    yield relay.finish()
-    if relay.fault:
-        raise relay.fault
 
 
 def _counted(
     pieces: Iterator[bytes], relay: Relay, context: request_context.RequestContext, metrics: Metrics
 ) -> Iterator[bytes]:
-    """Yield the non-empty pieces. The call counts once a part of the answer itself is among them."""
+    """Yield the pieces. The call counts once a part of the answer itself is among them."""
     is_counted = False
     try:
         for piece in pieces:
@@ -90,24 +65,6 @@ def _counted(
                 is_counted = True
                 context.settle()
                 metrics.first_token_sent(context.model or "", context.seconds)
-            if relay.transcript.done:  # an SDK sends its next call once it has read [DONE]
-                _note_usage(context, relay)
-                context.finish()
-            if piece:
-                yield piece
+            yield piece
     finally:
-        _note_usage(context, relay)
-
-
-def _note_usage(context: request_context.RequestContext, relay: Relay) -> None:
-    context.usage, context.delivered_tokens = relay.transcript.usage, relay.transcript.delivered_tokens
-
-
-def _opening(pieces: Iterator[bytes], relay: Relay) -> bytes:
-    """Return everything up to the beginning of the answer, or to OpenAI's first long silence."""
-    opening = b""
-    for piece in pieces:
-        opening += piece
-        if relay.begun or piece == PING:
-            break
-    return opening
+        context.usage = relay.transcript.usage

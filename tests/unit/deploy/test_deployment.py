@@ -26,13 +26,18 @@ SCRIPTS = (
     "tests/containers/engine",
     ".ci/run",
 )
+SOURCED = sorted(path.relative_to(ROOT).as_posix() for path in (DEPLOY / "scripts").glob("*.sh"))
 BIN = Path(sys.executable).parent
 
 
+@pytest.fixture(scope="module", params=["compose.yaml", "monitoring.yaml"])
+def services(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return dict(yaml.safe_load((DEPLOY / request.param).read_text())["services"])
+
+
 @pytest.fixture(scope="module")
-def compose() -> dict[str, Any]:
-    text = (DEPLOY / "compose.yaml").read_text()
-    return dict(yaml.safe_load(text))
+def tenant_services() -> dict[str, Any]:
+    return dict(yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"])
 
 
 @pytest.mark.parametrize(
@@ -51,42 +56,58 @@ def test_the_scripts_can_be_run(script: str) -> None:
     subprocess.run(("bash", "-n", ROOT / script), check=True)
 
 
-@pytest.mark.parametrize("tenant", TENANTS)
-def test_names_and_ports_are_the_contract_s(compose: dict[str, Any], tenant: str) -> None:
-    """Published on loopback unless told otherwise; each broker reaches its own Redis as `redis-stack`."""
-    broker, store = compose["services"][tenant], compose["services"][f"{tenant}-redis"]
-    port, redis_port = TENANTS[tenant]
-    assert broker["container_name"] == f"{tenant}-gpt-broker"
-    assert store["container_name"] == f"{tenant}-redis-stack"
-    assert broker["ports"] == [f"${{ADDRESS:-127.0.0.1}}:${{{tenant.upper()}_PORT:-{port}}}:8011"]
-    assert store["ports"] == [f"127.0.0.1:${{{tenant.upper()}_REDIS_PORT:-{redis_port}}}:6379"]
-    assert broker["networks"] == [tenant]
-    assert store["networks"] == {tenant: {"aliases": ["redis-stack"]}}
-    assert broker["profiles"] == store["profiles"] == [tenant]
+def test_names_and_ports_are_the_contract_s(tenant_services: dict[str, Any]) -> None:
+    """Ports are published on loopback by default. Brokers reach their own Redis as `redis-stack`."""
+    rows = [line.split() for line in (DEPLOY / "tenants").read_text().splitlines() if not line.startswith("#")]
+    assert {name: tuple(ports) for name, *ports in rows} == TENANTS
+    assert tenant_services["proxy"]["ports"] == ["${ADDRESS:-127.0.0.1}:${BROKER_PORT:-8011}:8011"]
+    assert tenant_services["redis"]["ports"] == ["127.0.0.1:${REDIS_PORT:-8013}:6379"]
+    assert tenant_services["redis"]["networks"] == {"tenant": {"aliases": ["redis-stack"]}}
+    assert tenant_services["broker"]["networks"] == ["tenant"]
+    assert "ports" not in tenant_services["broker"]
 
 
-def test_every_container_may_do_little(compose: dict[str, Any]) -> None:
+def test_every_container_has_few_privileges(services: dict[str, Any]) -> None:
     """A read-only root, no capability, no new privileges, bounded logs."""
-    for name, service in compose["services"].items():
+    for name, service in services.items():
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert service["logging"]["options"]["max-size"], name
 
 
-def test_the_engine_waits_longer_than_a_stream_may_last(compose: dict[str, Any]) -> None:
-    """Whatever GRACEFUL_TIMEOUT an operator chooses within a call's longest time, no stream is cut by force."""
+def test_no_setting_is_in_a_container_s_environment(tenant_services: dict[str, Any]) -> None:
+    """`docker inspect` shows the environment, so settings and secrets are files."""
+    assert set(tenant_services["broker"]["environment"]) == {"ENV_FILE", "PORT"}
+    assert not any("env_file" in service for service in tenant_services.values())
+
+
+def test_the_engine_waits_longer_than_a_call_may_last(tenant_services: dict[str, Any]) -> None:
+    """No stream is killed, whichever GRACEFUL_TIMEOUT up to a call's longest duration an operator chooses."""
     settings = Settings.from_environ(REQUIRED)
-    for tenant in TENANTS:
-        grace = int(compose["services"][tenant]["stop_grace_period"].removesuffix("s"))
-        assert grace > settings.openai_call_timeout > settings.graceful_timeout
+    grace = int(tenant_services["broker"]["stop_grace_period"].removesuffix("s"))
+    assert grace > max(600, settings.openai_call_timeout) > settings.graceful_timeout
+
+
+def directives(text: str) -> dict[str, str]:
+    return {line.split()[0]: line.split()[1].rstrip(";") for line in text.splitlines() if len(line.split()) > 1}
+
+
+def test_the_tenant_s_proxy_waits_as_long_and_keeps_no_connection() -> None:
+    """Without idle connections, neither a reload of nginx nor the stop of a broker can lose a request."""
+    value = directives((DEPLOY / "nginx" / "proxy.template").read_text())
+    assert int(value["proxy_read_timeout"].removesuffix("s")) > max(
+        600, Settings.from_environ(REQUIRED).openai_call_timeout
+    )
+    assert value["keepalive_timeout"] == "0"
+    assert "keepalive" not in value
 
 
 def test_nginx_s_limits_exceed_the_broker_s() -> None:
     """Body size and read timeout exceed the broker's limits; nginx closes idle connections before the broker does."""
     template = (DEPLOY / "nginx" / "tenant.template").read_text()
     settings = Settings.from_environ(REQUIRED)
-    value = {line.split()[0]: line.split()[1].rstrip(";") for line in template.splitlines() if len(line.split()) > 1}
+    value = directives(template)
     assert int(value["client_max_body_size"].removesuffix("m")) * 2**20 > settings.max_body_bytes
     assert int(value["proxy_read_timeout"].removesuffix("s")) > settings.openai_call_timeout
     assert int(value["keepalive_timeout"].removesuffix("s")) < 75  # gunicorn.conf.py's keepalive
@@ -94,7 +115,7 @@ def test_nginx_s_limits_exceed_the_broker_s() -> None:
 
 def test_nginx_uses_the_broker_s_error_sentences() -> None:
     """An error reads the same whether nginx or the broker generates it."""
-    shared = (DEPLOY / "nginx" / "shared.template").read_text()
+    shared = (DEPLOY / "nginx" / "errors.template").read_text()
     for fault in (BodyTooLarge, TargetTooLong, HeadTooLarge, WorkerStopping):
         assert f'  {fault.code} "{fault.sentence}";\n' in shared
 
@@ -107,13 +128,46 @@ def test_no_env_file_gets_into_an_image() -> None:
     assert not any("env" in line for line in lines)
 
 
-def test_render_refuses_missing_files_and_example_names(tmp_path: Path) -> None:
+def render(*arguments: object, **environ: str) -> subprocess.CompletedProcess[str]:
+    command = (str(DEPLOY / "nginx" / "render"), *map(str, arguments))
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | environ)
+
+
+def test_render_refuses_missing_files_and_example_names() -> None:
     """It prints its usage or names the variable."""
-    render = DEPLOY / "nginx" / "render"
-    for arguments, said in (
-        ((), "usage: deploy/nginx/render"),
-        ((DEPLOY / "nginx" / "example.env",), "SKSNDEV_HOST must be the public name"),
-    ):
-        done = subprocess.run((render, *arguments), capture_output=True, text=True, check=False)
-        assert done.returncode != 0
-        assert said in done.stderr
+    assert "usage: deploy/nginx/render" in render().stderr
+    done = render(DEPLOY / "nginx" / "example.env")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "SKSNDEV_HOST must be the public name" in done.stderr
+
+
+def test_render_replaces_the_file_only_by_a_complete_one(tmp_path: Path) -> None:
+    """A misspelt variable, or a configuration that nginx refuses, leaves the old file; CRLF is understood."""
+    variables, output = tmp_path / ".env.nginx", tmp_path / "gpt-broker.conf"
+    good = "SKSNDEV_HOST=gpt.sksndev.test\r\nTECHSKSN_HOST=gpt.techsksn.test\r\n"
+    variables.write_text(good)
+    variables.chmod(0o644)
+    done = render(variables, output, NGINX_TEST="")
+    assert done.returncode == 0, done.stderr
+    assert "was accessible to every user" in done.stderr
+    assert variables.stat().st_mode & 0o777 == 0o640
+    first = output.read_text()
+    assert "server_name gpt.sksndev.test;" in first
+    assert "\r" not in first
+    variables.write_text(good + "RATES=30\n")
+    assert "RATES is unknown" in render(variables, output, NGINX_TEST="").stderr
+    variables.write_text(good + "RATE=30\n")
+    done = render(variables, output, NGINX_TEST="sh -c 'exit'1")
+    assert done.returncode == 1
+    assert "nginx refuses the new configuration" in done.stderr
+    assert output.read_text() == first
+    assert render(variables, output, NGINX_TEST="").returncode == 0
+    assert "rate=30r/s" in output.read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".env.nginx", "gpt-broker.conf"]
+
+
+@pytest.mark.parametrize("script", SOURCED)
+def test_the_sourced_scripts_parse(script: str) -> None:
+    """Bash can read them, and none exceeds the size of a module."""
+    subprocess.run(("bash", "-n", ROOT / script), check=True)
+    assert len((ROOT / script).read_text().splitlines()) <= 200

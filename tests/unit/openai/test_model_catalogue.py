@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from broker.errors.openai import OpenAINonsense, OpenAIRefusedKey, OpenAIUnreachable
+from broker.errors.openai import OpenAIRefusedKey, OpenAIUnreachable
 from broker.openai.model_catalogue import ModelCatalogue
 
 LISTED = [
@@ -68,22 +68,8 @@ def test_it_keeps_looking(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("broker.openai.model_catalogue.time.sleep", nap)
     with pytest.raises(StopIteration):
-        catalogue(OpenAINonsense(), LISTED)._refresh_forever()
+        catalogue(OpenAIUnreachable(), LISTED)._refresh_forever()
     assert naps == [60.0, 86_400.0]
-
-
-def test_an_openai_that_cannot_be_reached_is_asked_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that `/ready` is right again within seconds."""
-    naps: list[float] = []
-
-    def nap(seconds: float) -> None:
-        naps.append(seconds)
-        raise StopIteration
-
-    monkeypatch.setattr("broker.openai.model_catalogue.time.sleep", nap)
-    with pytest.raises(StopIteration):
-        catalogue(OpenAIUnreachable())._refresh_forever()
-    assert naps == [3.0]
 
 
 def test_a_key_that_a_call_was_refused_for_is_looked_at_until_it_is_taken(

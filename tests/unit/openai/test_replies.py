@@ -128,3 +128,24 @@ def test_it_backs_off_exponentially_with_jitter() -> None:
         waits = {replies.back_off(attempt) for _ in range(50)}
         assert all(full * 0.75 <= wait <= full for wait in waits)
         assert len(waits) > 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["sk-planted123456", "sk-proj-abcDEF_123", "org-PLANTED12345", "proj_Ab3dE6gH", "sess-0123456789",
+     "dummy-op********-key",
+     "org-abcdefghijklmnopqrst", "sk-ab****************yz"],
+)  # fmt: skip
+def test_ids_of_the_account_are_masked(name: str) -> None:
+    """Keys, also masked ones, organisations and projects."""
+    assert replies.without_account(f"Limit in '{name}' on tokens") == "Limit in '…' on tokens"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Unknown parameter: 'session_id'.", "sketching a sky", "an organization-wide project_name", "org-wide, sk-learn",
+     "skeleton: {'projects': ['sess']}", "a session-based organisation", "2 * 3 ** 4, ****"],
+)  # fmt: skip
+def test_words_are_left_alone(text: str) -> None:
+    """The mask takes ids only."""
+    assert replies.without_account(text) == text

@@ -16,6 +16,7 @@ class Server:
         self.num_workers = workers
         self.cfg = SimpleNamespace(graceful_timeout=30)
         self.WORKERS: dict[int, Any] = {}
+        self.LISTENERS: list[Any] = []
         self.killed: list[tuple[int, int]] = []
         self.stops: list[bool] = []
         self._last = 0

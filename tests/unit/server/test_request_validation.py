@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from gunicorn.http import errors
 
-from broker.server.request_validation import check, fault_of
+from broker.server.request_validation import check, cors_fields, fault_of
 
 
 def request(host: str | None, path: str = "/health", version: tuple[int, int] = (1, 1)) -> SimpleNamespace:
@@ -59,3 +59,16 @@ def test_a_path_does_not_begin_with_two_slashes() -> None:
 def test_what_gunicorn_cannot_read_is_the_callers_fault(error: Exception, status: int) -> None:
     """Any other exception is a server error."""
     assert fault_of(error).status == status
+
+
+A, B = "https://a.example", "https://b.example"
+
+
+@pytest.mark.parametrize(("origins", "head", "allowed"), [
+    (("*",), b"", "*"), ((A, "*"), b"", "*"), ((A, B), b"GET /\r\nORIGIN:  https://b.example\r\nX", B),
+    ((A,), b"GET /\r\nOrigin: https://b.example\r\n", None), ((A, B), b"GET / origin: https://a.example", None),
+    ((A,), b"x\r\nOrigin: https://a.example", None), ((A,), b"", None),
+])  # fmt: skip
+def test_a_page_may_read_the_error(origins: tuple[str, ...], head: bytes, allowed: str | None) -> None:
+    """If its origin is allowed, and was received as a whole field."""
+    assert cors_fields(origins, head).get("Access-Control-Allow-Origin") == allowed

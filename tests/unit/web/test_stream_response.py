@@ -32,9 +32,10 @@ def test_a_fault_within_a_stream_is_its_last_line(error: Exception) -> None:
     assert (response.status_code, response.data) == (200, b'{"data": "a"}\n{"error": "Error while streaming"}\n')
 
 
-def test_nothing_is_written_to_a_client_that_left() -> None:
-    """There is nobody to read it."""
-    assert app_that_streams(lines_then(ClientLeft())).test_client().get("/lines").data == b'{"data": "a"}\n'
+def test_a_stream_whose_client_left_is_not_completed() -> None:
+    """The fault reaches the server, which ends the connection without the last chunk."""
+    with pytest.raises(ClientLeft):
+        app_that_streams(lines_then(ClientLeft())).test_client().get("/lines", buffered=True)
 
 
 def test_a_stream_is_not_buffered_on_its_way() -> None:

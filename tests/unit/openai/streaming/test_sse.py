@@ -1,5 +1,6 @@
 """From a stream's bytes to its text, however the network cut them."""
 
+import codecs
 import itertools
 import json
 from typing import Any
@@ -86,6 +87,57 @@ def test_comments_fields_and_blank_lines_are_passed_over() -> None:
     """Only `data` counts, in one line or several, with or without a space."""
     body = b': ping\n\n\n\nevent: x\nid: 1\ndata:{"choices":\ndata: [{"index": 0, "delta": {"content": "a"}}]}\n\n'
     assert hear([body, finish()])[:2] == ("a", "complete")
+
+
+WORDS = (
+    event(role="assistant", content="")
+    + event(content="Hi 🧩")
+    + event(content=" there")
+    + finish()
+    + b"data: [DONE]\n\n"
+)
+HALVES = (
+    b'data: {"choices":[{"index":0,"delta":{"content":"Hi \\ud83e"}}]}\n\n'
+    b'data: {"choices":[{"delta":{"content":"\\udde9 there"}}]}\n\n'
+)
+ODD = {
+    "two spaces": WORDS.replace(b"data: ", b"data:  "),
+    "a tab": WORDS.replace(b"data: ", b"data:\t"),
+    "no space": WORDS.replace(b"data: ", b"data:"),
+    "an empty line of data first": WORDS.replace(b"data: ", b"data:\ndata: "),
+    "an empty line of data last": WORDS.replace(b"\n\n", b"\ndata\n\n"),
+    "null for the index": WORDS.replace(b'"index": 0', b'"index": null'),
+    "a byte order mark": codecs.BOM_UTF8 + WORDS,
+    "halves of a surrogate pair": HALVES + finish(),
+    "comments": b": ka\n\n" + WORDS.replace(b"\n\n", b"\n\n: ka\n\n"),
+    "a ping event": b'event: ping\ndata: {"type": "ping"}\n\n' + WORDS,
+}
+
+
+@pytest.mark.parametrize("body", ODD.values(), ids=ODD.keys())
+@given(places=st.lists(st.integers(0, 1000), max_size=10))
+def test_odd_bytes_that_the_standard_allows_are_read(body: bytes, places: list[int]) -> None:
+    """Real servers send them; no text is lost, however the network cuts it."""
+    assert hear(cut(body, places))[:2] == ("Hi 🧩 there", "complete")
+
+
+def test_a_character_in_two_chunks_comes_in_one_piece() -> None:
+    """And half a character that stays alone is not lost."""
+    transcript, reader = Transcript(), EventReader()
+    pieces = [transcript.read([data]) for data in reader.feed(HALVES)]
+    assert pieces == ["Hi ", "🧩 there"]
+    half = HALVES.partition(b"\n\n")[0] + b"\n\n"
+    assert hear([half, finish()])[:2] == ("Hi \ud83e", "complete")
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [b'{"index": "0", "delta": {"content": "lost"}}', b'{"index": true, "delta": {"content": "lost"}}',
+     b'{"index": 0, "message": {"content": "lost"}}'],
+)  # fmt: skip
+def test_lost_text_is_never_a_success(choice: bytes) -> None:
+    """Text in a form that is not read ends the stream with a fault."""
+    assert hear([b'data: {"choices": [%s]}\n\n' % choice + finish()])[1] == "openai_answer_invalid"
 
 
 def test_done_alone_proves_nothing() -> None:

@@ -1,5 +1,6 @@
 """What of OpenAI's stream the client gets, however the network cut it: OpenAI's bytes, but for two kinds of event."""
 
+import codecs
 import json
 import time
 from typing import Any
@@ -12,7 +13,7 @@ from broker.openai.streaming.event_splitter import PING
 from broker.openai.streaming.sse import MAX_EVENT_BYTES
 from broker.openai.streaming.sse_relay import Relay
 from tests.recorded import RecordedReply, streams
-from tests.unit.openai.streaming.test_sse import cut, event, finish
+from tests.unit.openai.streaming.test_sse import ODD, cut, event, finish
 
 USAGE = b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2}}\n\n'
 DONE = b"data: [DONE]\n\n"
@@ -168,6 +169,29 @@ def test_a_stream_is_whole_when_all_that_was_asked_for_has_come(body: bytes, wit
     relay = Relay(with_usage=with_usage)
     relay.feed(body)
     assert relay.is_complete is whole
+
+
+@pytest.mark.parametrize("body", ODD.values(), ids=ODD.keys())
+@given(places=st.lists(st.integers(0, 1000), max_size=10))
+def test_odd_bytes_that_the_standard_allows_are_passed_on(body: bytes, places: list[int]) -> None:
+    """Unchanged, but for a byte order mark; the broker reads the same text."""
+    got, relay = relayed(cut(body, places), with_usage=True)
+    assert got == body.removeprefix(codecs.BOM_UTF8)
+    assert (relay.fault, relay.transcript.finished) == (None, True)
+
+
+@pytest.mark.parametrize(
+    ("delta", "is_open"),
+    [({"role": "assistant", "content": ""}, False), ({"content": "", "reasoning_content": None}, False),
+     ({"content": "", "reasoning_content": ""}, False), ({"reasoning_content": "thinking"}, True),
+     ({"reasoning": "thinking"}, True), ({"content": "a"}, True)],
+)  # fmt: skip
+def test_reasoning_opens_the_response(delta: dict[str, Any], is_open: bool) -> None:
+    """The client shows it as it comes; but it is no answer yet, so the call does not count."""
+    relay = Relay(with_usage=False)
+    relay.feed(event(**delta))
+    assert relay.is_open is is_open
+    assert relay.begun is bool(delta.get("content"))
 
 
 def test_an_end_before_the_answers_own_is_a_fault() -> None:

@@ -81,6 +81,19 @@ def test_the_policy_names_no_path_of_the_url() -> None:
     assert "connect-src 'self' https://abc.supabase.co:8443;" in policy["Content-Security-Policy"]
 
 
+@pytest.mark.parametrize("path", ["/", "/playground/main.js"])
+def test_the_page_s_files_are_logged_and_counted(path: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Like every other response."""
+    caplog.set_level("INFO", "broker.request")
+    client = make_client(PLAYGROUND="on")
+    assert client.get(path).status_code == 200
+    (line,) = (record for record in caplog.records if record.name == "broker.request")
+    endpoint = "/" if path == "/" else "/playground/<name>"
+    assert (line.endpoint, line.status) == (endpoint, 200)  # type: ignore[attr-defined]
+    counted = f'gpt_broker_requests_total{{endpoint="{endpoint}",method="GET",status_code="200"}} 1.0'
+    assert counted in client.get("/metrics").text
+
+
 def test_the_page_keeps_its_policy() -> None:
     """Nothing inline, and every file that it names lies in its folder."""
     parser = Inline()

@@ -1,0 +1,75 @@
+"""Passes an open stream on to the client: when the response begins, and what is sent while OpenAI is silent."""
+
+import time
+from collections.abc import Iterator
+from typing import Protocol
+
+from broker.errors.base import Fault
+from broker.errors.openai import OpenAITimeout, StreamBroken
+from broker.openai.streaming.body_stream import Stream
+from broker.openai.streaming.event_splitter import PING
+
+STEPS = 4  # of a ping interval; after each, a silent stream is looked at
+
+
+class Relay(Protocol):
+    """Decides what the client gets of one stream."""
+
+    fault: Fault | None
+
+    def feed(self, data: bytes) -> bytes:
+        """Return the whole events that `data` completes."""
+
+    def silence(self) -> bytes:
+        """Return what to send while OpenAI is silent."""
+
+    def finish(self) -> bytes:
+        """Return the rest at the end of the body."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the client has something to show: text, a tool call, or reasoning."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether OpenAI's last event has come."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the client has the whole answer."""
+
+
+def pieces(stream: Stream, relay: Relay, interval: float) -> Iterator[bytes]:
+    """Yield what the client gets of each read, to the body's end; b"" if nothing.
+
+    `interval`: seconds of silence before a comment is sent. Raises as `Stream.reads`, and the relay's fault.
+    """
+    quiet = 0  # steps
+    try:
+        for data in stream.reads(interval / STEPS):
+            quiet = 0 if data else quiet + 1
+            yield relay.feed(data) if data else relay.silence() if quiet % STEPS == 0 else b""
+            if relay.fault:
+                raise relay.fault
+            if relay.is_over:  # read to the body's end: only then the connection is reused
+                stream.expect_end()
+    except (OpenAITimeout, StreamBroken):
+        if relay.fault or not relay.is_complete:
+            raise
+    yield relay.finish()
+    if relay.fault:
+        raise relay.fault
+
+
+def take_opening(pieces: Iterator[bytes], relay: Relay, interval: float) -> bytes:
+    """Take the pieces until the answer begins, and for `interval` seconds at most.
+
+    An earlier failure gets its own status. Later the client needs a first byte, or a proxy gives up.
+    """
+    started, opening = time.monotonic(), b""
+    for piece in pieces:
+        opening += piece
+        waited = time.monotonic() - started
+        if relay.is_open or waited >= interval or (opening and waited >= interval * (STEPS - 1) / STEPS):
+            return opening or PING
+    return opening

@@ -1,0 +1,72 @@
+# shellcheck shell=bash
+# The proxy of a tenant: it owns the tenant's port, and its configuration names the release that serves.
+
+proxy_config() { # tenant number: prints the folder
+  local folder=$work/proxy.$1 text
+  mkdir -p "$folder"
+  text=$(<deploy/nginx/proxy.template)
+  text=${text//@ERRORS@/"$(<deploy/nginx/errors.template)"}
+  text=${text//@RESOLVER@/127.0.0.11} # the engine's
+  text=${text//@LISTEN@/8011}
+  text=${text//@BROKER@/"$(broker "$1" "$2"):8011"}
+  printf '%s\n' "$text" >"$folder/nginx.conf"
+  say "$folder"
+}
+
+proxy_running() { [ "$(state "$1-proxy" '{{.State.Running}}')" = true ]; } # tenant
+
+# The processes of the proxy that take new connections, by id.
+proxy_workers() { # tenant
+  docker exec "$1-proxy" sh -c 'for p in /proc/[0-9]*; do
+    tr "\0" " " <"$p/cmdline" 2>/dev/null | grep -q "^nginx: worker process *$" && echo "${p#/proc/}"; done; true'
+}
+
+# Forward the tenant's port to a release. Returns when no new call can reach another release.
+switch() { # tenant number image
+  local before worker
+  fill_volume "$(proxy_config "$1" "$2")" "${PROJECT}_$1-proxy" 65534:65534 "$3" || return 1
+  if ! proxy_running "$1"; then
+    start_proxy "$1" && answers "$1" "$2"
+    return
+  fi
+  docker exec "$1-proxy" nginx -t -q -c /config/nginx.conf || return 1
+  before=$(proxy_workers "$1")
+  docker kill --signal HUP "$1-proxy" >/dev/null || return 1
+  for _ in $(seq 100); do # a worker that was there before and still takes connections has the old configuration
+    worker=$(comm -12 <(sort <<<"$before") <(proxy_workers "$1" | sort))
+    [ -n "$worker" ] || break
+    sleep 0.1
+  done
+  [ -z "$worker" ] || return 1
+  answers "$1" "$2"
+}
+
+answers() { # tenant number: whether the broker answers through the proxy
+  for _ in $(seq 20); do
+    ! docker exec "$(broker "$1" "$2")" python -I -S -c 'import sys, urllib.request
+sys.exit(urllib.request.urlopen(sys.argv[1], timeout=3).read() != b"OK")' "http://$1-proxy:8011/health" 2>/dev/null || return 0
+    sleep 0.3
+  done
+  warn "$1: the broker does not answer through its proxy (docker logs $1-proxy)."
+  return 1
+}
+
+# Say what to do if another program has the tenant's port. Nothing was touched yet.
+need_port() { # tenant
+  local holder
+  ! proxy_running "$1" || return 0
+  holder=$(docker ps --filter "publish=${broker_port[$1]}" --format '{{.Names}}' | grep -v "^$1-proxy$" | head -n 1) || true
+  [ -z "$holder" ] || [ "$holder" = "$1-gpt-broker" ] ||
+    fail "$1: port ${broker_port[$1]} is taken by the container $holder: stop it, or change the port in deploy/tenants. Nothing was started."
+}
+
+start_proxy() { # tenant
+  compose "$PROJECT-$1" "$1" up --detach --no-deps --no-recreate proxy 2>"$work/start" >/dev/null && return
+  if grep -qE 'address already in use|port is already allocated' "$work/start"; then
+    warn "$1: port ${broker_port[$1]} is taken by another program (ss -ltnp 'sport = :${broker_port[$1]}' names it): stop it, or change the port in deploy/tenants."
+    compose "$PROJECT-$1" "$1" rm --force proxy >/dev/null 2>&1 || true
+  else
+    warn "$1: the proxy could not be started: $(tail -n 3 "$work/start")"
+  fi
+  return 1
+}

@@ -1,0 +1,184 @@
+"""Prometheus beside the tenants: it scrapes every proxy, and every alert is caused for real."""
+
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+
+import pytest
+import requests
+
+from deploy.local.broker_process import free_port
+from tests.containers.calls import call, is_ready
+from tests.containers.conftest import TENANTS, Stack, current, inspect, run
+from tests.integration.nginx_process import PATH
+from tests.integration.waiting import within
+
+IMAGE = """\
+FROM python:3.13-slim
+COPY prometheus /bin/prometheus
+RUN mkdir /prometheus && chown 65534:65534 /prometheus
+USER 65534
+WORKDIR /prometheus
+ENTRYPOINT ["/bin/prometheus"]
+"""
+
+
+class Alerts:
+    """The alerts of a Prometheus that scrapes every second, with windows of seconds instead of minutes."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def query(self, expression: str) -> list[dict[str, str]]:
+        answer = requests.get(self.url + "/api/v1/query", params={"query": expression}, timeout=5).json()
+        return [series["metric"] for series in answer["data"]["result"]]
+
+    def firing(self, tenant: str) -> set[str]:
+        return {one["alertname"] for one in self.query(f'ALERTS{{alertstate="firing", tenant="{tenant}"}}')}
+
+    def await_firing(self, tenant: str, *names: str) -> None:
+        within(40, lambda: set(names) <= self.firing(tenant))
+
+
+def hastened(text: str) -> str:
+    """Minutes become seconds, so that a test need not wait; a day stays a day."""
+    return re.sub(r"(\[|for: )(\d+)m", lambda found: f"{found[1]}{max(4, int(found[2]))}s", text)
+
+
+@pytest.fixture(scope="module")
+def alerts(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alerts]:
+    """`make monitoring`, with Debian's Prometheus."""
+    program, folder, port = shutil.which("prometheus", path=PATH), tmp_path_factory.mktemp("prometheus"), free_port()
+    assert program, "prometheus is missing: `make test` installs it"
+    shutil.copy2(program, folder / "prometheus")
+    (folder / "Dockerfile").write_text(IMAGE)
+    run("docker", "build", "--quiet", "--tag", "gpt-broker-test:prometheus", str(folder))
+    rules, config = (stack.folder / "deploy" / "prometheus" / name for name in ("alerts.yml", "prometheus.yml"))
+    texts = rules.read_text(), config.read_text()
+    rules.write_text(hastened(texts[0]))
+    config.write_text(texts[1].replace("interval: 15s", "interval: 1s"))
+    (stack.folder / "deploy" / ".env").write_text(
+        f"PROMETHEUS_IMAGE=gpt-broker-test:prometheus\nPROMETHEUS_PORT={port}\nSERVICES=prometheus\n"
+    )
+    stack.run("make", "monitoring")
+    yield Alerts(f"http://127.0.0.1:{port}")
+    rules.write_text(texts[0])
+    config.write_text(texts[1])
+
+
+def test_prometheus_scrapes_every_tenant(stack: Stack, alerts: Alerts) -> None:
+    """By the list of tenants, through their proxies."""
+    within(60, lambda: {one["tenant"] for one in ready_query(alerts, "up == 1")} == set(TENANTS))
+    rules = requests.get(alerts.url + "/api/v1/rules", timeout=5).json()["data"]["groups"]
+    assert sum(len(group["rules"]) for group in rules) > 10
+
+
+def ready_query(alerts: Alerts, expression: str) -> list[dict[str, str]]:
+    try:
+        return alerts.query(expression)
+    except (requests.RequestException, KeyError):
+        return []
+
+
+def test_no_alert_fires_in_normal_operation(stack: Stack, alerts: Alerts) -> None:
+    for _ in range(20):
+        for tenant in TENANTS:
+            call(stack, tenant)
+    for tenant in TENANTS:
+        assert alerts.firing(tenant) == set()
+
+
+def test_alerts_about_openai(stack: Stack, alerts: Alerts) -> None:
+    """OpenAI fails, then refuses the account, then is slow."""
+    with Caller(stack, "sksndev"):
+        stack.openai.next("500_server_error", times=-1)
+        alerts.await_firing("sksndev", "OpenAIAway", "ManyErrors", "NothingAnswered")
+        stack.openai.reset()
+        stack.openai.next("401_masked_key", times=-1)
+        alerts.await_firing("sksndev", "OpenAIRefusesTheAccount")
+        stack.openai.reset()
+        stack.openai.first_token_delay, stack.openai.token_delay = 6, 0
+        alerts.await_firing("sksndev", "SlowFirstToken")
+    stack.openai.reset()
+    stack.openai.first_token_delay, stack.openai.token_delay = 0, 0.02
+
+
+class Caller:
+    """Users who call all the time, whatever is answered."""
+
+    def __init__(self, stack: Stack, tenant: str, users: int = 8) -> None:
+        self._stack, self._tenant, self._stop = stack, tenant, threading.Event()
+        self._threads = [threading.Thread(target=self._call) for _ in range(users)]
+
+    def __enter__(self) -> "Caller":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _call(self) -> None:
+        while not self._stop.wait(0.3):
+            try:
+                call(self._stack, self._tenant, path="/stream")
+            except requests.RequestException:
+                continue
+
+
+GRACE = '["22222222-2222-4222-8222-222222222222"]'  # the live checks' user, who must not be over the limit
+
+
+def test_alerts_about_redis_supabase_and_limits(stack: Stack, alerts: Alerts) -> None:
+    """Techsksn counts locally while Redis is away, cannot fetch signing keys, and has a user over the limit."""
+    text = (stack.folder / ".env.techsksn").read_text()
+    stack.write_env("techsksn", USAGE_WITHOUT_REDIS="allow", DAILY_LIMIT="1", ID_WHITE_LIST=GRACE)
+    stack.run("make", "deploy-techsksn")
+    with Caller(stack, "techsksn"):
+        alerts.await_firing("techsksn", "QuotaRefusalsJump")
+        run("docker", "pause", "techsksn-redis-stack")
+        stack.supabase["techsksn"].behaviour = "failing"
+        alerts.await_firing("techsksn", "RedisAway", "CountingWithoutRedis")
+    run("docker", "unpause", "techsksn-redis-stack")
+    run("docker", "restart", current("techsksn"))  # it fetches the keys at its start
+    alerts.await_firing("techsksn", "SupabaseAway")
+    stack.supabase["techsksn"].behaviour = "well"
+    (stack.folder / ".env.techsksn").write_text(text)
+    within(60, lambda: is_ready(stack, "techsksn"))
+
+
+def test_alerts_about_processes(stack: Stack, alerts: Alerts) -> None:
+    """Workers that die again and again, and a broker that is gone."""
+    name = current("sksndev")
+    for _ in range(4):
+        run("docker", "exec", name, "python", "-c", KILL_WORKER, check=False)
+        within(30, lambda: is_ready(stack, "sksndev"))
+    alerts.await_firing("sksndev", "WorkersDying")
+    run("docker", "stop", name)
+    alerts.await_firing("sksndev", "BrokerDown")
+    run("docker", "start", name)
+    within(60, lambda: is_ready(stack, "sksndev"))
+
+
+KILL_WORKER = """
+import os, pathlib, signal
+masters = {}
+for path in pathlib.Path("/proc").glob("[0-9]*"):
+    words = (path / "cmdline").read_bytes()
+    if b"gunicorn" in words and int(path.name) != 1:
+        parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+        masters.setdefault(parent, []).append(int(path.name))
+workers = max(masters.items(), key=lambda item: item[0])[1]
+os.kill(workers[0], signal.SIGKILL)
+"""
+
+
+def test_both_up_brings_prometheus_back(stack: Stack, alerts: Alerts) -> None:
+    """It ran before both_down."""
+    stack.run("./both_down")
+    stack.run("./both_up")
+    assert inspect("gpt-broker-test-monitoring-prometheus-1", "{{.State.Running}}") == "true"
+    within(60, lambda: {one["tenant"] for one in ready_query(alerts, "up == 1")} == set(TENANTS))

@@ -1,0 +1,96 @@
+"""When a response begins, and what fills OpenAI's silence."""
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+
+from broker.errors.openai import OpenAITimeout, StreamBroken
+from broker.openai.streaming import pass_through
+from broker.openai.streaming.event_splitter import PING
+from broker.openai.streaming.sse_relay import Relay
+from tests.unit.openai.streaming.test_sse import event, finish
+
+INTERVAL = 12.0
+STEP = INTERVAL / pass_through.STEPS
+ROLE = event(role="assistant", content="")
+TEXT = event(content="a")
+
+
+class Stream:
+    """OpenAI's stream on a clock of its own: each item is a read, or b"" for a step without one."""
+
+    def __init__(self, *items: bytes | Exception) -> None:
+        self._items = items
+        self.seconds = 0.0
+        self.is_ending = False
+
+    def reads(self, patience: float) -> Iterator[bytes]:
+        """Play the items."""
+        for item in self._items:
+            if isinstance(item, Exception):
+                raise item
+            self.seconds += patience
+            yield item
+
+    def expect_end(self) -> None:
+        """Note that only the end is expected."""
+        self.is_ending = True
+
+
+@pytest.fixture
+def play(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Returns the opening, when it was sent, and the rest."""
+
+    def run(*items: bytes | Exception) -> tuple[bytes, float, list[bytes]]:
+        stream, relay = Stream(*items), Relay(with_usage=False)
+        monkeypatch.setattr("broker.openai.streaming.pass_through.time.monotonic", lambda: stream.seconds)
+        sent = pass_through.pieces(cast("Any", stream), relay, INTERVAL)
+        opening = pass_through.take_opening(sent, relay, INTERVAL)
+        return opening, stream.seconds, [piece for piece in sent if piece]
+
+    return run
+
+
+def test_the_answers_first_text_opens_the_response(play: Any) -> None:
+    """With all that came before it."""
+    assert play(ROLE, TEXT, finish())[:2] == (ROLE + TEXT, 2 * STEP)
+
+
+@pytest.mark.parametrize("before", [ROLE, b": ka\n\n", b'event: ping\ndata: {"type": "ping"}\n\n'])
+def test_it_opens_within_the_interval_whatever_comes_before_the_text(play: Any, before: bytes) -> None:
+    """Comments, role chunks and pings are passed on, also if each resets the silence."""
+    opening, seconds, rest = play(*[before] * 9, TEXT, finish())
+    assert opening == before * 3
+    assert seconds <= INTERVAL
+    assert b"".join(rest) == before * 6 + TEXT + finish()
+
+
+def test_reasoning_opens_it_at_once(play: Any) -> None:
+    """And is passed on as it comes."""
+    thought = event(reasoning_content="thinking")
+    opening, seconds, rest = play(ROLE, thought, thought, thought, TEXT, finish())
+    assert (opening, seconds) == (ROLE + thought, 2 * STEP)
+    assert rest == [thought, thought, TEXT, finish()]
+
+
+def test_silence_is_filled_each_interval(play: Any) -> None:
+    """Before the first byte and after it."""
+    opening, seconds, rest = play(*[b""] * 9, TEXT, *[b""] * 4, finish())
+    assert (opening, seconds) == (PING, INTERVAL)
+    assert rest == [PING, TEXT, PING, finish()]
+
+
+def test_half_an_event_does_not_hold_the_response_back(play: Any) -> None:
+    """A comment is sent in its place, as nothing of the event has been."""
+    opening, seconds, rest = play(TEXT[:9], b"", b"", TEXT[9:12], TEXT[12:], finish())
+    assert (opening, seconds) == (PING, INTERVAL)
+    assert b"".join(rest) == TEXT + finish()
+
+
+@pytest.mark.parametrize("fault", [StreamBroken(), OpenAITimeout()])
+def test_a_failure_before_the_opening_is_raised(play: Any, fault: Exception) -> None:
+    """So it gets its own status; a finished answer is no failure."""
+    with pytest.raises(type(fault)):
+        play(ROLE, fault)
+    assert play(TEXT, finish(), fault)[0] == TEXT
