@@ -20,6 +20,7 @@ from broker.active_calls import OpenCall
 from broker.errors.base import BodyNotJson, Fault
 from broker.errors.openai import OpenAIRateLimited, OpenAITimeout, OpenAIUnreachable, UpstreamFault
 from broker.openai import replies
+from broker.openai.keys import Keys
 from broker.openai.refused_parameters import RefusedParameters
 from broker.openai.streaming.body_stream import Stream, read_whole, request_id
 from broker.openai.transport.connections import Adapter
@@ -47,6 +48,7 @@ class Upstream:
         """`retried` is called with the fault's code before each retry."""
         self._settings = settings
         self._retried = retried
+        self._keys = Keys(settings.openai_api_keys)
         self._adapter = Adapter(settings.openai_base_url)
         self._completions = self._template("POST", "/chat/completions")
         self._models = self._template("GET", "/models")
@@ -71,7 +73,7 @@ class Upstream:
 
     def list_models(self) -> list[dict[str, Any]]:
         """Return OpenAI's description of each model that the key may use. No retries. Raises as `ask`."""
-        content = self._read(self._send(self._models, self._settings.openai_connect_timeout))
+        content = self._keys.call(lambda: self._read(self._send(self._models, self._settings.openai_connect_timeout)))
         data = content.get("data")
         return [model for model in data if isinstance(model, dict)] if isinstance(data, list) else []
 
@@ -86,7 +88,7 @@ class Upstream:
     def _with_retries(self, body: Body, call: OpenCall, retries: int) -> requests.Response:
         for attempt in itertools.count():
             try:
-                return self._attempt(body, call)
+                return self._keys.call(lambda: self._attempt(body, call))
             except UpstreamFault as fault:
                 wait = replies.back_off(attempt) if fault.retry_after is None else fault.retry_after
                 if not (fault.retryable and attempt < retries and wait <= self._settings.openai_max_retry_after):
@@ -109,6 +111,7 @@ class Upstream:
 
     def _send(self, request: requests.PreparedRequest, first_byte: float) -> requests.Response:
         timeout = (self._settings.openai_connect_timeout, first_byte)
+        request = self._keys.sign(request)
         try:
             return self._adapter.send(request, stream=True, timeout=timeout)
         except requests.ReadTimeout:
@@ -130,7 +133,7 @@ class Upstream:
 
     def _template(self, method: str, path: str) -> requests.PreparedRequest:
         headers = {
-            "Authorization": f"Bearer {self._settings.openai_api_keys[0]}",
+            "Authorization": f"Bearer {self._keys.first}",
             "Content-Type": "application/json",
             "Accept": "application/json",
             "Accept-Encoding": "identity",

@@ -8,6 +8,7 @@ accepts no connections and closes idle ones. Clients slower than `CLIENT_TIMEOUT
 
 import contextlib
 import logging
+import signal
 import socket
 import time
 import warnings
@@ -81,6 +82,12 @@ class Worker(RequestHandler):
             gevent.spawn(self._end_idle_connections)
             self._leave_within(self.services().settings.graceful_timeout)
 
+    def run(self) -> None:
+        """Serve. A SIGTERM that came during the start takes effect now."""
+        if not self.alive:
+            self.handle_exit(signal.SIGTERM, None)
+        super().run()
+
     def _leave_within(self, seconds: float) -> None:
         """End within `seconds` from now, and the open calls shortly before. gunicorn counts from the first SIGTERM."""
         self.cfg.__dict__["graceful_timeout"] = time.time() - self._leaving_since + seconds
@@ -117,7 +124,7 @@ class Worker(RequestHandler):
             if body.is_pending:
                 req.force_close()
                 _linger(sock)
-        if not self.alive:
+        if self._leaving_since and (self.state.is_stopping or time.time() > self._leaving_since + IDLE_MARGIN):
             raise StopIteration  # makes gunicorn close the connection
         self._idle.add(sock)
 

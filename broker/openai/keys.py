@@ -1,0 +1,84 @@
+"""Several OpenAI keys: a call goes on to the next key when OpenAI refuses or limits the present one.
+
+Such a key is set aside for a while. The log names keys by their number in `OPENAI_API_KEY`, from 1, never by content.
+"""
+
+import copy
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from typing import TypeVar
+
+import requests
+
+from broker.errors.openai import OpenAIOutOfQuota, OpenAIRateLimited, OpenAIRefusedKey, UpstreamFault
+
+log = logging.getLogger(__name__)
+
+REFUSED = 300.0  # seconds for which a refused or exhausted key is set aside
+LIMITED = 5.0  # seconds for a rate-limited key if OpenAI sends no Retry-After
+LONGEST = 60.0  # seconds; OpenAI's limits per minute are over by then
+
+Result = TypeVar("Result")
+
+
+class Keys:
+    """The keys of one worker, in the operator's order. The first one that is not set aside is used."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self._keys = tuple(keys)
+        self._usable_at = [0.0] * len(keys)  # monotonic times
+        self._present: ContextVar[int] = ContextVar("openai_key", default=0)
+
+    @property
+    def first(self) -> str:
+        """The first key."""
+        return self._keys[0]
+
+    def call(self, attempt: Callable[[], Result]) -> Result:
+        """Return the result of `attempt`, made with one key after the other. Raises its fault with the last one.
+
+        `attempt` sends what `sign` returns, and raises an `UpstreamFault` before any of the answer is used.
+        """
+        if len(self._keys) == 1:
+            return attempt()
+        *others, last = self._candidates()
+        for number in others:
+            self._present.set(number)
+            try:
+                return attempt()
+            except (OpenAIRefusedKey, OpenAIOutOfQuota, OpenAIRateLimited) as fault:
+                self._set_aside(number, fault)
+        self._present.set(last)
+        try:
+            return attempt()
+        except (OpenAIRefusedKey, OpenAIOutOfQuota, OpenAIRateLimited) as fault:
+            self._set_aside(last, fault)
+            raise
+
+    def sign(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Return the request with the present key. `request` has the first one."""
+        number = self._present.get()
+        if len(self._keys) == 1 or number == 0:
+            return request
+        signed = copy.copy(request)
+        signed.headers = request.headers.copy()
+        signed.headers["Authorization"] = f"Bearer {self._keys[number]}"
+        return signed
+
+    def _candidates(self) -> list[int]:
+        """The numbers of the keys that are not set aside; else of the one whose turn comes first."""
+        now = time.monotonic()
+        usable = [number for number, at in enumerate(self._usable_at) if at <= now]
+        return usable or [self._usable_at.index(min(self._usable_at))]
+
+    def _set_aside(self, number: int, fault: UpstreamFault) -> None:
+        limited = isinstance(fault, OpenAIRateLimited)
+        seconds = min(LONGEST, LIMITED if fault.retry_after is None else fault.retry_after) if limited else REFUSED
+        now = time.monotonic()
+        if self._usable_at[number] <= now:
+            log.warning(
+                "OpenAI key is set aside", extra={"key_number": number + 1, "code": fault.code, "for_seconds": seconds}
+            )
+        self._usable_at[number] = max(self._usable_at[number], now + seconds)

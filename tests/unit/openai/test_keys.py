@@ -1,0 +1,107 @@
+"""A call goes on to the next key; a refused, exhausted or limited one is set aside for a while."""
+
+from collections.abc import Callable
+
+import pytest
+import requests
+
+from broker.errors.openai import OpenAIBroken, OpenAIOutOfQuota, OpenAIRateLimited, OpenAIRefusedKey, UpstreamFault
+from broker.openai.keys import Keys
+
+TEMPLATE = requests.Request("GET", "https://openai.invalid", headers={"Authorization": "Bearer sk-a"}).prepare()
+
+
+class OpenAI:
+    """Raises `faults` by key."""
+
+    def __init__(self, keys: Keys, **faults: UpstreamFault) -> None:
+        self.keys = keys
+        self.faults = faults
+        self.asked: list[str] = []
+
+    def __call__(self) -> str:
+        header = str(self.keys.sign(TEMPLATE).headers["Authorization"])
+        key = header.removeprefix("Bearer sk-")
+        self.asked.append(key)
+        if key in self.faults:
+            raise self.faults[key]
+        return key
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Moves the clock forward."""
+    now = [1000.0]
+    monkeypatch.setattr("broker.openai.keys.time.monotonic", lambda: now[0])
+
+    def advance(seconds: float) -> None:
+        now[0] += seconds
+
+    return advance
+
+
+@pytest.mark.parametrize("fault", [OpenAIRefusedKey(), OpenAIOutOfQuota(), OpenAIRateLimited()])
+def test_the_call_goes_on_to_the_next_key(fault: UpstreamFault, caplog: pytest.LogCaptureFixture) -> None:
+    """And the next calls begin with it; one log line names the number, not the key."""
+    keys = Keys(("sk-a", "sk-b"))
+    openai = OpenAI(keys, a=fault)
+    assert [keys.call(openai), keys.call(openai)] == ["b", "b"]
+    assert openai.asked == ["a", "b", "b"]
+    (line,) = caplog.records
+    assert (line.key_number, line.code) == (1, fault.code)  # type: ignore[attr-defined]
+    assert "sk-" not in str(vars(line))
+    assert TEMPLATE.headers["Authorization"] == "Bearer sk-a"
+
+
+@pytest.mark.parametrize(
+    ("fault", "seconds"),
+    [
+        (OpenAIRefusedKey(), 300.0),
+        (OpenAIOutOfQuota(), 300.0),
+        (OpenAIRateLimited(), 5.0),
+        (OpenAIRateLimited(retry_after=20), 20.0),
+        (OpenAIRateLimited(retry_after=7200), 60.0),
+    ],
+)
+def test_a_key_is_set_aside_for_a_while(fault: UpstreamFault, seconds: float, clock: Callable[[float], None]) -> None:
+    """Longer if it is refused or exhausted than if it is limited."""
+    keys = Keys(("sk-a", "sk-b"))
+    openai = OpenAI(keys, a=fault)
+    keys.call(openai)
+    openai.faults.clear()
+    clock(seconds - 0.1)
+    assert keys.call(openai) == "b"
+    clock(0.2)
+    assert keys.call(openai) == "a"
+
+
+def test_if_no_key_is_usable_the_fault_is_raised(clock: Callable[[float], None]) -> None:
+    """While all are set aside, each call tries the one that is usable first."""
+    keys = Keys(("sk-a", "sk-b"))
+    openai = OpenAI(keys, a=OpenAIRefusedKey(), b=OpenAIRateLimited(retry_after=2))
+    for _ in range(2):
+        with pytest.raises(OpenAIRateLimited):
+            keys.call(openai)
+        clock(0.1)
+    assert openai.asked == ["a", "b", "b"]
+
+
+def test_other_failures_are_no_reason_for_another_key() -> None:
+    """OpenAI itself has failed."""
+    keys = Keys(("sk-a", "sk-b"))
+    openai = OpenAI(keys, a=OpenAIBroken())
+    with pytest.raises(OpenAIBroken):
+        keys.call(openai)
+    assert openai.asked == ["a"]
+
+
+def test_a_single_key_is_never_set_aside(caplog: pytest.LogCaptureFixture) -> None:
+    """Every call asks with it."""
+    keys = Keys(("sk-a",))
+    openai = OpenAI(keys, a=OpenAIRefusedKey())
+    for _ in range(2):
+        with pytest.raises(OpenAIRefusedKey):
+            keys.call(openai)
+    assert openai.asked == ["a", "a"]
+    assert caplog.records == []
+    assert keys.sign(TEMPLATE) is TEMPLATE
