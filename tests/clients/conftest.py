@@ -33,6 +33,7 @@ class Outcome:
 
 
 Outcomes = dict[tuple[str, str, str], Outcome]
+Prepared = tuple[dict[str, dict[str, Any]], dict[str, str]]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -58,7 +59,10 @@ def brokers(
     redis_server: RedisProcess,  # noqa: F811
 ) -> Iterator[dict[str, BrokerProcess]]:
     """Two brokers: one with room for many calls, one that allows each user one call a day."""
-    settings = settings_for(openai_for_clients, supabase, redis_server.url) | {"WEB_CONCURRENCY": "1"}
+    settings = settings_for(openai_for_clients, supabase, redis_server.url) | {
+        "WEB_CONCURRENCY": "1",
+        "REDIS_TIMEOUT": "5",
+    }
     started = {
         "roomy": BrokerProcess(settings | {"DAILY_LIMIT": "100"}),
         "tight": BrokerProcess(settings | {"DAILY_LIMIT": "1"}),
@@ -78,8 +82,9 @@ def outcomes(
 ) -> Outcomes:
     """The outcome of every client, API and case."""
     run = _Run(brokers, openai_for_clients, supabase)
+    prepared = [run.prepare(client) for client in CLIENTS]  # before the programs, which take all processors
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        for of_client in pool.map(run.of_client, CLIENTS):
+        for of_client in pool.map(run.of_client, CLIENTS, prepared):
             run.outcomes.update(of_client)
     return run.outcomes
 
@@ -91,14 +96,19 @@ class _Run:
         self._openai = openai
         self._supabase = project
 
-    def of_client(self, client: Client) -> Outcomes:
-        """Run one client's program to its end."""
+    def prepare(self, client: Client) -> Prepared:
+        """Return the jobs of a client, and the pseudonyms of their users, by user id."""
         jobs, names = {}, {}
         for api in client.apis:
             for case in client.cases():
                 job = self._job(api, case)
                 jobs[job["id"]] = job
                 names[job["id"]] = self._name_at_openai(case, job["id"])
+        return jobs, names
+
+    def of_client(self, client: Client, prepared: Prepared) -> Outcomes:
+        """Run one client's program to its end."""
+        jobs, names = prepared
         lines = _communicate(client, list(jobs.values()))
         assert lines.keys() == jobs.keys(), f"{client.name} said nothing of {jobs.keys() - lines.keys()}"
         return {

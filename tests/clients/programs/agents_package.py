@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from typing import Any
 
 from agents import Agent, OpenAIProvider, RunConfig, Runner, RunResultStreaming, function_tool, set_tracing_disabled
 
-from tests.clients.programs.tasks import FOLLOW_UP, QUESTION, Forecast, Job, Task, run, tide
+from tests.clients.programs.tasks import FOLLOW_UP, QUESTION, Forecast, Job, run_async, tide
 
 # traces go to api.openai.com, whatever the base URL is
 set_tracing_disabled(disabled=True)
@@ -74,10 +74,6 @@ async def abort(job: Job) -> dict[str, float]:
     return {"seen": seen, "at": at}
 
 
-def synchronous(task: Callable[[Job], Coroutine[Any, Any, Any]]) -> Task:
-    return lambda job: asyncio.run(task(job))
-
-
 if __name__ == "__main__":
-    tasks = {one.__name__: synchronous(one) for one in (answer, stream, tools, structured, abort)}
-    run({"chat": tasks, "responses": tasks})
+    tasks = {one.__name__: one for one in (answer, stream, tools, structured, abort)}
+    run_async({"chat": tasks, "responses": tasks})

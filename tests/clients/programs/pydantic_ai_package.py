@@ -2,14 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
 from typing import Any
 
 from pydantic_ai import Agent
 from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
-from tests.clients.programs.tasks import FOLLOW_UP, QUESTION, Forecast, Job, Task, run, tide
+from tests.clients.programs.tasks import FOLLOW_UP, QUESTION, Forecast, Job, run_async, tide
 
 
 def agent_of(job: Job, **more: Any) -> Agent[None, Any]:
@@ -58,10 +57,6 @@ async def abort(job: Job) -> dict[str, float]:
     return {"seen": seen, "at": at}
 
 
-def synchronous(task: Callable[[Job], Coroutine[Any, Any, Any]]) -> Task:
-    return lambda job: asyncio.run(task(job))
-
-
 if __name__ == "__main__":
-    tasks = {one.__name__: synchronous(one) for one in (answer, stream, tools, structured, abort)}
-    run({"chat": tasks, "responses": tasks})
+    tasks = {one.__name__: one for one in (answer, stream, tools, structured, abort)}
+    run_async({"chat": tasks, "responses": tasks})

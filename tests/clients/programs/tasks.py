@@ -1,11 +1,11 @@
 """Runs a client's tasks as standard input lists them, all at once, and prints one JSON line for each outcome."""
 
+import asyncio
 import json
 import os
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +37,7 @@ class Forecast(BaseModel):
 
 
 Task = Callable[[Job], Any]
+AsyncTask = Callable[[Job], Coroutine[Any, Any, Any]]
 
 
 def tide(place: str) -> str:
@@ -45,21 +46,44 @@ def tide(place: str) -> str:
 
 
 def run(apis: Mapping[str, Mapping[str, Task]]) -> None:
-    """`apis`: for each API the tasks by name, each of which returns what it saw."""
-    jobs = [
+    """Run the jobs in threads. `apis`: for each API the tasks by name, each of which returns what it saw."""
+    jobs = _jobs()
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        outcomes = [pool.submit(apis[job.api][job.task], job) for job in jobs]
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            _print(job, outcome.exception() or outcome.result())
+    os._exit(0)  # no client's background thread is waited for
+
+
+def run_async(apis: Mapping[str, Mapping[str, AsyncTask]]) -> None:
+    """Run the jobs on one event loop, as clients share connections between calls on the same loop."""
+
+    async def all_jobs() -> None:
+        jobs = _jobs()
+        for is_abort in (False, True):  # aborts are timed, so they run alone
+            group = [job for job in jobs if (job.task == "abort") is is_abort]
+            tasks = (apis[job.api][job.task](job) for job in group)
+            for job, outcome in zip(group, await asyncio.gather(*tasks, return_exceptions=True), strict=True):
+                _print(job, outcome)
+
+    asyncio.run(all_jobs())
+    os._exit(0)
+
+
+def _jobs() -> list[Job]:
+    return [
         Job(one["id"], one["api"], one["task"], one["baseURL"], one["token"], one["question"], one["model"])
         for one in json.load(sys.stdin)
     ]
-    lock = threading.Lock()
 
-    def do(job: Job) -> None:
-        outcome = _outcome(apis[job.api][job.task], job)
-        with lock:
-            print(json.dumps({"id": job.id, **outcome}), flush=True)
 
-    with ThreadPoolExecutor(len(jobs)) as pool:
-        list(pool.map(do, jobs))
-    os._exit(0)  # no client's background thread is waited for
+def _print(job: Job, outcome: Any) -> None:
+    if isinstance(outcome, BaseException):
+        status = getattr(outcome, "status_code", None)
+        shown = {"error": {"name": type(outcome).__name__, "message": str(outcome), "status": status}}
+    else:
+        shown = {"value": outcome}
+    print(json.dumps({"id": job.id, **shown}), flush=True)
 
 
 def abort_after(pieces: int, texts: Iterable[str | None], abort: Callable[[], object]) -> dict[str, float]:
@@ -73,11 +97,3 @@ def abort_after(pieces: int, texts: Iterable[str | None], abort: Callable[[], ob
     abort()
     time.sleep(1)  # the connection stays up only if the abort did not close it
     return {"seen": seen, "at": at}
-
-
-def _outcome(task: Task, job: Job) -> dict[str, Any]:
-    try:
-        return {"value": task(job)}
-    except Exception as error:  # noqa: BLE001 - each client raises its own
-        status = getattr(error, "status_code", None)
-        return {"error": {"name": type(error).__name__, "message": str(error), "status": status}}
