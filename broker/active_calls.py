@@ -38,6 +38,7 @@ class OpenCall:
         self._fault: Fault | None = None
         self._waiting: Any = None
         self._is_closed = False
+        self.awaits_openai = False  # whether OpenAI has the request and may be working on it
         self._timer = gevent.get_hub().loop.timer(within)
         self._timer.start(self._end_with, OpenAITimeout)
 

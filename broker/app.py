@@ -49,10 +49,10 @@ def create_app(settings: Settings, redis: Client | None = None, clock: Callable[
     error_handlers.register(app)
 
     # Flask runs these in reverse order
-    app.after_request(request_log.note)
+    app.after_request(request_log.log_at_end)
     app.after_request(security_headers.add)
     app.after_request(cors.allow)
-    app.after_request(guards.leave)
+    app.after_request(guards.finish)
     app.teardown_request(request_log.end_unanswered)
     return app
 
@@ -67,7 +67,7 @@ def build_services(settings: Settings, redis: Client | None, clock: Callable[[],
     keys = SigningKeys(supabase, metrics, background)
     is_required = settings.usage_without_redis == "refuse"
     store = Store(client, metrics, is_required=is_required)
-    upstream = Upstream(settings, metrics.upstream_retried)
+    upstream = Upstream(settings, metrics.upstream_retried, metrics.openai_disconnected)
     watch = functools.partial(background.run, "client watcher", is_vital=True)
     return Services(
         settings=settings,

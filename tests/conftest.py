@@ -8,7 +8,9 @@ import hypothesis
 import pytest
 
 from broker.settings.settings import Settings
+from deploy.local.authority import Authority
 from tests.apps import REQUIRED
+from tests.authority import authority
 from tests.secrecy import Secrecy, watch
 
 # no property is about time, so a busy machine must not fail one
@@ -51,3 +53,9 @@ def redis() -> Iterator[fakeredis.FakeRedis]:
     """A new embedded store."""
     with fakeredis.FakeRedis(server=fakeredis.FakeServer()) as client:
         yield client
+
+
+@pytest.fixture(name="authority", scope="session")
+def authority_of_the_run() -> Authority:
+    """The authority that signs the certificates of the tests' servers."""
+    return authority()

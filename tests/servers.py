@@ -1,9 +1,10 @@
-"""A server for unit tests that sends exactly the bytes a test gives it."""
+"""Servers and sockets for unit tests that send exactly the bytes a test gives them."""
 
 import contextlib
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterable
 
 
@@ -17,6 +18,9 @@ class ScriptedServer:
         self.port: int = self._listener.getsockname()[1]
         self.connections = 0
         self.received: list[bytes] = []
+        self.reads_on = True  # False: nothing is read after the first response of a connection
+        self.delay = 0.0  # seconds before each read
+        self.speaks_first = False
         threading.Thread(target=self._serve, daemon=True).start()
 
     def close(self) -> None:
@@ -27,16 +31,38 @@ class ScriptedServer:
             while True:
                 sock, _ = self._listener.accept()
                 self.connections += 1
-                with contextlib.suppress(OSError), self._wrapped(sock) as client:
-                    self._talk(client)
+                threading.Thread(target=self._serve_one, args=(sock,), daemon=True).start()
+
+    def _serve_one(self, sock: socket.socket) -> None:
+        with contextlib.suppress(OSError), self._wrapped(sock) as client:
+            self._talk(client)
 
     def _wrapped(self, sock: socket.socket) -> socket.socket:
         return self._tls.wrap_socket(sock, server_side=True) if self._tls else sock
 
     def _talk(self, client: socket.socket) -> None:
+        if self.speaks_first:
+            client.sendall(next(self._responses, None) or b"")
         while data := client.recv(65_536):
             self.received.append(data)
             response = next(self._responses, None)
             if response is None:
                 return
             client.sendall(response)
+            if not self.reads_on:
+                threading.Event().wait(3)
+            time.sleep(self.delay)
+
+
+class FakeSocket:
+    """The receiving half of a socket: returns `pieces` one by one, then b"" as a closed connection does."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = iter(pieces)
+        self.is_closed = False
+
+    def recv(self, _: int) -> bytes:
+        return next(filter(None, self._pieces), b"")
+
+    def close(self) -> None:
+        self.is_closed = True

@@ -18,7 +18,8 @@ from broker.auth.remote_check import RemoteCheck
 from broker.auth.signing_keys import SigningKeys
 from broker.caller import Caller
 from broker.errors.base import AuthorizationMissing, BearerMissing, OpenAIKeySent, TokenInvalid
-from broker.errors.limits import AnonymousRefused, CallerBlocked
+from broker.errors.limits import AnonymousRefused, CallerBlocked, OAuthClientRefused
+from broker.settings.plans import ANONYMOUS
 from broker.settings.settings import Settings
 
 CACHE_SIZE = 10_000  # tokens
@@ -53,13 +54,14 @@ class Authenticator:
         """`clock` gives Unix time in seconds."""
         secret = settings.supabase_jwt_secret
         self._secret = tokens.secret_key(secret) if secret else None
-        self._expected = tokens.Expected(settings.supabase_jwt_issuer)
+        self._expected = tokens.Expected(settings.supabase_jwt_issuer, plan_claim=settings.plans.claim)
         self._keys = keys
         self._remote = remote
         self._clock = clock
         self._blocked = settings.blocked_ids
         self._white_list = settings.id_white_list
-        self._allows_anonymous = settings.anonymous_daily_limit is not None
+        self._allows_anonymous = settings.anonymous_daily_limit is not None or ANONYMOUS in settings.plans.plans
+        self._oauth_clients = frozenset(settings.oauth_clients)
         self._verified: OrderedDict[bytes, _Verified] = OrderedDict()
         self._refused: OrderedDict[bytes, float] = OrderedDict()
 
@@ -71,7 +73,8 @@ class Authenticator:
         `address` gives the client's address and is called only if the token is not in the cache. `run` calls the check
         of such a token: the check may wait for Supabase, and other requests may wait for its result.
 
-        Raises `AuthorizationMissing`, `TokenInvalid`, `TokenExpired`, `CallerBlocked` and `AnonymousRefused`;
+        Raises `AuthorizationMissing`, `TokenInvalid`, `TokenExpired`, `CallerBlocked`, `AnonymousRefused` and
+        `OAuthClientRefused`;
         `TooManyBadTokens` and `SignInUnavailable` if the token cannot be checked now.
         """
         if not authorization:
@@ -87,6 +90,8 @@ class Authenticator:
             raise CallerBlocked
         if caller.is_anonymous and not self._allows_anonymous and caller.id not in self._white_list:
             raise AnonymousRefused
+        if caller.client_id is not None and not self._oauth_clients & {caller.client_id, "*"}:
+            raise OAuthClientRefused
         return caller
 
     def _cached(self, digest: bytes) -> Caller | None:

@@ -18,6 +18,7 @@ from jwt.exceptions import PyJWKError, PyJWTError
 from broker import strict_json
 from broker.caller import Caller
 from broker.errors.base import CallerFault, TokenExpired, TokenInvalid
+from broker.settings.plans import plan_in
 
 LEEWAY = 10  # seconds of clock skew
 MAX_LENGTH = 16_384  # characters; a longer token is refused without parsing it
@@ -45,6 +46,7 @@ class Expected:
     issuer: str
     audience: str = "authenticated"
     role: str = "authenticated"
+    plan_claim: tuple[str, ...] = ()  # path of the claim that names the user's plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,10 @@ def check_claims(token: Token, expected: Expected, now: float) -> Caller:
     if now >= expires_at + LEEWAY:
         raise TokenExpired
     # any value but `false` counts as true, because the claim only restricts
-    return Caller(caller_id, expires_at, claims.get("is_anonymous", False) is not False)
+    is_anonymous = claims.get("is_anonymous", False) is not False
+    client = claims.get("client_id")
+    client_id = None if client is None else str(client)[:MAX_ID]
+    return Caller(caller_id, expires_at, is_anonymous, plan_in(claims, expected.plan_claim), client_id)
 
 
 def check_signature(token: Token, key: Key) -> None:

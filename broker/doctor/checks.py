@@ -15,13 +15,20 @@ from broker.auth.supabase_client import SupabaseClient, SupabaseUnavailable
 from broker.doctor import clock, public_checks
 from broker.doctor.findings import Finding
 from broker.doctor.public_url import PublicUrl
-from broker.doctor.redis_info import RedisAway, read_redis
+from broker.doctor.redis_info import RedisUnavailable, read_redis
 from broker.errors.base import Fault
 from broker.errors.openai import OpenAIRefusedKey
 from broker.openai.client import Upstream
 from broker.quota.redis_clients.urls import redis_client
 from broker.settings.settings import Settings
 
+UNREACHABLE = {  # what to do, by kind of failure: see `broker.errors.network`
+    "dns": "check the host's name servers and OPENAI_BASE_URL",
+    "refused": "check outgoing connections and OPENAI_BASE_URL",
+    "tls": "check OPENAI_BASE_URL; does a proxy answer in its place?",
+    "certificate": "check OPENAI_BASE_URL; set REQUESTS_CA_BUNDLE if the network inspects TLS",
+    "cut": "check outgoing connections and OPENAI_BASE_URL; set HTTPS_PROXY if the network requires one",
+}
 NEARLY_FULL = 0.8  # of Redis's memory
 
 
@@ -92,8 +99,8 @@ def _redis(settings: Settings) -> Iterator[Finding]:
         return
     try:
         state = read_redis(redis_client(settings))
-    except RedisAway as away:
-        yield Finding("Redis", f"no response ({away}): check that it runs, and REDIS_URL")
+    except RedisUnavailable as error:
+        yield Finding("Redis", f"no response ({error}): check that it runs, and REDIS_URL")
         return
     yield Finding(
         "Redis answers", "" if state.is_writable else "it is a read-only replica: set REDIS_URL to the master"
@@ -118,9 +125,8 @@ def _openai(settings: Settings) -> Iterator[Finding]:
         yield Finding("OpenAI's key", "OpenAI refuses it: create a new key and set OPENAI_API_KEY")
         return
     except Fault as fault:
-        yield Finding(
-            "OpenAI's key", f"no response from OpenAI ({fault.code}): check outgoing connections and OPENAI_BASE_URL"
-        )
+        kind = upstream.unreachable or fault.code
+        yield Finding("OpenAI's key", f"no response from OpenAI ({kind}): {UNREACHABLE.get(kind, UNREACHABLE['cut'])}")
         return
     finally:
         upstream.close()

@@ -1,20 +1,21 @@
-"""Reads whether a Redis answers, accepts writes, persists them, and never evicts."""
+"""Reads whether Redis answers, accepts writes, persists them and never evicts, on every primary of a Cluster."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from redis.exceptions import RedisClusterException, RedisError
 
+from broker.quota.redis_clients.failures import describe
 from broker.quota.redis_clients.urls import Client
 
 
-class RedisAway(Exception):
+class RedisUnavailable(Exception):
     """Redis did not answer. The message names the cause, without the URL."""
 
 
 @dataclass(frozen=True)
 class RedisState:
-    """`policy` and `is_persistent` are None if a managed Redis hides them."""
+    """`policy` and `is_persistent` are None if a managed Redis hides them. Of several nodes, the worst counts."""
 
     is_writable: bool
     is_persistent: bool | None
@@ -23,23 +24,31 @@ class RedisState:
 
 
 def read_redis(client: Client) -> RedisState:
-    """Return the state of Redis. Raises `RedisAway`."""
+    """Return the state of Redis. Raises `RedisUnavailable`."""
     try:
-        facts = _facts(client.info())
+        nodes = _nodes(client.info())
     except (RedisError, RedisClusterException, OSError) as error:
-        raise RedisAway(type(error).__name__) from None
-    limit = int(facts.get("maxmemory", 0))
+        failure = describe(error)
+        raise RedisUnavailable(f"{failure.kind}: {failure.words}") from None
+    persistent = [node["aof_enabled"] != "0" for node in nodes if "aof_enabled" in node]
+    policies = sorted({node["maxmemory_policy"] for node in nodes if "maxmemory_policy" in node} - {"noeviction"})
+    shares = [_used_share(node) for node in nodes if int(node.get("maxmemory", 0))]
     return RedisState(
-        is_writable=facts.get("role", "master") == "master",
-        is_persistent=facts["aof_enabled"] != "0" if "aof_enabled" in facts else None,
-        policy=facts.get("maxmemory_policy"),
-        used_share=int(facts.get("used_memory", 0)) / limit if limit else None,
+        is_writable=all(node.get("role", "master") == "master" for node in nodes),
+        is_persistent=all(persistent) if persistent else None,
+        policy=policies[0] if policies else nodes[0].get("maxmemory_policy"),
+        used_share=max(shares, default=None),
     )
 
 
-def _facts(info: Any) -> dict[str, str]:
+def _used_share(node: dict[str, str]) -> float:
+    return int(node.get("used_memory", 0)) / int(node["maxmemory"])
+
+
+def _nodes(info: Any) -> list[dict[str, str]]:
     """Parse the reply to INFO (https://redis.io/docs/latest/commands/info/): text, an object, or one per node."""
     if isinstance(info, bytes):
-        return dict(line.split(":", 1) for line in info.decode(errors="replace").splitlines() if ":" in line)
-    first = next(iter(info.values()), None)
-    return {name: str(value) for name, value in (first if isinstance(first, dict) else info).items()}
+        return [dict(line.split(":", 1) for line in info.decode(errors="replace").splitlines() if ":" in line)]
+    if all(isinstance(node, (bytes, dict)) for node in info.values()):
+        return [node for reply in info.values() for node in _nodes(reply)]
+    return [{name: str(value) for name, value in info.items()}]

@@ -1,6 +1,6 @@
 """Errors of the operator's limits: blocked users, request sizes, concurrency."""
 
-from broker.errors.base import CallerFault, OurFault
+from broker.errors.base import CallerFault, DailyLimitReached, OurFault
 
 
 class CallerBlocked(CallerFault):
@@ -15,6 +15,23 @@ class AnonymousRefused(CallerFault):
     status = 403
     code = "anonymous_not_allowed"
     sentence = "Anonymous users may not use this service; sign in with an account"
+
+
+class OAuthClientRefused(CallerFault):
+    """A token of Supabase's OAuth server lets somebody else's app spend this user's calls.
+
+    Its scopes restrict nothing: https://supabase.com/docs/guides/auth/oauth-server/token-security.
+    """
+
+    status = 403
+    code = "oauth_client_refused"
+    sentence = "This app may not use this service with your account"
+
+
+class ModelNotInPlan(CallerFault):
+    status = 403
+    code = "model_not_in_plan"
+    sentence = "Your plan does not include this model"
 
 
 class TooManyBadTokens(CallerFault):
@@ -48,6 +65,22 @@ class TooManyCallsInFlight(CallerFault):
     code = "too_many_calls_in_flight"
     sentence = "Too many of your calls are under way; wait for one to end"
     unit = "calls at the same time"
+
+
+class DailyTokensReached(DailyLimitReached):
+    code = "daily_tokens_exceeded"
+
+
+class DailySpendReached(DailyLimitReached):
+    code = "daily_spend_exceeded"
+
+
+class TenantBudgetExhausted(OurFault):
+    """All users together have spent the tenant's money of the day: asking again today is in vain."""
+
+    code = "tenant_budget_exhausted"
+    sentence = "The service has used up its budget for today; try again tomorrow"
+    should_retry = False
 
 
 class WorkerBusy(OurFault):

@@ -1,6 +1,9 @@
 """Errors of calls to OpenAI: the caller's input, OpenAI itself, or the operator's account."""
 
+from typing import Self
+
 from broker.errors.base import CallerFault, Fault
+from broker.errors.network import kind_of
 
 
 class RefusedByOpenAI(CallerFault):
@@ -37,6 +40,14 @@ class OpenAIUnreachable(UpstreamFault):
     code = "openai_unreachable"
     sentence = "OpenAI cannot be reached; try again later"
     retryable = True
+    kind = "cut"  # see `broker.errors.network`
+
+    @classmethod
+    def because_of(cls, error: BaseException) -> Self:
+        """The fault for a failed connection."""
+        fault = cls()
+        fault.kind = kind_of(error)
+        return fault
 
 
 class OpenAIBroken(UpstreamFault):

@@ -5,28 +5,35 @@ straight to the pooled adapter, at half the cost.
 """
 
 import copy
+import functools
 import itertools
 import json
 import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from urllib3.exceptions import HTTPError
 
 from broker.active_calls import OpenCall
 from broker.errors.base import BodyNotJson, Fault
-from broker.errors.openai import OpenAIRateLimited, OpenAITimeout, OpenAIUnreachable, UpstreamFault
+from broker.errors.network import words_of
+from broker.errors.openai import OpenAINonsense, OpenAIRateLimited, OpenAITimeout, OpenAIUnreachable, UpstreamFault
 from broker.openai import replies
 from broker.openai.keys import Keys
 from broker.openai.refused_parameters import RefusedParameters
 from broker.openai.streaming.body_stream import Stream, read_whole, request_id
 from broker.openai.transport.connections import Adapter
+from broker.openai.transport.options import Options
 from broker.settings.settings import Settings
 
 log = logging.getLogger(__name__)
+
+RECENT = 10.0  # seconds for which a connection failure counts as the present state
 
 Body = dict[str, Any]
 Changes = tuple[str, ...]  # the parameters that were left out because the model refuses them
@@ -41,15 +48,26 @@ class WholeReply:
     changes: Changes
 
 
+def _ignore(_: str) -> None:
+    pass
+
+
 class Upstream:
     """One worker's client for OpenAI. Built before the fork; connects with the first call."""
 
-    def __init__(self, settings: Settings, retried: Callable[[str], None]) -> None:
-        """`retried` is called with the fault's code before each retry."""
+    def __init__(
+        self, settings: Settings, retried: Callable[[str], None], disconnected: Callable[[str], None] = _ignore
+    ) -> None:
+        """`retried` is called with the fault's code before each retry, `disconnected` with the kind of a failed
+        connection (see `broker.errors.network`).
+        """
         self._settings = settings
         self._retried = retried
+        self._disconnected = disconnected
+        self._failure = ("", 0.0)  # the kind of the last connection failure since the last success, and its time
+        self._host = urlsplit(settings.openai_base_url).hostname
+        self._adapter = Adapter(settings.openai_base_url, Options.of(settings))
         self._keys = Keys(settings.openai_api_keys)
-        self._adapter = Adapter(settings.openai_base_url)
         self._completions = self._template("POST", "/chat/completions")
         self._models = self._template("GET", "/models")
         self._refused = RefusedParameters(settings.droppable_parameters)
@@ -60,7 +78,7 @@ class Upstream:
         `retry`: ask again after a failure that may pass. Raises a `RefusedByOpenAI`, an `UpstreamFault`, or the fault
         that interrupts the call.
         """
-        response, changes = self._open(body, call, retry=retry)
+        response, changes = self._open(body, call, self._settings.openai_call_timeout, retry=retry)
         with call:
             content = read_whole(response)
         return WholeReply(replies.read_answer(response.status_code, content), request_id(response), changes)
@@ -68,7 +86,8 @@ class Upstream:
     def open_stream(self, body: Body, call: OpenCall, *, retry: bool = True) -> tuple[Stream, Changes]:
         """Return an open stream with status 200, of which nothing has been read. Raises as `ask`."""
         usage = {**body.get("stream_options", {}), "include_usage": True}
-        response, changes = self._open({**body, "stream": True, "stream_options": usage}, call, retry=retry)
+        body = {**body, "stream": True, "stream_options": usage}
+        response, changes = self._open(body, call, self._settings.openai_first_byte_timeout, retry=retry)
         return Stream(response, call, self._settings.openai_silence_timeout), changes
 
     def list_models(self) -> list[dict[str, Any]]:
@@ -77,35 +96,48 @@ class Upstream:
         data = content.get("data")
         return [model for model in data if isinstance(model, dict)] if isinstance(data, list) else []
 
+    @property
+    def unreachable(self) -> str | None:
+        """The kind of the last connection failure if it is recent and no request has succeeded since."""
+        kind, at = self._failure
+        return kind if kind and time.monotonic() - at < RECENT else None
+
     def close(self) -> None:
         """Close the idle connections."""
         self._adapter.close()
 
-    def _open(self, body: Body, call: OpenCall, *, retry: bool) -> tuple[requests.Response, Changes]:
+    def _open(self, body: Body, call: OpenCall, first_byte: float, *, retry: bool) -> tuple[requests.Response, Changes]:
+        """`first_byte`: seconds until the head of the response."""
         retries = self._settings.openai_max_retries if retry else 0
-        return self._refused.ask(body, lambda accepted: self._with_retries(accepted, call, retries))
+        attempt = functools.partial(self._attempt, call=call, first_byte=first_byte)
+        return self._refused.ask(body, lambda accepted: self._with_retries(lambda: attempt(accepted), call, retries))
 
-    def _with_retries(self, body: Body, call: OpenCall, retries: int) -> requests.Response:
+    def _with_retries(
+        self, attempt_once: Callable[[], requests.Response], call: OpenCall, retries: int
+    ) -> requests.Response:
         for attempt in itertools.count():
             try:
-                return self._keys.call(lambda: self._attempt(body, call))
+                return self._keys.call(attempt_once)
             except UpstreamFault as fault:
                 wait = replies.back_off(attempt) if fault.retry_after is None else fault.retry_after
                 if not (fault.retryable and attempt < retries and wait <= self._settings.openai_max_retry_after):
                     fault.should_retry &= retries == 0 or isinstance(fault, OpenAIRateLimited)
                     raise
                 self._retried(fault.code)
+                call.awaits_openai = False
                 with call:
                     time.sleep(wait)
         raise AssertionError  # the loop has no end
 
-    def _attempt(self, body: Body, call: OpenCall) -> requests.Response:
+    def _attempt(self, body: Body, call: OpenCall, first_byte: float) -> requests.Response:
         """Send one request; return the response if its status is 200."""
         request = copy.copy(self._completions)  # its own `copy` method makes a cookie jar each time
         request.body = _encode(body)
         with call:
-            response = self._send(request, self._settings.openai_first_byte_timeout)
+            call.awaits_openai = True
+            response = self._send(request, first_byte)
             if response.status_code != 200:
+                call.awaits_openai = False
                 self._read(response)
         return response
 
@@ -113,11 +145,23 @@ class Upstream:
         timeout = (self._settings.openai_connect_timeout, first_byte)
         request = self._keys.sign(request)
         try:
-            return self._adapter.send(request, stream=True, timeout=timeout)
+            response = self._adapter.send(request, stream=True, timeout=timeout)
         except requests.ReadTimeout:
             raise OpenAITimeout from None
-        except (requests.RequestException, HTTPError, OSError):
-            raise OpenAIUnreachable from None
+        except HTTPException:  # OpenAI has done its work: it is not asked again
+            raise OpenAINonsense from None
+        except (requests.RequestException, HTTPError, OSError) as error:
+            raise self._unreachable(error) from None
+        self._failure = ("", 0.0)
+        return response
+
+    def _unreachable(self, error: BaseException) -> OpenAIUnreachable:
+        fault = OpenAIUnreachable.because_of(error)
+        self._disconnected(fault.kind)
+        self._failure = (fault.kind, time.monotonic())
+        about = {"kind": fault.kind, "host": self._host, "reason": words_of(error)}
+        log.warning("OpenAI cannot be reached", extra=about)
+        return fault
 
     def _read(self, response: requests.Response) -> dict[str, Any]:
         try:
@@ -125,10 +169,8 @@ class Upstream:
         except Fault as fault:
             if isinstance(fault, UpstreamFault):
                 fault.retry_after = replies.retry_after(_lower(response), time.time())
-            log.info(
-                "OpenAI answered with an error",
-                extra={"status": response.status_code, "code": fault.code, "openai_id": request_id(response)},
-            )
+            about = {"status": response.status_code, "code": fault.code, "openai_id": request_id(response)}
+            log.info("OpenAI answered with an error", extra=about)
             raise
 
     def _template(self, method: str, path: str) -> requests.PreparedRequest:

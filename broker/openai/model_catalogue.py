@@ -10,14 +10,14 @@ from collections.abc import Callable
 from typing import Any
 
 from broker.errors.base import Fault
-from broker.errors.openai import OpenAIRefusedKey
+from broker.errors.openai import OpenAIRefusedKey, OpenAIUnreachable
 from broker.telemetry.background import Background
 
 log = logging.getLogger(__name__)
 
 REFRESH = 86_400.0  # seconds between fetches after a success
 RETRY = 60.0  # seconds between fetches after a failure
-KEY_RETRY = 3.0  # seconds between fetches while calls are refused because of the key
+KEY_RETRY = 3.0  # seconds between fetches while calls fail because of the key or the connection
 
 
 class ModelCatalogue:
@@ -36,6 +36,7 @@ class ModelCatalogue:
         self.shutdown_dates: dict[str, str] = {}
         self.key_refused = False
         self._is_checking_key = False
+        self._retry = RETRY
 
     def start(self) -> None:
         """Fetch the list now and then daily, in the background."""
@@ -48,7 +49,8 @@ class ModelCatalogue:
         except OpenAIRefusedKey:
             self._note_refused_key()
             return False
-        except Fault:
+        except Fault as fault:
+            self._retry = KEY_RETRY if isinstance(fault, OpenAIUnreachable) else RETRY
             return False
         self.key_refused = False
         self._note_dates(listed)
@@ -73,7 +75,7 @@ class ModelCatalogue:
 
     def _refresh_forever(self) -> None:
         while True:
-            time.sleep(REFRESH if self.refresh() else RETRY)
+            time.sleep(REFRESH if self.refresh() else self._retry)
 
     def _note_dates(self, listed: list[dict[str, Any]]) -> None:
         dates = {

@@ -26,6 +26,7 @@ from broker.errors.openai import (
     RefusedByOpenAI,
     UpstreamFault,
 )
+from broker.openai import token_estimate
 
 Headers = Mapping[str, str]
 NO_QUOTA = frozenset(
@@ -64,6 +65,11 @@ class Answer:
     text: str = field(repr=False)
     usage: dict[str, Any]
     body: bytes = field(repr=False)
+
+    @property
+    def estimated_tokens(self) -> int:
+        """The estimated tokens of the text, for a server that sends no usage."""
+        return token_estimate.output_tokens(token_estimate.text_size(self.text))
 
 
 def read_reply(status: int, body: bytes) -> dict[str, Any]:

@@ -1,44 +1,52 @@
-"""The day's calls as one worker counts them by itself, while Redis is away. Pure, and bounded.
+"""One worker's count of the day while Redis is unavailable (USAGE_WITHOUT_REDIS=allow). Pure, and bounded.
 
-A worker lets each user make its share of the day's limit, once a day, however often Redis goes and
-comes. So the workers together let a user make at most the limit (rounded up to a multiple of their
-number) on top of what Redis had counted: that is the worst that it can cost.
+Each worker admits its share of each of a user's limits, once a day, however often Redis fails. So all workers together
+admit at most the limit (rounded up to a multiple of their number) on top of what Redis had counted.
 """
 
 import math
 
-from broker.quota.scripts import Day
+from broker.quota.budgets.limits import Limits
+from broker.quota.calls.keys import Day
 
-MAX_CALLS = 100_000  # a worker remembers this many calls a day that Redis has not counted; over it, it refuses
+MAX_CALLS = 100_000  # calls a day that a worker remembers; beyond, it refuses
 
 
 class LocalCounts:
-    """One worker's own counts of the present day."""
+    """One worker's count of the present day: calls, tokens and nano-dollars of each user."""
 
     def __init__(self, workers: int) -> None:
-        """`workers`: how many count like this one."""
+        """`workers`: how many processes share the limits."""
         self._workers = workers
         self._day: Day | None = None
-        self._used: dict[str, int] = {}
+        self._used: dict[str, tuple[int, int, int]] = {}
         self._total = 0
 
-    def admit(self, day: Day, caller_id: str, limit: int, *, exempt: bool = False) -> int | None:
-        """The user's calls with this one, which is counted; None where it may not be made."""
-        used = self.used(day, caller_id)
-        if self._total >= MAX_CALLS or (used >= math.ceil(limit / self._workers) and not exempt):
+    def admit(self, day: Day, caller_id: str, limits: Limits, amounts: tuple[int, int] = (0, 0)) -> int | None:
+        """Count one call of so many tokens and nano-dollars; return the user's calls, None if it is not admitted."""
+        used = self._of(day, caller_id)
+        wanted = (used[0] + 1, used[1] + amounts[0], used[2] + amounts[1])
+        allowed = (limits.calls, limits.tokens, limits.spend)
+        shares = [math.inf if limit is None else math.ceil(limit / self._workers) for limit in allowed]
+        is_over = any(amount > share for amount, share in zip(wanted, shares, strict=True))
+        if self._total >= MAX_CALLS or (is_over and not limits.is_exempt):
             return None
-        self._used[caller_id] = used + 1
+        self._used[caller_id] = wanted
         self._total += 1
-        return used + 1
+        return wanted[0]
 
     def used(self, day: Day, caller_id: str) -> int:
-        """The user's calls of the day."""
+        """Return the user's calls of the day."""
+        return self._of(day, caller_id)[0]
+
+    def correct(self, day: Day, caller_id: str, calls: int, amounts: tuple[int, int]) -> None:
+        """Add to a user's counts of the day once a call is over; what was reserved for it comes back as a negative."""
+        used = self._of(day, caller_id)
+        if caller_id in self._used:
+            self._used[caller_id] = (used[0] + calls, used[1] + amounts[0], used[2] + amounts[1])
+            self._total += calls
+
+    def _of(self, day: Day, caller_id: str) -> tuple[int, int, int]:
         if day != self._day:
             self._day, self._used, self._total = day, {}, 0
-        return self._used.get(caller_id, 0)
-
-    def give_back(self, day: Day, caller_id: str) -> None:
-        """A call that was counted cost nothing."""
-        if self.used(day, caller_id):
-            self._used[caller_id] -= 1
-            self._total -= 1
+        return self._used.get(caller_id, (0, 0, 0))

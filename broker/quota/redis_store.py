@@ -1,14 +1,13 @@
 """Runs scripts in Redis, and fails fast while it is unavailable.
 
 After a failure no script is sent for `PAUSE` seconds. Then one call tries again while the others are still refused, so
-a frozen Redis costs one time-out per second, not one per call. While Redis answers, scripts queue for one of
-`MAX_CONCURRENT` places; waiting in that queue is not a failure. The log has one line when Redis fails and one when it
-recovers.
+a frozen Redis costs one time-out per second, not one per call. In a Cluster that holds for each primary on its own.
+While Redis answers, scripts queue for one of `MAX_CONCURRENT` places; waiting in that queue is not a failure. The log
+has one line when Redis fails and one when it recovers.
 """
 
 import hashlib
 import logging
-import time
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -17,12 +16,13 @@ from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
 from broker.errors.base import UsageUnavailable, UsageUncertain
 from broker.quota import scripts
+from broker.quota.redis_clients.failures import Failure, describe
+from broker.quota.redis_clients.shards import PAUSE, Health, shard_of, shards_of
 from broker.quota.redis_clients.urls import Client
 from broker.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
-PAUSE = 1.0  # seconds after a failure in which no script is sent
 MAX_CONCURRENT = 64  # scripts in flight per worker; others queue
 Waiting = AbstractContextManager[object]  # surrounds a wait and may interrupt it with a fault
 UNINTERRUPTED: Waiting = nullcontext()
@@ -38,52 +38,63 @@ class Store:
         self._is_required = is_required
         self._places = BoundedSemaphore(MAX_CONCURRENT)  # threading's costs as much as a Redis command
         self._digests: dict[str, str] = {}
-        self._paused_until = 0.0
-        self._is_up: bool | None = None
-        self._changes = 0  # how often `_is_up` has changed
+        self._healths: dict[str, Health] = {}
+        self._was_up: bool | None = None
+        self.failure: Failure | None = None  # the last one, until Redis recovers
 
     @property
     def is_up(self) -> bool:
-        """Whether the last script succeeded."""
-        return bool(self._is_up)
+        """Whether the last scripts succeeded, in every part of Redis."""
+        return bool(self._was_up)
 
-    def run(self, script: str, arguments: tuple[Any, ...], keys: int = 2, waiting: Waiting = UNINTERRUPTED) -> Any:
+    def shard_of(self, key: str) -> str:
+        """The part of Redis that holds `key`. Parts fail independently."""
+        return shard_of(self._client, key)
+
+    def run(
+        self, script: str, arguments: tuple[Any, ...], keys: int = scripts.KEYS, waiting: Waiting = UNINTERRUPTED
+    ) -> Any:
         """Return the result of `script`. The first `keys` of `arguments` are its KEYS, the others its ARGV.
 
         Raises `UsageUnavailable` if the script was not sent, `UsageUncertain` if it was sent and may have run, and
         whatever `waiting` raises while the call is queued.
         """
-        self._refuse_if_paused()
+        health = self._health(self.shard_of(arguments[0]))
+        _refuse_if_paused(health)
         with waiting:
             self._places.acquire()  # each holder releases its place within Redis' time-out
         try:
-            self._start_attempt()
-            changes = self._changes
+            _refuse_if_paused(health)
+            changes = health.begin()
             result = self._evaluate(script, keys, arguments)
         except (RedisError, RedisClusterException, OSError) as error:
-            self._record(changes, is_up=False, why=type(error).__name__)
+            health.record(changes, is_up=False)
+            self._report(describe(error))
             raise UsageUncertain(retry_after=PAUSE) from None
         finally:
             self._places.release()
         if script in scripts.ADDING:
-            self._record(changes, is_up=True)
-        elif self._is_up is False and changes == self._changes:
+            if health.is_up is not True:
+                health.record(changes, is_up=True)
+                self._report()
+        else:
             # A full Redis, or one on a full disk, still reads and deletes. That is not a recovery.
-            self._paused_until = 0.0
+            health.end_pause(changes)
         return result
 
     def probe(self) -> None:
-        """Write a short-lived key. Raises like `run`, also if Redis refuses writes."""
-        self.run(scripts.PROBE, ("gpt-broker:{ready}",), keys=1)
+        """Write a short-lived key to every part. Raises like `run`, also if Redis refuses writes."""
+        failure: UsageUnavailable | None = None
+        for tag in shards_of(self._client).values():
+            try:
+                self.run(scripts.PROBE, (f"gpt-broker:{{{tag}}}",), keys=1)
+            except UsageUnavailable as unavailable:
+                failure = unavailable
+        if failure:
+            raise failure
 
-    def _refuse_if_paused(self) -> None:
-        if time.monotonic() < self._paused_until:
-            raise UsageUnavailable(retry_after=PAUSE)
-
-    def _start_attempt(self) -> None:
-        self._refuse_if_paused()
-        if self._is_up is False:
-            self._paused_until = time.monotonic() + PAUSE  # this call tries; others are refused meanwhile
+    def _health(self, shard: str) -> Health:
+        return self._healths.get(shard) or self._healths.setdefault(shard, Health())
 
     def _evaluate(self, script: str, keys: int, arguments: tuple[Any, ...]) -> Any:
         digest = self._digests.get(script)
@@ -95,19 +106,31 @@ class Store:
         except NoScriptError:
             return self._client.eval(script, keys, *arguments)
 
-    def _record(self, changes: int, *, is_up: bool, why: str = "") -> None:
-        """Record the outcome of a script sent after `changes` changes. An older script's outcome is ignored."""
-        if changes != self._changes:
+    def _report(self, failure: Failure | None = None) -> None:
+        """Count a failure, and report a change of the whole: in a Cluster, parts that are gone do not count."""
+        if failure:
+            self.failure = failure
+            self._metrics.redis_failed(failure.kind)
+        shards = shards_of(self._client)
+        down = sorted(shard for shard in shards if self._health(shard).is_up is False)
+        self._healths = {shard: health for shard, health in self._healths.items() if shard in shards}
+        is_up = not down
+        if is_up is self._was_up:
             return
-        self._paused_until = 0.0 if is_up else time.monotonic() + PAUSE
-        if is_up is self._is_up:
-            return
-        self._changes += 1
         if not is_up:
             policy = "refused" if self._is_required else "counted by each worker"
-            log.error("Redis is unavailable: calls are %s until it recovers", policy, extra={"why": why})
-        elif self._is_up is False:
+            cause = vars(self.failure) if self.failure else {}
+            log.error(
+                "Redis is unavailable: calls are %s until it recovers", policy, extra=cause | {"host": ", ".join(down)}
+            )
+        elif self._was_up is False:
+            self.failure = None
             log.warning("Redis has recovered")
-        self._is_up = is_up
+        self._was_up = is_up
         self._metrics.redis_up.set(is_up)
         self._metrics.counting_locally.set(not (is_up or self._is_required))
+
+
+def _refuse_if_paused(health: Health) -> None:
+    if health.is_paused:
+        raise UsageUnavailable(retry_after=PAUSE)

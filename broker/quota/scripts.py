@@ -1,119 +1,193 @@
-"""The day's calls as they stand in Redis, and the scripts that change them. Each is atomic, and may be
-sent twice: a second time changes nothing.
+"""A user's calls, tokens and money of a UTC day as Redis holds them, and the Lua scripts that change them.
 
-One sorted set holds a user's calls of one UTC day: a member is a call's id; its score is the time
-(ms) at which its lease lapses while OpenAI has not begun to answer, and +inf once it has. So the
-day's count is the number of members, and a call whose worker died drops out by itself. Where a user
-may have only so many calls under way at once, a second such set holds their places, as leases too.
-The braces keep all keys of a user in one slot of a cluster.
+Each script is atomic and idempotent, and the scripts of a call give the same end in any order. The hash tag keeps all
+keys of a user in one slot of a cluster. The keys of user USER of project PROJECT, in the order of KEYS:
+
+1. `gpt-broker:{PROJECT:USER}:calls:DAY`, sorted set of call ids. The score is the state of the call: the time (ms) at
+   which its lease expires, `COUNTED` once OpenAI has begun to answer, +inf once it is finished; a negative score marks
+   a call that was given back, until that time, so that a late RESERVE does not bring it back. The day's calls are the
+   members above the present time.
+2. `gpt-broker:{PROJECT:USER}:places`, sorted set of the ids of the calls in flight, by the time at which the lease
+   expires. `MAX_CALLS_PER_USER` limits their number. A call that drops out of it loses its reserved amounts.
+3. `gpt-broker:{PROJECT:USER}:amounts:DAY`, hash: `t` tokens and `n` nano-dollars charged, `rt` and `rn` reserved,
+   `lt` and `ln` lapsed; `xc`, `xt` and `xn` calls, tokens and nano-dollars granted on top of the limits of the day;
+   `ab` calls abandoned before the first text; and for each call in flight, by its id, "TOKENS NANO-DOLLARS" reserved.
+4. `gpt-broker:{PROJECT:USER}:blocked`, a string that exists while the user is blocked.
+
+An administrator grants with `HINCRBY` on `xc`, `xt` or `xn` of key 3 (and `EXPIREAT` as the scripts set it), blocks by
+setting key 4, and resets a day by deleting keys 1 and 3. DAY is a date (2026-11-24) by Redis' own clock.
 """
 
-import datetime
-import functools
-from dataclasses import dataclass
-from urllib.parse import quote
+LEASE = 60_000  # ms after which the reservation of a call that nobody renews lapses
+KEYS = 4
 
-LEASE = 60_000  # ms after which an unsettled call that nobody renews is given back
-GRACE = 3600  # seconds that a day's key outlives its day: longer than any call
+# answers of RESERVE: its first number
+ADMITTED, OVER_CALLS, NO_PLACE, WRONG_DAY, BLOCKED, OVER_TOKENS, OVER_SPEND = 1, 0, -1, -2, -3, -4, -5
+# outcomes for FINISH
+GIVE_BACK, CHARGE, ABANDON = 0, 1, 2
 
-_NOW = """
+# ARGV of all scripts: call id, lease in ms, Unix time at which the day's keys expire, places (-1: any number).
+_COMMON = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-"""
-
-# KEYS: the user's day, and the user's places. ARGV: limit (-1: none), lease in ms, call id, Unix time at which the
-# day's key may go, places (-1: any number, and none is kept).
-# It begins with what a full Redis refuses: once a script has taken something away, it may add as much as it likes.
-# Answer: 1, 0 or -1 (admitted, over the limit, or no place free), and the day's count.
-RESERVE = (
-    _NOW
-    + """
-redis.call('ZADD', KEYS[1], 'XX', 0, '')
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
-local used, limit, places = redis.call('ZCARD', KEYS[1]), tonumber(ARGV[1]), tonumber(ARGV[5])
-if limit >= 0 and used >= limit then
-  return {redis.call('ZSCORE', KEYS[1], ARGV[3]) and 1 or 0, used}
+local COUNTED = 1e15
+local id, lease, places = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[4])
+local function integer(number) return string.format('%.0f', number + 0) end
+local function state()
+  local score = redis.call('ZSCORE', KEYS[1], id)
+  if not score then return 'new' end
+  if score == 'inf' then return 'finished' end
+  score = tonumber(score)
+  if score < 0 then return 'given back' end
+  return score >= COUNTED and 'counted' or 'leased'
 end
-if places >= 0 then
-  redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
-  if redis.call('ZCARD', KEYS[2]) >= places and not redis.call('ZSCORE', KEYS[2], ARGV[3]) then
-    return {-1, used}
+local function amounts()
+  local read = redis.call('HMGET', KEYS[3], 't', 'n', 'rt', 'rn', 'xc', 'xt', 'xn')
+  for number = 1, 7 do read[number] = tonumber(read[number] or 0) end
+  return read
+end
+local function reserved(call)
+  local text = redis.call('HGET', KEYS[3], call)
+  if not text then return nil end
+  local tokens, nano = string.match(text, '(%d+) (%d+)')
+  return {tonumber(tokens), tonumber(nano)}
+end
+local function expire()
+  for number = 1, 3 do redis.call('EXPIREAT', KEYS[number], ARGV[3]) end
+end
+local function drop_lapsed()
+  redis.call('ZREMRANGEBYSCORE', KEYS[1], -now, now)
+  for _, call in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now)) do
+    local amount = reserved(call)
+    redis.call('ZREM', KEYS[2], call)
+    if amount then
+      redis.call('HDEL', KEYS[3], call)
+      redis.call('HINCRBY', KEYS[3], 'rt', integer(-amount[1]))
+      redis.call('HINCRBY', KEYS[3], 'rn', integer(-amount[2]))
+      redis.call('HINCRBY', KEYS[3], 'lt', integer(amount[1]))
+      redis.call('HINCRBY', KEYS[3], 'ln', integer(amount[2]))
+    end
   end
-  redis.call('ZADD', KEYS[2], now + ARGV[2], ARGV[3])
-  redis.call('PEXPIREAT', KEYS[2], now + ARGV[2])
 end
-redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[3])
-redis.call('EXPIREAT', KEYS[1], ARGV[4])
-return {1, redis.call('ZCARD', KEYS[1])}
+local function calls() return redis.call('ZCOUNT', KEYS[1], '(' .. now, '+inf') end
 """
-)
 
-# KEYS, ARGV as above. A call that is under way keeps its place, and its count if it still waits for OpenAI; one that is
-# settled or gone stays so.
-RENEW = (
-    _NOW
+# ARGV from 5: day number, limits of calls, tokens and nano-dollars (-1: none); of the call: input tokens, wanted and
+# least output tokens, nano-dollars per token of input and output; 1 if the limits of amounts are only watched.
+# The output is lowered to half of what is left, but not below the least, so that a second call finds something too.
+# The ZADD of nothing fails on a full Redis, which lets a script add once it has removed something.
+# Result: the answer, calls, tokens and nano-dollars charged, reserved, granted on top; the output granted; the limits
+# that would have refused (1 tokens, 2 money). Of another day than Redis': WRONG_DAY and Redis' Unix time.
+RESERVE = (
+    _COMMON
     + """
-if tonumber(ARGV[5]) >= 0 then
-  redis.call('ZADD', KEYS[2], 'XX', 'GT', now + ARGV[2], ARGV[3])
-  redis.call('PEXPIREAT', KEYS[2], now + ARGV[2])
+if math.floor(time[1] / 86400) ~= tonumber(ARGV[5]) then return {-2, tonumber(time[1])} end
+local max_calls, max_tokens, max_nano = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+local input, wanted, least = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
+local each_in, each_out, output, watched = tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[10]), 0
+redis.call('ZADD', KEYS[1], 'XX', 0, '')
+drop_lapsed()
+local sum, used = amounts(), calls()
+local function answer(number)
+  return {number, used, sum[1], sum[2], sum[3], sum[4], sum[5], sum[6], sum[7], output, watched}
 end
-return redis.call('ZADD', KEYS[1], 'XX', 'GT', now + ARGV[2], ARGV[3])
+if redis.call('EXISTS', KEYS[4]) == 1 then return answer(-3) end
+if state() ~= 'new' then
+  local amount = reserved(id)
+  if amount then output = amount[1] - input end
+  return answer(1)
+end
+if max_calls >= 0 and used >= max_calls + sum[5] then return answer(0) end
+local function fit(left, fixed, each, number, bit)
+  local room = each > 0 and math.floor((left - fixed) / each) or (left >= fixed and 2 * wanted or -1)
+  if room < least then
+    watched = watched + bit
+    return ARGV[14] ~= '1' and number or nil
+  end
+  if ARGV[14] ~= '1' then output = math.min(output, math.max(least, math.floor(room / 2))) end
+end
+local over = max_tokens >= 0 and fit(max_tokens + sum[6] - sum[1] - sum[3], input, 1, -4, 1)
+over = over or max_nano >= 0 and fit(max_nano + sum[7] - sum[2] - sum[4], input * each_in, each_out, -5, 2)
+if over then return answer(over) end
+if places >= 0 and redis.call('ZCARD', KEYS[2]) >= places then return answer(-1) end
+local tokens, nano = input + output, input * each_in + output * each_out
+used, sum[3], sum[4] = used + 1, sum[3] + tokens, sum[4] + nano
+redis.call('ZADD', KEYS[1], now + lease, id)
+redis.call('ZADD', KEYS[2], now + lease, id)
+redis.call('HSET', KEYS[3], 'rt', integer(sum[3]), 'rn', integer(sum[4]), id, integer(tokens) .. ' ' .. integer(nano))
+expire()
+return answer(1)
 """
 )
 
-# KEYS, ARGV as above. OpenAI has begun to answer: the call is made, whatever comes.
-SETTLE = """
-redis.call('ZADD', KEYS[1], '+inf', ARGV[3])
-redis.call('EXPIREAT', KEYS[1], ARGV[4])
+# A call in flight keeps its place and its amounts, and its count until OpenAI answers. Others stay as they are.
+RENEW = (
+    _COMMON
+    + """
+redis.call('ZADD', KEYS[2], 'XX', 'GT', now + lease, id)
+if state() == 'leased' then redis.call('ZADD', KEYS[1], 'XX', 'GT', now + lease, id) end
 return 1
 """
+)
 
-# KEYS, ARGV as above. The call cost nothing.
-GIVE_BACK = """
-return redis.call('ZREM', KEYS[1], ARGV[3])
-"""
-
-# KEYS, ARGV as above. The call is over: its place is another's.
-LEAVE = """
-return redis.call('ZREM', KEYS[2], ARGV[3])
-"""
-
-# KEYS: the user's day. The day's count, leases that have lapsed left out.
-COUNT = (
-    _NOW
+# OpenAI has begun to answer: the call counts. Its amounts stay reserved until FINISH.
+SETTLE = (
+    _COMMON
     + """
-return redis.call('ZCOUNT', KEYS[1], '(' .. now, '+inf')
+local before = state()
+if before ~= 'finished' then
+  redis.call('ZADD', KEYS[1], before == 'given back' and '+inf' or COUNTED, id)
+  redis.call('EXPIREAT', KEYS[1], ARGV[3])
+end
+return 1
 """
 )
 
-# KEYS: any key. Whether Redis takes what is new: one that is full still lets things be read and taken away.
+# ARGV from 5: outcome, tokens and nano-dollars to charge, abandoned calls a day that are free. The call is over: its
+# place is free, and what it took replaces what was reserved. The removal comes first: a full Redis allows that.
+# Result: 1 if the call counts.
+FINISH = (
+    _COMMON
+    + """
+local outcome, before, amount = tonumber(ARGV[5]), state(), reserved(id)
+redis.call('ZREM', KEYS[2], id)
+if amount then
+  redis.call('HDEL', KEYS[3], id)
+  redis.call('HINCRBY', KEYS[3], 'rt', integer(-amount[1]))
+  redis.call('HINCRBY', KEYS[3], 'rn', integer(-amount[2]))
+end
+if before == 'finished' or before == 'given back' and outcome ~= 1 then return 0 end
+local counts = outcome == 1 or before == 'counted'
+if outcome == 2 and not counts then
+  counts = redis.call('HINCRBY', KEYS[3], 'ab', 1) > tonumber(ARGV[8])
+end
+if counts then
+  redis.call('ZADD', KEYS[1], '+inf', id)
+  redis.call('HINCRBY', KEYS[3], 't', ARGV[6])
+  redis.call('HINCRBY', KEYS[3], 'n', ARGV[7])
+else
+  redis.call('ZADD', KEYS[1], -(now + lease), id)
+end
+expire()
+return counts and 1 or 0
+"""
+)
+
+# ARGV 5: day number. Result as RESERVE's, without a call: the first number is 1, BLOCKED or WRONG_DAY.
+READ = (
+    _COMMON
+    + """
+if math.floor(time[1] / 86400) ~= tonumber(ARGV[5]) then return {-2, tonumber(time[1])} end
+drop_lapsed()
+local sum = amounts()
+local is_blocked = redis.call('EXISTS', KEYS[4]) == 1
+return {is_blocked and -3 or 1, calls(), sum[1], sum[2], sum[3], sum[4], sum[5], sum[6], sum[7], 0, 0}
+"""
+)
+
+# KEYS: any key. Fails on a Redis that is full or read-only, which still reads and deletes.
 PROBE = """
 return redis.call('SET', KEYS[1], 1, 'PX', 1000)
 """
 
-ADDING = frozenset({RESERVE, RENEW, SETTLE, PROBE})  # what only a Redis that can count does
-
-
-@dataclass(frozen=True, slots=True)
-class Day:
-    """A UTC calendar day: its name (2026-11-24) and the Unix time at which the next one begins."""
-
-    name: str
-    ends_at: int
-
-
-def day_at(now: float) -> Day:
-    """The day of a Unix time in seconds."""
-    return _day(int(now // 86400))
-
-
-@functools.lru_cache(maxsize=2)
-def _day(number: int) -> Day:
-    name = datetime.datetime.fromtimestamp(number * 86400, datetime.UTC).date().isoformat()
-    return Day(name, (number + 1) * 86400)
-
-
-def keys_of(project: str, caller_id: str, day: Day) -> tuple[str, str]:
-    """The key of a user's day, and that of a user's places, which calls take for as long as they are under way."""
-    user = f"gpt-broker:{{{quote(project, safe='')}:{quote(caller_id, safe='')}}}"
-    return f"{user}:calls:{day.name}", f"{user}:places"
+ADDING = frozenset({RESERVE, RENEW, SETTLE, PROBE})  # their success shows that Redis can count

@@ -1,9 +1,11 @@
 """Background writes to Redis, and renewal of the leases of calls in flight. Failed writes are retried.
 
-The scripts are idempotent and independent of order, so several are in flight at once. Writes that are unsent when a
-worker is killed are lost: the leases of those calls expire within a minute and their users get the calls back, even if
-OpenAI had begun to answer. Normally that concerns the last milliseconds of a worker, in an overloaded worker the last
-second or two, and while Redis is unavailable everything since it failed.
+The scripts are idempotent and independent of order, so several are in flight at once. Writes to a part of Redis that is
+unavailable wait apart, so that they do not hold up those to other parts.
+
+Writes that are unsent when a worker is killed are lost: the leases of those calls expire within a minute and their
+users get the calls back, even if OpenAI had begun to answer. Normally that concerns the last milliseconds of a worker,
+in an overloaded worker the last second or two, and while Redis is unavailable everything since it failed.
 """
 
 import contextlib
@@ -11,19 +13,20 @@ import functools
 import queue
 import threading
 import time
+from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from broker.errors.base import UsageUnavailable
 from broker.quota import scripts
-from broker.quota.redis_store import PAUSE, Store
+from broker.quota.redis_clients.shards import PAUSE
+from broker.quota.redis_store import Store
 from broker.telemetry.background import Background
 
 RENEW_INTERVAL = 15.0  # seconds; a lease (60 s) survives three missed renewals
 PROBE_INTERVAL = 5.0  # seconds between probes of a healthy Redis; a failed one is probed every `PAUSE`
 WRITERS = 8  # scripts in flight at once, so that a slow Redis does not grow the queue
-
 ATTEMPTS = 3  # of a write that raises an unexpected exception; then it is dropped, and its lease expires
 
 Arguments = tuple[Any, ...]
@@ -47,6 +50,7 @@ class WriteQueue:
         self._store = store
         self._background = background
         self._unsent: queue.Queue[_Write | None] = queue.Queue()
+        self._failed: defaultdict[str, deque[_Write]] = defaultdict(deque)  # by the part of Redis that did not answer
         self._leases: dict[str, Arguments] = {}
         self._closing = threading.Event()
         self._writers = 0
@@ -83,38 +87,68 @@ class WriteQueue:
             self._unsent.put(None)
         self._closing, self._writers = threading.Event(), 0
 
-    def _write(self, closing: threading.Event) -> None:
+    def _write(self, _: threading.Event) -> None:
         while write := self._unsent.get():
             write.attempts += 1
             try:
-                while not self._send(write.script, write.arguments):
-                    if closing.wait(PAUSE):
-                        return
+                is_sent = self._send(write.script, write.arguments)
             except Exception:
                 if write.attempts < ATTEMPTS:
                     self._unsent.put(write)
                 self._unsent.task_done()
                 raise
-            self._unsent.task_done()
-            if write.on_written:
-                write.on_written()
+            if is_sent:
+                self._finish(write)
+            else:
+                write.attempts -= 1
+                self._failed[self._store.shard_of(write.arguments[0])].append(write)
+        self._unsent.task_done()
+
+    def _finish(self, write: _Write) -> None:
+        self._unsent.task_done()
+        if write.on_written:
+            write.on_written()
+
+    def _retry_failed(self) -> None:
+        """Send one failed write to each part of Redis. If it arrives, queue the others of that part again."""
+        for writes in [writes for writes in self._failed.values() if writes]:
+            first = writes.popleft()
+            try:
+                is_sent = self._send(first.script, first.arguments)
+            except Exception:
+                self._put_again(first)
+                raise
+            if not is_sent:
+                writes.appendleft(first)
+                continue
+            self._finish(first)
+            while writes:
+                self._put_again(writes.popleft())
+
+    def _put_again(self, write: _Write) -> None:
+        self._unsent.put(write)
         self._unsent.task_done()
 
     def _maintain(self, closing: threading.Event) -> None:
         """Renew leases, and probe Redis so that its metrics are right even without calls."""
         probed_at = renewed_at = time.monotonic()
+        due: list[str] = []  # leases to renew
         while True:
             if not self._store.is_up or time.monotonic() - probed_at >= PROBE_INTERVAL:
                 probed_at = time.monotonic()
                 with contextlib.suppress(UsageUnavailable):
                     self._store.probe()
+            self._retry_failed()
             if closing.wait(PAUSE):
                 return
-            if time.monotonic() - renewed_at >= RENEW_INTERVAL and self._renew_all():
-                renewed_at = time.monotonic()
+            if time.monotonic() - renewed_at >= RENEW_INTERVAL:
+                renewed_at, due = time.monotonic(), list(self._leases)
+            due = [call_id for call_id in due if not self._renew(call_id)]
 
-    def _renew_all(self) -> bool:
-        return all(self._send(scripts.RENEW, arguments) for arguments in list(self._leases.values()))
+    def _renew(self, call_id: str) -> bool:
+        """Whether this lease needs no renewal any more. One that fails is retried every `PAUSE`."""
+        arguments = self._leases.get(call_id)
+        return arguments is None or self._send(scripts.RENEW, arguments)
 
     def _send(self, script: str, arguments: Arguments) -> bool:
         try:

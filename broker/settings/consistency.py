@@ -8,6 +8,9 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from broker.settings.plans import Plans
+from broker.settings.prices import price_of
+
 RESEMBLANCE = 0.88  # of difflib's ratio, 0..1: one letter is wrong, missing or extra
 SHORTEST = 6  # letters of a name that is compared; shorter ones resemble names of other programs
 
@@ -35,7 +38,18 @@ def contradictions(values: Mapping[str, Any]) -> list[str]:
         )
     if secret and _is_hs256(key) and not _signed(key, secret):
         problems.append("SUPABASE_JWT_SECRET did not sign SUPABASE_SERVICE_KEY: they are of different projects")
-    return problems
+    return problems + _unpriced(values)
+
+
+def _unpriced(values: Mapping[str, Any]) -> list[str]:
+    """With a limit in dollars, a model without a price would be free."""
+    plans = values.get("plans", Plans()).plans.values()
+    limits = [values.get("daily_spend"), values.get("tenant_daily_spend"), *(plan.spend for plan in plans)]
+    if all(limit is None for limit in limits):
+        return []
+    asked_for = {str(patch["model"]) for patch in values.get("models", {}).values()}
+    unknown = sorted(model for model in asked_for if price_of(model, values.get("prices", {})) is None)
+    return [f"PRICES has to price {', '.join(unknown)}: a limit in dollars is set"] if unknown else []
 
 
 def _token_part(token: str, index: int) -> dict[str, Any]:

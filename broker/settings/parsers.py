@@ -5,6 +5,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from broker.settings.redis_url import parse as parse_redis_url
@@ -58,6 +59,24 @@ def _split(text: str) -> SplitResult | None:
         return None if split.port == 0 else split
     except ValueError:
         return None
+
+
+def proxy_url(text: str) -> Secret:
+    """The URL of an HTTP proxy that takes CONNECT. It may hold a password."""
+    parts = urlsplit(text if "://" in text else f"http://{text}")
+    if parts.scheme != "http" or not parts.hostname:
+        raise ValueError("must be the URL of an HTTP proxy, such as http://proxy:3128")
+    return Secret(parts.geturl())
+
+
+def certificates(text: str) -> str:
+    """The path of a file with certificates in PEM form."""
+    try:
+        if "-----BEGIN CERTIFICATE-----" in Path(text).read_text(encoding="utf-8", errors="replace"):
+            return text
+    except OSError:
+        pass
+    raise ValueError("must be the path of a readable file with certificates (PEM)")
 
 
 def redis_url(text: str) -> Secret:
@@ -166,3 +185,8 @@ def networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, 
         return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
     except ValueError:
         raise ValueError("must be networks separated by commas, such as 127.0.0.0/8, 10.1.2.3") from None
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Parse names separated by commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())

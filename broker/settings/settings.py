@@ -6,6 +6,7 @@ Every variable is explained in `config/example.env`.
 import dataclasses
 import os
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Self
 
 from broker.settings.consistency import contradictions, misspelt
@@ -14,19 +15,24 @@ from broker.settings.parsers import (
     SAMPLING_PARAMETERS,
     WIRE_MODELS,
     Secret,
+    certificates,
     droppable_parameters,
     flag,
     id_list,
     models_table,
+    names,
     networks,
     one_of,
     origins,
+    proxy_url,
     redis_url,
     seconds,
     supabase_url,
     url,
     whole,
 )
+from broker.settings.plans import Plans, plan_table
+from broker.settings.prices import Price, dollars, price_table
 from broker.settings.secrets import key, key_list, read_file, secret
 
 # loopback, RFC 1918 and RFC 4193: the networks of a local Prometheus
@@ -56,6 +62,16 @@ class Settings:
     redis_required: bool = _setting("REDIS_REQUIRED", flag, default=False)
     daily_limit: int = _setting("DAILY_LIMIT", whole(0), 50)
     anonymous_daily_limit: int | None = _setting("ANONYMOUS_DAILY_LIMIT", whole(0), None)
+    daily_tokens: int | None = _setting("DAILY_TOKENS", whole(0), None)
+    daily_spend: int | None = _setting("DAILY_SPEND", dollars, None)  # this and the next two: nano-dollars
+    tenant_daily_spend: int | None = _setting("TENANT_DAILY_SPEND", dollars, None)
+    tenant_spend_slice: int | None = _setting("TENANT_SPEND_SLICE", dollars, None)
+    budgets: str = _setting("BUDGETS", one_of("enforce", "watch"), "enforce")
+    plans: Plans = _setting("PLANS", plan_table, Plans())
+    prices: Mapping[str, Price] = _setting("PRICES", price_table, MappingProxyType({}))
+    min_output_tokens: int = _setting("MIN_OUTPUT_TOKENS", whole(1), 256)
+    free_abandoned_calls: int = _setting("FREE_ABANDONED_CALLS", whole(0), 10)
+    oauth_clients: tuple[str, ...] = _setting("OAUTH_CLIENTS", names, ())
     id_white_list: frozenset[str] = _setting("ID_WHITE_LIST", id_list, frozenset())
     blocked_ids: frozenset[str] = _setting("BLOCKED_IDS", id_list, frozenset())
     usage_without_redis: str = _setting("USAGE_WITHOUT_REDIS", one_of("refuse", "allow"), "refuse")
@@ -73,7 +89,15 @@ class Settings:
     openai_connect_timeout: float = _setting("OPENAI_CONNECT_TIMEOUT", seconds, 5.0)
     openai_first_byte_timeout: float = _setting("OPENAI_FIRST_BYTE_TIMEOUT", seconds, 60.0)
     openai_silence_timeout: float = _setting("OPENAI_SILENCE_TIMEOUT", seconds, 60.0)
-    openai_call_timeout: float = _setting("OPENAI_CALL_TIMEOUT", seconds, 300.0)
+    openai_call_timeout: float = _setting("OPENAI_CALL_TIMEOUT", seconds, 600.0)
+    openai_upload_timeout: float = _setting("OPENAI_UPLOAD_TIMEOUT", seconds, 30.0)
+    openai_idle_timeout: float = _setting("OPENAI_IDLE_TIMEOUT", seconds, 55.0)
+    openai_max_idle_connections: int = _setting("OPENAI_MAX_IDLE_CONNECTIONS", whole(0), 256)
+    openai_warm_connections: int = _setting("OPENAI_WARM_CONNECTIONS", whole(0), 4)
+    ssl_cert_file: str | None = _setting("SSL_CERT_FILE", certificates, None)
+    requests_ca_bundle: str | None = _setting("REQUESTS_CA_BUNDLE", certificates, None)
+    https_proxy: Secret | None = _setting("HTTPS_PROXY", proxy_url, None)
+    no_proxy: str = _setting("NO_PROXY", str, "")
     openai_max_retries: int = _setting("OPENAI_MAX_RETRIES", whole(0), 2)
     droppable_parameters: frozenset[str] = _setting("DROPPABLE_PARAMETERS", droppable_parameters, SAMPLING_PARAMETERS)
     openai_max_retry_after: float = _setting("OPENAI_MAX_RETRY_AFTER", seconds, 20.0)
@@ -81,7 +105,7 @@ class Settings:
     max_completion_tokens: int = _setting("MAX_COMPLETION_TOKENS", whole(1), 16_384)
     redis_connect_timeout: float = _setting("REDIS_CONNECT_TIMEOUT", seconds, 0.25)
     redis_timeout: float = _setting("REDIS_TIMEOUT", seconds, 0.5)
-    redis_max_idle: float = _setting("REDIS_MAX_IDLE", seconds, 55.0)
+    redis_idle_timeout: float = _setting("REDIS_IDLE_TIMEOUT", seconds, 55.0)
     supabase_timeout: float = _setting("SUPABASE_TIMEOUT", seconds, 2.0)
     max_body_bytes: int = _setting("MAX_BODY_BYTES", whole(1), 8 * 1024 * 1024)
     metrics_allow: tuple[Network, ...] = _setting("METRICS_ALLOW", networks, networks(PRIVATE))

@@ -8,15 +8,16 @@ import contextlib
 import functools
 import struct
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_flask_exporter import PrometheusMetrics
 
+from broker.telemetry.budget_metrics import BudgetMetrics
+
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 SHORT = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)  # seconds
-MOST_TOKENS = 10**9  # of one answer; larger values are ignored
 LONG = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320)  # seconds
 
 TRIES = 10  # of a scrape
@@ -42,9 +43,8 @@ class Metrics:
         self._stream_duration = self._histograms(
             "stream_duration_seconds", "From the request to the end of a stream", LONG, "model", "outcome"
         )
-        self._tokens = self._counters("tokens_total", "Tokens that OpenAI counted", "model", "kind")
-        self._upstream_failures = self._counters("upstream_failures_total", "Calls that OpenAI failed", "kind")
-        self._upstream_retries = self._counters("upstream_retries_total", "Attempts that OpenAI failed", "kind")
+        self.budgets = BudgetMetrics(self._counters, self._gauge)
+        self._count_failures()
         # admitted = settled + given back + lapsed + in flight: see `usage`
         self.calls_admitted = self._counter("calls_admitted_total", "Calls reserved")
         self.calls_settled = self._counter("calls_settled_total", "Calls that OpenAI began to answer, as Redis knows")
@@ -58,13 +58,32 @@ class Metrics:
         self._start_time = self._gauge(
             "start_time_seconds", "When the broker started (Unix time), and its commit", "livemax", "revision"
         )
-        self.redis_up = self._gauge("redis_up", "1 where every worker reached Redis when it last asked", "livemin")
-        self.counting_locally = self._gauge("counting_locally", "1 where a worker counts without Redis", "livemax")
+        self._add_redis_metrics()
         self._background_restarts = self._counters(
             "background_restarts_total", "Background tasks restarted after an exception", "task"
         )
         self.signing_keys_up = self._gauge(
             "signing_keys_up", "1 where all workers last fetched Supabase's keys", "livemin"
+        )
+
+    def call_admitted(self, amounts: tuple[int, int]) -> None:
+        """Record a call and its reservation of tokens and nano-dollars."""
+        self.calls_admitted.inc()
+        self.calls_in_flight.inc()
+        self.budgets.reserved(amounts)
+
+    def _count_failures(self) -> None:
+        self._upstream_failures = self._counters("upstream_failures_total", "Calls that OpenAI failed", "kind")
+        self._upstream_retries = self._counters("upstream_retries_total", "Attempts that OpenAI failed", "kind")
+        self._connection_failures = self._counters(
+            "openai_connection_failures_total", "Failed connections to OpenAI, by kind of failure", "kind"
+        )
+
+    def _add_redis_metrics(self) -> None:
+        self._redis_failures = self._counters("redis_failures_total", "Scripts that Redis failed", "kind")
+        self.redis_up = self._gauge("redis_up", "1 where every worker reached Redis when it last asked", "livemin")
+        self.counting_locally = self._gauge(
+            "counting_locally", "1 where a worker counts calls by itself because Redis is away", "livemax"
         )
 
     def worker_started(self, revision: str) -> None:
@@ -87,16 +106,17 @@ class Metrics:
         """Record the end of a stream, `seconds` after its request."""
         self._stream_duration(model, outcome).observe(seconds)
 
-    def tokens_used(self, model: str, usage: Mapping[str, object]) -> None:
-        """Record the tokens of an answer from OpenAI's `usage` object."""
-        for kind in ("prompt", "completion"):
-            count = usage.get(f"{kind}_tokens")
-            if isinstance(count, int) and 0 <= count < MOST_TOKENS:
-                self._tokens(model, kind).inc(count)
-
     def upstream_failed(self, kind: str) -> None:
         """Count a call that ended because OpenAI failed."""
         self._upstream_failures(kind).inc()
+
+    def openai_disconnected(self, kind: str) -> None:
+        """A connection to OpenAI failed; `kind` is one of `broker.errors.network.KINDS`."""
+        self._connection_failures(kind).inc()
+
+    def redis_failed(self, kind: str) -> None:
+        """Count a failed script. `kind` is one of `redis_clients.failures.KINDS`."""
+        self._redis_failures(kind).inc()
 
     def upstream_retried(self, kind: str) -> None:
         """Count a failed attempt that is retried."""

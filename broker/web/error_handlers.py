@@ -38,7 +38,8 @@ def respond(fault: Fault) -> Response:
     body = bodies.body_of(fault, request.path)
     response = Response(json.dumps(body) + "\n", fault.status, mimetype=JSON)
     wait = fault.retry_after or 1
-    if fault.status in (429, 503) and (wait <= LONGEST_RETRY_AFTER or not is_openai_path(request.path)):
+    has_wait = fault.status in (429, 503) or fault.retry_after is not None
+    if has_wait and (wait <= LONGEST_RETRY_AFTER or not is_openai_path(request.path)):
         response.headers["Retry-After"] = str(math.ceil(wait))
     if not fault.should_retry or (fault.retry_after or 0) > LONGEST_WAIT:
         response.headers["x-should-retry"] = "false"

@@ -1,23 +1,46 @@
-"""Who may pass. Each endpoint family names its guard, also the one that lets anyone in."""
+"""Who may pass. Each endpoint family names its guard, even the one that lets anyone in.
+
+A family of counted endpoints registers `counted`, and each of its views the reader of its requests:
+
+    blueprint.before_request(guards.counted)
+
+    @blueprint.post("/v1/…")
+    @guards.reads(_read)
+    def create() -> Response: ...
+
+The reader takes the body from the request context, checks it, and returns a `PreparedCall`; it raises a `CallerFault`
+for what is wrong. `counted` reserves calls, tokens and money for it in one step. Clients see 401, then 429, then 400:
+a reader's fault is raised after the reservation was tried, and costs nothing. The view gets the request with
+`request_context.prepared()`.
+"""
 
 import datetime
 import math
 import operator
 from collections.abc import Callable
+from typing import Any
 
-from flask import Response, request
+from flask import Response, current_app, request
 from werkzeug.exceptions import MethodNotAllowed
 
 from broker.caller import Caller
-from broker.errors.base import ApiKeyAlone, DailyLimitReached, NetworkNotListed
+from broker.errors.base import ApiKeyAlone, CallerFault, DailyLimitReached, NetworkNotListed
+from broker.errors.limits import DailySpendReached, DailyTokensReached, ModelNotInPlan, TenantBudgetExhausted
 from broker.errors.request import BodyEncoded
-from broker.quota.quota import DailyUsage
+from broker.openai.prepared_call import PreparedCall
+from broker.quota.budgets.daily_usage import DailyUsage, Level
+from broker.quota.calls.records import LEAST, Demand
+from broker.quota.calls.reservation import Refusal, Reservation
 from broker.settings import networks
+from broker.settings.prices import NANO
 from broker.web import request_context
 from broker.web.client_ip import client_address
+from broker.web.request_context import RequestContext
 from broker.web.services import services
 
 DAY = 86_400  # seconds
+Reader = Callable[[], PreparedCall]
+_REFUSALS = {"calls": DailyLimitReached, "tokens": DailyTokensReached, "spend": DailySpendReached}
 
 
 def anyone() -> None:
@@ -25,7 +48,7 @@ def anyone() -> None:
 
 
 def listed_network() -> None:
-    """No token, but a client in METRICS_ALLOW, also where a proxy asks on its behalf. Raises `NetworkNotListed`."""
+    """No token, but a client in METRICS_ALLOW, also behind a proxy. Raises `NetworkNotListed`."""
     fields = (request.headers.getlist(name) for name in ("X-Forwarded-For", "X-Real-IP", "Forwarded"))
     if not networks.all_within(
         services().settings.metrics_allow, request.remote_addr or "", networks.addresses_in(*fields)
@@ -35,47 +58,101 @@ def listed_network() -> None:
 
 def signed_in() -> None:
     """A Supabase user, with or without calls left. Raises as `Authenticator.authenticate` and `Quota.daily_usage`."""
-    request_context.current().daily_usage = services().quota.daily_usage(_sign_in(operator.call))
+    request_context.current().daily_usage = services().quota.daily_usage(_authenticate(operator.call))
+
+
+def reads(reader: Reader) -> Callable[[Any], Any]:
+    """Decorate a counted view with the reader of its requests."""
+
+    def decorate(view: Any) -> Any:
+        view.reader = reader
+        return view
+
+    return decorate
 
 
 def counted() -> None:
-    """A Supabase user with a call left today, which is now reserved; and the body of the request is here.
+    """A Supabase user with enough left today for this request, which is read, checked, and reserved for.
 
-    The client is watched from now on. Raises as `Authenticator.authenticate`, `OpenCalls.begin`, `Quota.reserve` and
-    `visit.read_body`, `DailyLimitReached`, and `BodyEncoded`.
+    From now on the client is watched. Raises as `Authenticator.authenticate`, `OpenCalls.begin`, `Quota.reserve`,
+    `request_context.read_body` and the view's reader; `DailyLimitReached`, `BodyEncoded` and `ModelNotInPlan`.
     """
-    if request.method == "HEAD":  # Flask lets it follow GET; a call would be paid for and thrown away
+    if request.method == "HEAD":  # Flask would let it follow GET; a call would be paid for and thrown away
         raise MethodNotAllowed(valid_methods=["GET", "OPTIONS"])
     context = request_context.current()
-    caller = _sign_in(lambda judge: request_context.open_call().run_detached(judge))
-    outcome = services().quota.reserve(caller, waiting=request_context.open_call())
-    if isinstance(outcome, DailyUsage):
-        context.daily_usage = outcome
-        services().metrics.quota_refusals.inc()
-        raise _over_the_limit(outcome)
-    context.reservation, context.daily_usage = outcome, outcome.daily_usage
-    context.at_end(context.leave)
-    if request.headers.get("Content-Encoding", "identity") != "identity":
-        raise BodyEncoded
-    request_context.read_body()
+    caller = _authenticate(lambda check: request_context.open_call().run_detached(check))
+    request_context.open_call()
+    try:
+        context.prepared = _read(caller)
+    except CallerFault as fault:
+        _reserve(context, caller)
+        raise fault from None
+    _reserve(context, caller)
 
 
-def leave(response: Response) -> Response:
-    """On the way out: give an unanswered call back before the client can ask again, and tell the daily_usage."""
+def finish(response: Response) -> Response:
+    """After each request: end an unstreamed call before the client can ask again, and add the RateLimit fields.
+
+    https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/
+    """
     context = request_context.current()
     if not context.is_stream:
-        context.give_back()
-    if context.daily_usage:
-        response.headers.add("RateLimit-Policy", f'"daily";q={context.daily_usage.limit};w={DAY}')
-        reset = _seconds_left(context.daily_usage)
-        response.headers.add("RateLimit", f'"daily";r={context.daily_usage.remaining};t={reset}')
+        context.finish()
+    if usage := context.daily_usage:
+        seconds = _seconds_left(usage)
+        policies, states = (
+            [f'"daily";q={usage.calls.limit};w={DAY}'],
+            [f'"daily";r={usage.remaining_calls};t={seconds}'],
+        )
+        if usage.tokens.limit is not None:
+            policies.append(f'"daily-tokens";q={usage.tokens.limit};w={DAY};qu="tokens"')
+            states.append(f'"daily-tokens";r={usage.tokens.remaining};t={seconds}')
+        response.headers.add("RateLimit-Policy", ", ".join(policies))
+        response.headers.add("RateLimit", ", ".join(states))
     return response
 
 
-def _sign_in(apart: Callable[[Callable[[], None]], None]) -> Caller:
+def _read(caller: Caller) -> PreparedCall:
+    if request.headers.get("Content-Encoding", "identity") != "identity":
+        raise BodyEncoded
+    request_context.read_body()
+    view: Any = current_app.view_functions[request.endpoint or ""]
+    prepared: PreparedCall = view.reader()
+    models = services().quota.limits_of(caller).models
+    if models is not None and prepared.model not in models:
+        raise ModelNotInPlan
+    return prepared
+
+
+def _reserve(context: RequestContext, caller: Caller) -> None:
+    service, prepared = services(), context.prepared
+    demand = Demand(*prepared.demand(service.settings)) if prepared else LEAST
+    try:
+        outcome = service.quota.reserve(caller, demand, waiting=request_context.open_call())
+    except TenantBudgetExhausted as fault:
+        fault.retry_after = _seconds_to_midnight()
+        raise
+    context.daily_usage = outcome.daily_usage
+    if isinstance(outcome, Refusal):
+        service.metrics.quota_refusals.inc()
+        raise _fault_of(outcome)
+    context.reservation = outcome
+    context.at_end(context.finish)
+    if prepared:
+        context.model = prepared.model
+        _bound(prepared, outcome)
+
+
+def _bound(prepared: PreparedCall, reservation: Reservation) -> None:
+    """Without a limit of amounts, an answer is as long as the request allows."""
+    if reservation.record.limits.are_amounts_limited and services().settings.budgets == "enforce":
+        prepared.bound_output(reservation.output_tokens)
+
+
+def _authenticate(run: Callable[[Callable[[], None]], None]) -> Caller:
     if "Authorization" not in request.headers and "apikey" in request.headers:
         raise ApiKeyAlone
-    caller = services().authenticator.authenticate(request.headers.get("Authorization"), _address, apart)
+    caller = services().authenticator.authenticate(request.headers.get("Authorization"), _address, run)
     request_context.current().caller = caller
     return caller
 
@@ -85,15 +162,27 @@ def _address() -> str:
     return client_address(request.remote_addr or "", forwarded, services().settings.trusted_proxies)
 
 
-def _over_the_limit(daily_usage: DailyUsage) -> DailyLimitReached:
-    details = {"limit": daily_usage.limit, "resets_at": iso(daily_usage.resets_at)}
-    return DailyLimitReached(retry_after=_seconds_left(daily_usage), details=details)
+def _fault_of(refusal: Refusal) -> DailyLimitReached:
+    usage = refusal.daily_usage
+    level: Level = getattr(usage, refusal.limit)
+    unit = NANO if refusal.limit == "spend" else 1
+    details = {
+        "limit": (level.limit or 0) / unit if unit > 1 else level.limit,
+        "limited": refusal.limit,
+        "remaining": (level.remaining or 0) / unit if unit > 1 else level.remaining,
+        "resets_at": iso(usage.resets_at),
+    }
+    return _REFUSALS[refusal.limit](retry_after=_seconds_left(usage), details=details)
 
 
 def iso(time: int) -> str:
-    """A Unix time as RFC 3339 has it, in UTC."""
+    """Return a Unix time in RFC 3339's format, in UTC."""
     return datetime.datetime.fromtimestamp(time, datetime.UTC).isoformat()
 
 
-def _seconds_left(daily_usage: DailyUsage) -> int:
-    return max(1, math.ceil(daily_usage.resets_at - services().clock()))
+def _seconds_left(usage: DailyUsage) -> int:
+    return max(1, math.ceil(services().quota.seconds_until(usage.resets_at)))
+
+
+def _seconds_to_midnight() -> int:
+    return max(1, math.ceil(services().quota.seconds_until(0) % DAY))

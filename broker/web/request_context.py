@@ -6,15 +6,17 @@ import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 from flask import request
 
 from broker.active_calls import OpenCall
 from broker.caller import Caller
-from broker.errors.base import BodyTooLarge
+from broker.errors.base import BodyTooLarge, ClientLeft
 from broker.errors.limits import RequestTooSlow
-from broker.quota.quota import DailyUsage, Reservation
+from broker.openai.prepared_call import Charge, PreparedCall
+from broker.quota.budgets.daily_usage import DailyUsage
+from broker.quota.calls.reservation import NOTHING, Reservation
 from broker.web.services import services
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -23,7 +25,11 @@ UNMATCHED = "unmatched"  # the endpoint of a request that no route knows
 
 @dataclass(slots=True)
 class RequestContext:
-    """What is known of the present request. `end` runs exactly once, whatever becomes of it."""
+    """What is known of the current request. `end` runs exactly once, whatever happens.
+
+    `usage` is OpenAI's usage object of the answer, {} if it sent none; `delivered_tokens` the estimated tokens of what
+    was sent to the client, which are charged without a usage. `charge` is what the call took in the end.
+    """
 
     request_id: str
     method: str
@@ -32,62 +38,65 @@ class RequestContext:
     caller: Caller | None = None
     daily_usage: DailyUsage | None = None
     reservation: Reservation | None = None
+    prepared: PreparedCall | None = None
     body: bytes = field(default=b"", repr=False)
     call: OpenCall | None = None
     model: str | None = None
     openai_id: str | None = None
     dropped_parameters: tuple[str, ...] = ()  # left out because the model refuses them
-    usage: dict[str, object] = field(default_factory=dict)
+    usage: dict[str, Any] = field(default_factory=dict)
+    delivered_tokens: int = 0
+    charge: Charge | None = None
     outcome: str = "answered"
     is_stream: bool = False
     is_answered: bool = False
-    _undos: list[Callable[[], object]] = field(default_factory=list)
+    _cleanups: list[Callable[[], object]] = field(default_factory=list)
 
     @property
     def seconds(self) -> float:
-        """How long it has taken so far."""
+        """Seconds since the request began."""
         return time.monotonic() - self.started
 
-    def at_end(self, undo: Callable[[], object]) -> None:
-        """Call `undo` when the request is over, last registered first."""
-        self._undos.append(undo)
+    def at_end(self, cleanup: Callable[[], object]) -> None:
+        """Call `cleanup` when the request is over, last registered first."""
+        self._cleanups.append(cleanup)
 
     def take_body(self) -> bytes:
-        """The request's body, which is kept no longer: it may be megabytes, and an answer may take minutes."""
+        """Return the request's body and forget it: it may have megabytes, and an answer may take minutes."""
         body, self.body = self.body, b""
         return body
 
     def end(self) -> None:
-        """The request is over. A second call does nothing."""
-        if self._undos:
+        """Run the cleanups. A second call does nothing."""
+        if self._cleanups:
             try:
-                self._undos.pop()()
+                self._cleanups.pop()()
             finally:
                 self.end()
 
-    def settle(self) -> None:
-        """OpenAI began to answer: the call counts."""
+    def settle(self, *, is_last: bool = False) -> None:
+        """OpenAI has begun to answer: the call counts. `is_last`: the whole answer is here."""
         if self.reservation:
-            self.reservation.settle()
+            self.reservation.settle(is_last=is_last)
 
-    def leave(self) -> None:
-        """The call is over: unless it was settled, it costs nothing."""
-        self.give_back()
-        if self.reservation:
-            self.reservation.leave()
-
-    def give_back(self) -> None:
-        """Nothing was answered: the call costs nothing, unless it was settled."""
-        if self.reservation:
-            self.reservation.give_back()
-            self.daily_usage = self.reservation.daily_usage
+    def finish(self) -> None:
+        """The call is over: charge what it took, or give it back if OpenAI did not begin to answer. Idempotent."""
+        reservation = self.reservation
+        if not reservation or not reservation.is_open:
+            return
+        is_abandoned = bool(self.outcome == ClientLeft.code and self.call and self.call.awaits_openai)
+        charge = self.prepared.charge(self.usage, self.delivered_tokens) if self.prepared else None
+        reservation.finish(charge.amounts if charge else NOTHING, is_abandoned=is_abandoned)
+        self.daily_usage = reservation.daily_usage
+        if reservation.is_settled:
+            self.charge = charge
 
 
 _current: ContextVar[RequestContext] = ContextVar("request_context")  # Flask's `g` takes twenty times as long
 
 
 def begin() -> None:
-    """A request comes in. Its id is the caller's where that is well-formed, else a new one."""
+    """Begin a request. Its id is the client's `X-Request-Id` if that is well-formed, else a new one."""
     given = request.headers.get("X-Request-Id", "")
     request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
     endpoint = request.url_rule.rule if request.url_rule else UNMATCHED
@@ -95,27 +104,32 @@ def begin() -> None:
 
 
 def current() -> RequestContext:
-    """The present request's visit."""
+    """Return the current request's context."""
     return _current.get()
 
 
 def caller() -> Caller:
-    """Who sent the present request, once a guard has asked."""
+    """Return the user who sent the current request. A guard has authenticated them."""
     return cast("Caller", current().caller)
 
 
 def daily_usage() -> DailyUsage:
-    """How the caller stood when a guard asked."""
+    """Return the user's day as a guard read it."""
     return cast("DailyUsage", current().daily_usage)
 
 
+def prepared() -> PreparedCall:
+    """Return the current request as the guard read it and reserved for it."""
+    return cast("PreparedCall", current().prepared)
+
+
 def open_call() -> OpenCall:
-    """The present request's call, which ends when the client leaves. Raises `WorkerBusy`."""
-    visit = current()
-    if visit.call is None:
-        visit.call = services().calls.begin(request.environ.get("gunicorn.socket"))
-        visit.at_end(visit.call.close)
-    return visit.call
+    """Return the current request's call, which ends when the client leaves. Raises `WorkerBusy`."""
+    context = current()
+    if context.call is None:
+        context.call = services().calls.begin(request.environ.get("gunicorn.socket"))
+        context.at_end(context.call.close)
+    return context.call
 
 
 def read_body() -> None:

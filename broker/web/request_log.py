@@ -1,15 +1,19 @@
-"""What is written down of a request when its last byte is gone: one log line, and its metrics.
+"""One log line and the metrics of each request, written when its last byte is sent.
 
-The line holds the user's id, for the operator; it holds no token, no prompt, no answer and no query.
+The line holds the user's id, for the operator. It holds no token, prompt, answer or query.
 """
 
 import logging
 
 from flask import Response, request
 
-from broker.telemetry.metrics import MOST_TOKENS
+from broker.openai.prepared_call import Charge
+from broker.openai.token_usage import TokenUsage
+from broker.settings.prices import NANO
+from broker.telemetry.metrics import Metrics
 from broker.web import request_context
-from broker.web.services import Services, services
+from broker.web.request_context import RequestContext
+from broker.web.services import services
 
 log = logging.getLogger("broker.request")
 
@@ -17,8 +21,8 @@ UNLOGGED = frozenset({"/health", "/metrics"})
 UNMEASURED = "/metrics"
 
 
-def note(response: Response) -> Response:
-    """Have the request written down once its answer is sent, or broken off."""
+def log_at_end(response: Response) -> Response:
+    """Log and measure the request once its response is sent or broken off."""
     context, service = request_context.current(), services()
     context.is_answered = True
     response.headers.add("X-Request-Id", context.request_id)
@@ -30,31 +34,36 @@ def note(response: Response) -> Response:
     def close() -> None:
         context.end()
         context.outcome = delivery.get("failure", context.outcome)
-        _measure(context, status, service)
+        usage = TokenUsage.read(context.usage)
+        _measure(context, status, usage, service.metrics)
         if context.endpoint not in UNLOGGED:
-            log.info("request", extra=_line(context, status))
+            log.info("request", extra=_line(context, status, usage))
 
     response.call_on_close(close)
     return response
 
 
 def end_unanswered(_: BaseException | None) -> None:
-    """A request that was broken off before it had an answer: whatever it holds is undone all the same."""
+    """Run the cleanups of a request that was broken off before it had a response."""
     context = request_context.current()
     if not context.is_answered:
         context.end()
 
 
-def _measure(context: request_context.RequestContext, status: int, service: Services) -> None:
+def _measure(context: RequestContext, status: int, usage: TokenUsage | None, metrics: Metrics) -> None:
     if context.endpoint != UNMEASURED:
-        service.metrics.request_ended(context.method, context.endpoint, status, context.seconds)
-    if context.model:
-        service.metrics.tokens_used(context.model, context.usage)
-        if context.is_stream:
-            service.metrics.stream_ended(context.model, context.outcome, context.seconds)
+        metrics.request_ended(context.method, context.endpoint, status, context.seconds)
+    if not context.model:
+        return
+    if usage:
+        metrics.budgets.tokens_used(context.model, usage)
+    if charge := context.charge:
+        metrics.budgets.call_charged(context.model, charge.nano_dollars or 0, is_estimated=charge.is_estimated)
+    if context.is_stream:
+        metrics.stream_ended(context.model, context.outcome, context.seconds)
 
 
-def _line(context: request_context.RequestContext, status: int) -> dict[str, object]:
+def _line(context: RequestContext, status: int, usage: TokenUsage | None) -> dict[str, object]:
     return {
         "request_id": context.request_id,
         "openai_id": context.openai_id,
@@ -64,12 +73,16 @@ def _line(context: request_context.RequestContext, status: int) -> dict[str, obj
         "seconds": round(context.seconds, 6),
         "user": context.caller.id if context.caller else None,
         "model": context.model,
-        "prompt_tokens": _count(context.usage.get("prompt_tokens")),
-        "completion_tokens": _count(context.usage.get("completion_tokens")),
+        "prompt_tokens": usage.input if usage else None,
+        "completion_tokens": usage.output if usage else None,
+        **_cost(context.charge),
         "outcome": context.outcome,
     }
 
 
-def _count(value: object) -> int | None:
-    """A number of tokens; whatever else OpenAI put there stays out of the log."""
-    return value if isinstance(value, int) and 0 <= value < MOST_TOKENS else None
+def _cost(charge: Charge | None) -> dict[str, object]:
+    """Return the cost of a call that counts, in dollars, and whether it is an estimate."""
+    if charge is None:
+        return {}
+    dollars = None if charge.nano_dollars is None else charge.nano_dollars / NANO
+    return {"dollars": dollars, "estimated": charge.is_estimated}

@@ -11,7 +11,7 @@ from flask import Response
 from broker.errors import bodies
 from broker.errors.base import ClientLeft, Fault
 from broker.web import error_handlers, request_context
-from broker.web.services import services
+from broker.web.services import Services, services
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +43,14 @@ def stream(pieces: Iterator[bytes], last_piece: Callable[[Fault], bytes], mimety
     context = request_context.current()
     context.is_stream = True
     context.outcome = ClientLeft.code  # until the stream ends
-    body = _until_fault(pieces, last_piece, functools.partial(error_handlers.note_outcome, context, services()))
+    body = _until_fault(pieces, last_piece, functools.partial(_end_call, context, services()))
     return _StreamResponse(body, mimetype=mimetype, headers=_NO_BUFFERING)
+
+
+def _end_call(context: request_context.RequestContext, service: Services, fault: Fault | None) -> None:
+    """Before the client can see the end of its answer, and send the next call, the call has its end in the quota."""
+    error_handlers.note_outcome(context, service, fault)
+    context.finish()
 
 
 def error_event(fault: Fault) -> bytes:
@@ -53,17 +59,17 @@ def error_event(fault: Fault) -> bytes:
 
 
 def _until_fault(
-    pieces: Iterator[bytes], last_piece: Callable[[Fault], bytes], note_outcome: Callable[[Fault | None], None]
+    pieces: Iterator[bytes], last_piece: Callable[[Fault], bytes], end_call: Callable[[Fault | None], None]
 ) -> Iterator[bytes]:
     try:
         yield from pieces
-        note_outcome(None)
+        end_call(None)
     except ClientLeft:
         raise  # the server then ends the connection without the last chunk, as the answer is cut
     except Fault as fault:
-        note_outcome(fault)
+        end_call(fault)
         yield last_piece(fault)
     except Exception as error:
         log.error("a stream failed in the broker", exc_info=error)
-        note_outcome(Fault())
+        end_call(Fault())
         yield last_piece(Fault())

@@ -27,11 +27,27 @@ def panels() -> list[Panel]:
         graph("Streams and calls in flight", "short", value("streams_in_flight"), value("calls_in_flight")),
         graph("Tokens by model", "short", per_second("tokens_total", "model", label="{{model}} {{kind}}", by="kind")),
         graph("Over the daily limit", "reqps", per_second("quota_refusals_total")),
+        graph(
+            "Today's spend of all users, and its limit",
+            "currencyUSD",
+            highest("tenant_spend_dollars"),
+            highest("tenant_budget_dollars"),
+        ),
+        graph("Dollars an hour by model; estimated without usage", "currencyUSD", spend_an_hour()),
+        graph(
+            "Over a limit of tokens or money: refused, or only watched",
+            "reqps",
+            or_zero(per_second("budget_refusals_total", "limit", label="{{limit}} {{mode}}", by="mode")),
+        ),
+        graph("Reserved tokens, by what became of them", "short", per_second("budget_tokens_total", "state")),
+        graph("Reserved dollars, by what became of them", "short", per_second("budget_dollars_total", "state")),
         graph("OpenAI's failures by kind", "reqps", per_second("upstream_failures_total", "kind")),
         graph("Asked again, by kind", "reqps", per_second("upstream_retries_total", "kind")),
+        graph("Failed connections to OpenAI", "reqps", per_second("openai_connection_failures_total", "kind")),
         graph("Calls: admitted = settled + given back + lapsed + in flight", "reqps", *ledger()),
         graph("Workers", "short", value("workers"), (window("increase", "worker_starts_total"), "started")),
         graph("Parts (1: up)", "short", value("redis_up"), value("signing_keys_up"), value("counting_locally")),
+        graph("Redis' failures by kind", "reqps", or_zero(per_second("redis_failures_total", "kind"))),
         graph("Background tasks restarted", "reqps", or_zero(per_second("background_restarts_total", "task"))),
         graph(
             "Starts", "short", (STARTS, "starts in 15 min"), (f"time() - max({START_TIME})", "seconds since the start")
@@ -44,6 +60,16 @@ def ledger() -> list[tuple[str, str]]:
     """One query per final state of a reserved call."""
     names = ("admitted", "settled", "given_back", "lapsed")
     return [(window("rate", f"calls_{name}_total"), name.replace("_", " ")) for name in names]
+
+
+def spend_an_hour() -> tuple[str, str]:
+    """Dollars by model, at the present rate; the basis is OpenAI's usage or an estimate."""
+    return f"3600 * sum by (model, basis) ({_over('rate', 'spend_dollars_total')})", "{{model}} by {{basis}}"
+
+
+def highest(name: str) -> tuple[str, str]:
+    """The highest value of a gauge over all replicas."""
+    return f'max(gpt_broker_{name}{{tenant="$tenant"}})', name.replace("_", " ")
 
 
 def value(name: str) -> tuple[str, str]:

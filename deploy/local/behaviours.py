@@ -126,11 +126,17 @@ async def rate_limited(exchange: Exchange, _: list[bytes], options: Options) -> 
     exchange.reply(429, error(message, "requests", code="rate_limit_exceeded"), wait)
 
 
+async def raw(exchange: Exchange, _: list[bytes], options: Options) -> None:
+    """Send `data`, bytes as they are, and close the connection."""
+    exchange.send(options.get("data", b""))
+    exchange.cut()
+
+
 BEHAVIOURS: dict[str, Behaviour] = {
     behaviour.__name__: behaviour
     for behaviour in (
         silent, silent_after_headers, slow_to_start, silent_mid_stream, pause, cut_before_headers, cut_mid_stream,
-        garbage_json, garbage_event, clumps, split, no_done, events, rate_limited,
+        garbage_json, garbage_event, clumps, split, no_done, events, rate_limited, raw,
     )
 }  # fmt: skip
 

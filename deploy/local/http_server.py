@@ -5,6 +5,7 @@ It can also stay silent and cut connections, and it notices at once that a peer 
 
 import asyncio
 import signal
+import ssl
 import threading
 from collections.abc import Callable
 from typing import cast
@@ -47,6 +48,13 @@ class Connection(asyncio.Protocol):
         self._more.set()
         self._server.open_connections.discard(self)
 
+    @property
+    def unsent(self) -> int:
+        """Bytes that the peer has not taken. Under TLS they wait in the transport below the one that is written to."""
+        ssl_protocol = getattr(self.transport, "_ssl_protocol", None)
+        below = ssl_protocol._transport.get_write_buffer_size() if ssl_protocol else 0  # noqa: SLF001 - no public way
+        return self.transport.get_write_buffer_size() + int(below)
+
     async def _serve(self) -> None:
         while (head := await self._take_head()) is not None:
             request = read_head(head)
@@ -81,6 +89,7 @@ class Server:
     """
 
     host = HOST
+    tls: ssl.SSLContext | None = None  # set it before the start to speak TLS
 
     def __init__(self, port: int = 0) -> None:
         """`port` 0 chooses a free port."""
@@ -92,7 +101,7 @@ class Server:
     @property
     def url(self) -> str:
         """The base URL."""
-        return f"http://{self.host}:{self.port}"
+        return f"http{'s' if self.tls else ''}://{self.host}:{self.port}"
 
     @property
     def is_serving(self) -> bool:
@@ -125,7 +134,9 @@ class Server:
         self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT) if with_signals else ():
             self._loop.add_signal_handler(number, self._stopped.set)
-        server = await self._loop.create_server(lambda: Connection(self), self.host, self.port, backlog=4096)
+        server = await self._loop.create_server(
+            lambda: Connection(self), self.host, self.port, backlog=4096, ssl=self.tls
+        )
         self.port = server.sockets[0].getsockname()[1]
         ready()
         await self._stopped.wait()

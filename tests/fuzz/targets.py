@@ -9,7 +9,7 @@ import http.client
 import itertools
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from broker import strict_json
 from broker.auth import tokens
@@ -17,11 +17,13 @@ from broker.errors.base import CallerFault, Fault, TokenInvalid
 from broker.openai.replies import read_answer, retry_after
 from broker.openai.requests import chat_completions, prompts
 from broker.openai.streaming.sse_relay import Relay
-from broker.openai.transport.chunks import ChunkReader
+from broker.openai.transport.response import Response
 from deploy.local.signing import SECRET, KeyRing
 from tests.hostile.json_bodies import BODIES
 from tests.hostile.tokens import Project, b64, forge
 from tests.recorded import errors, streams, whole_answers
+from tests.responses import RESPONSES
+from tests.servers import FakeSocket
 from tests.unit.openai.streaming.test_sse import hear
 
 Target = Callable[[bytes], None]
@@ -120,21 +122,19 @@ def _pass_on(reads: list[bytes]) -> tuple[bytes, str | None]:
     return (sent.rstrip(b"\r\n"), one.fault.code) if one.fault else (sent, None)
 
 
-def chunks(data: bytes) -> None:
-    """The payload does not depend on the cuts, or the framing is invalid with any of them."""
-    assert _unwrap([data[8:]]) == _unwrap(_cut(data))
+def response(data: bytes) -> None:
+    """A response is the same however the network cut it, or malformed either way."""
+    assert _receive([data[8:]]) == _receive(_cut(data))
 
 
-def _unwrap(reads: list[bytes]) -> tuple[bytes, bool] | str:
-    reader, payload = ChunkReader(), b""
+def _receive(reads: list[bytes]) -> tuple[int, Mapping[str, str], bytes] | str:
+    sock = FakeSocket(reads)
     try:
-        for data in reads:
-            if reader.complete and data:
-                return "broken"  # bytes after the end belong to no response
-            payload += reader.feed(data)
-    except http.client.HTTPException:
+        one = Response(sock, lambda _: None)
+        payload = b"".join(iter(one.read1, b""))
+    except (http.client.HTTPException, ConnectionResetError):
         return "broken"
-    return payload, reader.complete
+    return one.status_code, one.headers, payload
 
 
 def reply(data: bytes) -> None:
@@ -155,7 +155,7 @@ def _cut(data: bytes) -> list[bytes]:
 
 
 PARSERS: dict[str, Target] = {
-    one.__name__: one for one in (token, claims, body, strictness, events, relay, chunks, reply)
+    one.__name__: one for one in (token, claims, body, strictness, events, relay, response, reply)
 }
 
 
@@ -195,6 +195,6 @@ _SEEDS: dict[str, Callable[[], list[bytes]]] = {
     "strictness": _small_bodies,
     "events": lambda: [CUTS + one.body[:4000] for one in streams()],
     "relay": lambda: [CUTS + one.body[:4000] for one in streams()],
-    "chunks": lambda: [CUTS + text for text in (b"5\r\nhello\r\n0\r\n\r\n", b"5;a=b\r\nhello\r\n0\r\nx: y\r\n\r\n")],
+    "response": lambda: [CUTS + text for text in RESPONSES],
     "reply": _replies,
 }

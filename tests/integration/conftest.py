@@ -14,6 +14,7 @@ import requests
 from deploy.local.broker_process import BrokerProcess
 from deploy.local.openai_api import OpenAIStandIn
 from deploy.local.supabase_auth import SupabaseStandIn
+from tests.authority import authority
 from tests.integration.redis_process import RedisProcess
 from tests.recorded import RECORDED
 
@@ -77,8 +78,9 @@ def own_redis(tmp_path: Path) -> Iterator[RedisProcess]:
 
 @pytest.fixture(scope="session")
 def openai_for_all() -> Iterator[OpenAIStandIn]:
-    """One stand-in for OpenAI."""
+    """One stand-in for OpenAI. It speaks TLS, as OpenAI does."""
     stand_in = OpenAIStandIn(folders=(RECORDED,) if RECORDED.exists() else ())
+    stand_in.tls = authority().server_context()
     stand_in.start_in_thread()
     yield stand_in
     stand_in.stop()
@@ -93,6 +95,15 @@ def openai(openai_for_all: OpenAIStandIn) -> Iterator[OpenAIStandIn]:
     openai_for_all.first_token_delay = openai_for_all.token_delay = 0.0
 
 
+@pytest.fixture
+def plain_openai() -> Iterator[OpenAIStandIn]:
+    """A stand-in for OpenAI without TLS."""
+    stand_in = OpenAIStandIn()
+    stand_in.start_in_thread()
+    yield stand_in
+    stand_in.stop()
+
+
 @pytest.fixture(scope="session")
 def supabase() -> Iterator[SupabaseStandIn]:
     """A project that signs with ES256."""
@@ -103,10 +114,11 @@ def supabase() -> Iterator[SupabaseStandIn]:
 
 
 def settings_for(openai: OpenAIStandIn, supabase: SupabaseStandIn, redis_url: str) -> dict[str, str]:
-    """The first six settings of the contract and OPENAI_BASE_URL."""
+    """The first six settings of the contract, OPENAI_BASE_URL, and the authority of the stand-in's certificate."""
     return {
         "OPENAI_API_KEY": openai.key,
         "OPENAI_BASE_URL": openai.url + "/v1",
+        "SSL_CERT_FILE": authority().file,
         "SUPABASE_URL": supabase.url,
         "SUPABASE_SERVICE_KEY": supabase.service_key,
         "REDIS_URL": redis_url,

@@ -1,7 +1,6 @@
 """The call ledger, read from three sources: the broker's counters, Redis and the stand-in for OpenAI."""
 
 import json
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from redis import Redis
 from deploy.local.broker_process import BrokerProcess
 from deploy.local.openai_api import OpenAIStandIn
 
+COUNTED = 1e15  # the lowest score of a call that counts: see `broker.quota.scripts`
 SOON = 5.0  # seconds within which the broker recovers after a fault
 
 
@@ -27,6 +27,7 @@ class Ledger:
     in_flight: int
     in_redis: int  # settled, according to Redis
     leased: int  # open, according to Redis
+    reserved: int  # tokens, according to Redis
     answered: int  # calls that the stand-in for OpenAI began to answer
 
     def is_balanced(self, *, killed: bool) -> bool:
@@ -40,7 +41,7 @@ class Ledger:
         return (
             self.admitted == ends
             and self.in_flight == 0
-            and (killed or self.leased == self.lapsed == 0)
+            and (killed or self.leased == self.lapsed == self.reserved == 0)
             and all(0 <= more <= self.lapsed for more in sides)
         )
 
@@ -50,9 +51,11 @@ def read(broker: BrokerProcess, redis: Redis, openai: OpenAIStandIn) -> Ledger:
     seen = scrape(broker)
     kept = {name: int(seen.get(name_of(f"gpt_broker_calls_{sample}"), 0)) for name, sample in COUNTERS.items()}
     scores = [score for key in redis.keys("*:calls:*") for _, score in redis.zrange(key, 0, -1, withscores=True)]
-    settled = scores.count(math.inf)
+    settled = sum(score >= COUNTED for score in scores)
+    leased = sum(0 < score < COUNTED for score in scores)
+    reserved = sum(int(redis.hget(key, "rt") or 0) for key in redis.keys("*:amounts:*"))
     answered = sum(one.first_byte is not None for one in openai.completions())
-    return Ledger(**kept, in_redis=settled, leased=len(scores) - settled, answered=answered)
+    return Ledger(**kept, in_redis=settled, leased=leased, reserved=reserved, answered=answered)
 
 
 COUNTERS = {

@@ -7,14 +7,16 @@ from pathlib import Path
 from deploy.local.broker_process import BrokerProcess
 from deploy.local.openai_api import OpenAIStandIn
 from deploy.local.supabase_auth import SupabaseStandIn
+from tests.authority import authority
 from tests.integration import ledger
 from tests.integration.conftest import User, settings_for
-from tests.integration.network_path import NetworkPath
 from tests.integration.redis_process import RedisProcess
 from tests.integration.waiting import within
+from tests.network_path import NetworkPath
 
 # seconds; short, so that tests of time-outs are fast
 OPENAI_TIMEOUT = 1.0
+CALL_TIMEOUT = 3.0
 REDIS_TIMEOUT = 0.5  # the default
 SUPABASE_TIMEOUT = 0.6
 CLIENT_TIMEOUT = 1.5
@@ -22,7 +24,7 @@ IMPATIENT = {
     "OPENAI_CONNECT_TIMEOUT": str(OPENAI_TIMEOUT),
     "OPENAI_FIRST_BYTE_TIMEOUT": str(OPENAI_TIMEOUT),
     "OPENAI_SILENCE_TIMEOUT": str(OPENAI_TIMEOUT),
-    "OPENAI_CALL_TIMEOUT": "6",
+    "OPENAI_CALL_TIMEOUT": str(CALL_TIMEOUT),
     "OPENAI_MAX_RETRIES": "1",
     "SUPABASE_TIMEOUT": str(SUPABASE_TIMEOUT),
     "CLIENT_TIMEOUT": str(CLIENT_TIMEOUT),
@@ -40,6 +42,7 @@ class Stack:
         self.redis = RedisProcess(Path(self._folder.name))
         self.redis_path = NetworkPath(self.redis.port)
         self.openai = OpenAIStandIn()
+        self.openai.tls = authority().server_context()
         self.openai.token_delay = 0.002
         self.supabase = SupabaseStandIn(alg="ES256")
         self.openai.start_in_thread()

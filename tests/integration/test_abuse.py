@@ -1,4 +1,4 @@
-"""What one caller can ask for is bounded, and over each bound there is a clear answer before anything is spent."""
+"""The limits for one caller: each is refused clearly, before OpenAI is asked."""
 
 import uuid
 from collections import Counter
@@ -97,7 +97,7 @@ def test_calls_in_flight_are_bounded_per_user_and_no_place_sticks(
     redis_server: RedisProcess,
     supabase: SupabaseStandIn,
 ) -> None:
-    """A stream takes its place to its end, however that comes; the exempt take any number."""
+    """A stream holds its place to its end, however it ends. Exempt users have no such limit."""
     ada = new_user(strict)
     openai.next("silent_mid_stream", times=2)
     streams = [ada.stream(), ada.stream()]
@@ -145,7 +145,7 @@ def test_a_blocked_user_is_refused_at_once(
 def test_anonymous_users_are_refused_unless_they_have_a_limit(
     start_broker: StartBroker, strict: BrokerProcess, supabase: SupabaseStandIn
 ) -> None:
-    """Their own one, which `RateLimit` tells."""
+    """Their limit is their own, and `RateLimit` shows it."""
     token = supabase.token_for(str(uuid.uuid4()), is_anonymous=True)
     headers = {"Authorization": f"Bearer {token}"}
     refused = requests.post(strict.url + "/gpt-4o", headers=headers, json={"messages": "x"}, timeout=5)

@@ -96,7 +96,7 @@ def test_leaving_as_the_answer_begins_counts_call_by_call() -> None:
             heard = list(pool.map(partial(hear, own), users, itertools.cycle(PATHS), stays))
         within(5, lambda: own.metric("calls_in_flight") == 0)
         keys = [own.redis.client.keys(f"*{user.id}*:calls:*") for user in users]
-        made = [sum(own.redis.client.zcard(key) for key in of_user) for of_user in keys]
+        made = [sum(own.redis.client.zcount(key, 0, "+inf") for key in of_user) for of_user in keys]
         seen = ledger.read(own.broker, own.redis.client, own.openai)
     finally:
         own.stop()
@@ -107,7 +107,7 @@ def test_leaving_as_the_answer_begins_counts_call_by_call() -> None:
     assert (seen.admitted, seen.leased, seen.lapsed) == (seen.settled + seen.given_back, 0, 0)
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", ["/gpt-4o", "/stream"])  # under /v1 the client's SDK tries again by itself
 def test_leaving_between_two_tries_costs_nothing(stack: Stack, path: str) -> None:
     """While the broker waits as long as OpenAI asked it to: there is no second try."""
     ada, before = stack.user(), len(stack.openai.completions())
@@ -174,12 +174,13 @@ def test_leaving_before_it_is_one_s_turn_is_noticed() -> None:
 
 @pytest.mark.parametrize("path", PATHS)
 def test_leaving_with_half_a_request_sent_costs_nothing(stack: Stack, path: str) -> None:
-    """A reservation is taken back that was made for a body which never came."""
-    ada = stack.user()
+    """Nothing is reserved before the body has come as a whole."""
+    ada, admitted = stack.user(), stack.metric("calls_admitted_total")
     with connect(stack.broker, request_of(ada, path)[:-5]):
-        within(2, lambda: stack.metric("calls_in_flight") == 1)
-    within(1, lambda: stack.metric("calls_in_flight") == 0)
+        time.sleep(0.2)
+        assert stack.metric("calls_admitted_total") == admitted
     within(1, lambda: len(ending(stack.broker, ada)) == 1)
+    within(1, lambda: stack.metric("calls_in_flight") == 0)
     assert ada.post("/gpt-4o", {}).headers["RateLimit"].startswith('"daily";r=100000;')
 
 
@@ -269,4 +270,4 @@ def test_a_request_that_never_ends_is_given_up_and_costs_nothing(stack: Stack, c
 
 def _stuck(stack: Stack) -> set[Connection]:
     """The connections on which OpenAI has more to say than the broker takes."""
-    return {one for one in stack.openai.open_connections.copy() if one.transport.get_write_buffer_size() > 0}
+    return {one for one in stack.openai.open_connections.copy() if one.unsent > 0}

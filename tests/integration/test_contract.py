@@ -34,7 +34,7 @@ def remaining(response: requests.Response) -> int:
 
 
 def test_simple_sends_the_prompt_as_a_system_message(ada: User, openai: OpenAIStandIn) -> None:
-    """And answers plain text."""
+    """The answer is plain text."""
     response = ada.get("/simple-gpt-4o-mini-complete", params={"prompt": "be brief"})
     assert (response.status_code, response.text) == (200, ANSWER)
     assert response.headers["Content-Type"] == "text/plain; charset=utf-8"
@@ -54,7 +54,7 @@ def test_advanced_takes_messages_in_every_form(ada: User, openai: OpenAIStandIn,
 
 
 def test_answers_are_trimmed(ada: User, openai: OpenAIStandIn) -> None:
-    """White space goes at both ends, at every endpoint that answers in one piece."""
+    """White space is trimmed at both ends by every endpoint that answers in one piece."""
     openai.next("answer_spaces", times=4)
     text = "Low tide is at noon."
     assert ada.get("/simple-gpt-4o-mini-complete", params={"prompt": "x"}).text == text
@@ -189,7 +189,7 @@ def test_a_head_request_spends_nothing(ada: User, openai: OpenAIStandIn) -> None
 
 
 def test_nan_within_a_message_is_no_json(ada: User, openai: OpenAIStandIn) -> None:
-    """Python would read it, and send OpenAI what is no JSON."""
+    """Python reads it, but it is no valid JSON for OpenAI."""
     response = ada.call("POST", "/gpt-4o", data='{"messages": [{"role": "user", "content": NaN}]}')
     assert error_of(response)[0] == 415
     assert openai.completions() == []
@@ -214,7 +214,7 @@ def test_nan_within_a_message_is_no_json(ada: User, openai: OpenAIStandIn) -> No
 def test_openais_errors_become_the_contracts(
     ada: User, openai: OpenAIStandIn, reply: str, status: int, asked: int
 ) -> None:
-    """With its status, after so many tries, for nothing, and without a word of the account's."""
+    """Each has its status and number of requests, costs nothing and names nothing of the account."""
     openai.next(reply, times=-1)
     response = ada.post("/gpt-4o", {"messages": HELLO})
     assert error_of(response)[0] == status
@@ -240,7 +240,7 @@ def test_health_is_open_to_all(broker: BrokerProcess) -> None:
 
 
 def test_ready_names_its_parts(broker: BrokerProcess) -> None:
-    """And says which model has a last day."""
+    """It lists the shutdown dates."""
     body = requests.get(broker.url + "/ready", timeout=5).json()
     assert body["ready"] is True
     assert set(body["parts"].values()) == {"ok"}
@@ -277,7 +277,7 @@ def test_errors_can_be_read_by_a_browser(broker: BrokerProcess) -> None:
 
 
 def test_every_authenticated_answer_tells_the_standing(ada: User) -> None:
-    """In the IETF's header fields."""
+    """In the IETF's `RateLimit` header fields."""
     for response in (ada.post("/gpt-4o", {"messages": HELLO}), ada.post("/gpt-4o", {}), ada.stream()):
         assert response.headers["RateLimit-Policy"] == '"daily";q=50;w=86400'
         assert response.headers["RateLimit"].startswith('"daily";r=')

@@ -106,7 +106,7 @@ def test_the_white_listed_are_counted_and_never_refused(
     exempt = start_broker(DAILY_LIMIT="2", ID_WHITE_LIST=f'["{user.id}"]')
     user = User(user.id, exempt.url, user.token)
     assert statuses(user, 7) == {200: 7}
-    (key,) = redis_server.client.keys(f"*{user.id}*")
+    (key,) = redis_server.client.keys(f"*{user.id}*:calls:*")
     assert redis_server.client.zcard(key) == 7
 
 
@@ -130,7 +130,7 @@ def test_keys_hold_project_user_and_day_and_expire(
 ) -> None:
     """Two projects do not collide, and nothing stays for ever."""
     ada.post("/gpt-4o", {"messages": "x"})
-    (key,) = redis_server.client.keys(f"*{ada.id}*")
+    (key,) = redis_server.client.keys(f"*{ada.id}*:calls:*")
     name = key.decode()
     assert name.startswith("gpt-broker:{127.0.0.1")
     assert name.endswith(time.strftime("}:calls:%Y-%m-%d", time.gmtime()))
@@ -152,7 +152,7 @@ def test_a_dead_redis_refuses_at_once_and_is_logged_once(
         assert (response.status_code, response.json()["code"]) == (503, "usage_unavailable")
         assert int(response.headers["Retry-After"]) >= 1
     assert time.monotonic() - started < 3
-    assert requests.get(broker.url + "/ready", timeout=5).json()["parts"]["redis"] == "away"
+    assert requests.get(broker.url + "/ready", timeout=5).json()["parts"]["redis"] == "away (refused)"
     assert requests.get(broker.url + "/health", timeout=5).status_code == 200
     own_redis.start()
     within(5, lambda: user.post("/gpt-4o", {}).status_code == 400)

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from broker.cli.commands import cli
+from deploy.local.authority import Authority
 from deploy.local.broker_process import BrokerProcess, free_port
 from deploy.local.openai_api import OpenAIStandIn
 from deploy.local.supabase_auth import PASSWORD, SupabaseStandIn
@@ -26,7 +27,8 @@ def examine(openai: OpenAIStandIn, supabase: SupabaseStandIn, own_redis: RedisPr
     own_redis.client.config_set("maxmemory-policy", "noeviction")
 
     def run(**environ: str) -> dict[str, str]:
-        given = settings_for(openai, supabase, own_redis.url) | {"ENV_FILE": os.devnull, "MODELS": SUCCESSOR} | environ
+        given = settings_for(openai, supabase, own_redis.url) | {"ENV_FILE": os.devnull, "MODELS": SUCCESSOR}
+        given = given | {"REQUESTS_CA_BUNDLE": given["SSL_CERT_FILE"]} | environ
         result = CliRunner().invoke(cli, ["doctor"], env=given)
         lines = [(line[13:], line[:13].strip()) for line in result.output.splitlines()]
         verdicts = {word for _, word in lines}
@@ -48,7 +50,7 @@ def account(supabase: SupabaseStandIn) -> dict[str, str]:
 
 def test_all_is_fine_where_all_is_well(
     examine: Examine, account: dict[str, str], start_broker: StartBroker, openai: OpenAIStandIn,
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, authority: Authority,
 ) -> None:  # fmt: skip
     """Checks inside and, through nginx and TLS, outside pass. A buffering proxy and an open /metrics are reported."""
     openai.token_delay = 0.02
@@ -60,8 +62,9 @@ def test_all_is_fine_where_all_is_well(
         at = f"127.0.0.1:{broker.port}"
         folder = tmp_path_factory.mktemp("nginx")
         nginx = NginxProcess(folder, {"sksndev": at, "techsksn": at}, *changes, METRICS_ALLOW="10.0.0.1")
-        for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
-            monkeypatch.setenv(name, str(nginx.certificate))
+        trusted = folder / "trusted.pem"
+        trusted.write_text(Path(nginx.certificate).read_text() + Path(authority.file).read_text())
+        account |= {"REQUESTS_CA_BUNDLE": str(trusted), "SSL_CERT_FILE": str(trusted)}
         found = examine(BASE_URL=f"https://{HOSTS['sksndev']}:{nginx.port}", **account)
         nginx.stop()
         assert len(found) == 16

@@ -15,7 +15,7 @@ SUCCESSOR = {"model": "gpt-6-luna", "reasoning_effort": "none"}
 def test_models_alone_points_both_names_at_the_successor(
     start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
 ) -> None:
-    """With what it needs; clients go on naming the old models."""
+    """With the parameters that it needs; clients keep using the old names."""
     models = json.dumps({"gpt-4o": SUCCESSOR, "gpt-4o-mini": SUCCESSOR})
     user = new_user(start_broker(MODELS=models))
     assert user.post("/gpt-4o", {"messages": "x", "temperature": 0.3}).json() == {"message": ANSWER}
@@ -62,7 +62,7 @@ def test_one_users_effort_takes_nobodys_temperature(
 def test_function_tools_work_on_the_successor(
     start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
 ) -> None:
-    """It takes them without effort only: asked again so, and told."""
+    """It accepts them with effort `none` only; the answer names the change."""
     user = new_user(start_broker(MODELS=json.dumps({"gpt-4o": "gpt-6-luna", "gpt-4o-mini": "gpt-6-luna"})))
     tools = [{"type": "function", "function": {"name": "get_tide", "parameters": {"type": "object"}}}]
     body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "x"}], "tools": tools, "max_tokens": 50}
@@ -84,7 +84,7 @@ def test_a_refused_stop_is_the_clients_to_know(
 
 
 def test_the_log_says_when_a_model_has_a_last_day(start_broker: StartBroker) -> None:
-    """At start; a model without one is not spoken of."""
+    """At start, and only for models that have one."""
     models = json.dumps({"gpt-4o": "gpt-4o", "gpt-4o-mini": "gpt-6-luna"})
     broker = start_broker(MODELS=models, WEB_CONCURRENCY="1")
     event = "OpenAI shuts this model down: set MODELS in time"

@@ -47,6 +47,8 @@ def load(broker: BrokerProcess, new_user: NewUser, openai: OpenAIStandIn, enough
         openai.next("500_server_error")
         for _ in range(3):
             assert user.stream().content
+        openai.next("cut_before_headers", times=2)
+        user.post("/gpt-4o", {"messages": "x"})
         openai.next("401_masked_key")
         for _ in range(6):
             user.post("/gpt-4o", {"messages": "x"})

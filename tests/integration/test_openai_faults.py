@@ -1,4 +1,4 @@
-"""OpenAI refusing connections, silent, slow, cut off, talking nonsense, refusing: for one user, while others call."""
+"""Every kind of failure of OpenAI for one user, while others call."""
 
 import time
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from tests.integration.load import Load
-from tests.integration.stack import OPENAI_TIMEOUT, Stack
+from tests.integration.stack import CALL_TIMEOUT, OPENAI_TIMEOUT, Stack
 from tests.integration.waiting import within
 
 GOOD = (200, "")
@@ -31,9 +31,9 @@ def remaining(response: requests.Response) -> int:
 @pytest.mark.parametrize(
     ("reply", "path", "status", "seconds"),
     [
-        ("silent", "/gpt-4o", 504, OPENAI_TIMEOUT),
+        ("silent", "/gpt-4o", 504, CALL_TIMEOUT),
         ("silent", "/stream", 504, OPENAI_TIMEOUT),
-        ("silent_after_headers", "/gpt-4o", 504, OPENAI_TIMEOUT),
+        ("silent_after_headers", "/gpt-4o", 504, CALL_TIMEOUT),
         ("silent_after_headers", "/stream", 504, OPENAI_TIMEOUT),
         ("slow_to_start", "/gpt-4o", 200, 0.5),
         ("slow_to_start", "/stream", 200, 0.5),
@@ -69,7 +69,7 @@ def test_a_failure_before_the_first_text_has_its_status_in_time_and_costs_nothin
 
 @pytest.mark.parametrize("reply", ["silent_mid_stream", "cut_mid_stream", "garbage_event"])
 def test_a_failure_within_the_answer_is_its_last_line_and_counts(stack: Stack, reply: str) -> None:
-    """At once, or after the time for silence; nobody else notices."""
+    """At once or after the silence time-out; nobody else notices."""
     ada = stack.user()
     with Load(stack.users(2)) as load:
         started = time.monotonic()
@@ -84,7 +84,7 @@ def test_a_failure_within_the_answer_is_its_last_line_and_counts(stack: Stack, r
 
 
 def test_500s_that_pass_are_not_seen(stack: Stack) -> None:
-    """One try more, and an answer."""
+    """One retry gives the answer."""
     with Load(stack.users(2)) as load:
         for _ in range(3):
             stack.openai.next("500_server_error")
@@ -130,7 +130,7 @@ def test_an_openai_that_refuses_connections_fails_calls_in_time_and_costs_nothin
 
 
 def test_many_silent_calls_do_not_hold_up_others(stack: Stack) -> None:
-    """A hundred wait for OpenAI, each for its time; the others' take as long as ever."""
+    """A hundred calls wait for their time-out; other calls take no longer."""
     ada = stack.user()
     with Load(stack.users(2)) as load, ThreadPoolExecutor(100) as pool:
         ask = {"messages": "stand-in: silent"}

@@ -25,7 +25,7 @@ TIDE: ChatCompletionToolParam = {
 
 @pytest.fixture(scope="module")
 def package() -> Iterator[OpenAI]:
-    """One for all, since each reads the machine's certificates anew; two tries besides the first are its default."""
+    """One client for all tests, as each new one loads the machine's certificates. It retries twice by default."""
     with OpenAI(base_url="http://127.0.0.1:1/v1", api_key="none") as made:
         yield made
 
@@ -99,7 +99,7 @@ def test_it_is_not_disturbed_by_comments(
 
 
 def test_it_stops_midway(client: OpenAI, openai: OpenAIStandIn) -> None:
-    """OpenAI is hung up on within a second."""
+    """The request to OpenAI is closed within a second."""
     openai.token_delay = 0.1
     stream = client.chat.completions.create(model="gpt-4o", messages=HELLO, stream=True)
     next(iter(stream))
@@ -108,7 +108,7 @@ def test_it_stops_midway(client: OpenAI, openai: OpenAIStandIn) -> None:
 
 
 def test_it_calls_tools(client: OpenAI, openai: OpenAIStandIn) -> None:
-    """Streamed and whole; what it says of them reaches OpenAI as it is."""
+    """Streamed and whole; the tools reach OpenAI unchanged."""
     openai.next("answer_tool_call")
     answer = client.chat.completions.create(model="gpt-4o", messages=HELLO, tools=[TIDE], tool_choice="auto")
     calls = answer.choices[0].message.tool_calls
@@ -211,7 +211,7 @@ def test_a_refusal_is_an_error_of_its_own_kind(
     param: str,
     code: str,
 ) -> None:
-    """Which names the parameter; nothing goes to OpenAI."""
+    """It names the parameter; OpenAI is not asked."""
     with pytest.raises(kind) as caught:
         client.chat.completions.create(**{"model": "gpt-4o", "messages": HELLO, **members})  # type: ignore[call-overload]
     assert (caught.value.param, caught.value.code) == (param, code)
@@ -242,7 +242,7 @@ def test_openais_errors_come_through(
 def test_it_waits_as_long_as_a_busy_openai_asks_for(
     start_broker: StartBroker, new_user: NewUser, client_of: ClientOf, openai: OpenAIStandIn
 ) -> None:
-    """A short Retry-After is obeyed, a long one is told at once."""
+    """It waits for a short `Retry-After`; a long one is raised at once."""
     client = client_of(new_user(start_broker()))
     openai.next("rate_limited", **{"retry-after": 1})
     started = time.monotonic()

@@ -53,11 +53,13 @@ def read_only(stack: Stack) -> Iterator[None]:
     stack.redis.client.execute_command("REPLICAOF", "NO", "ONE")
 
 
-@pytest.mark.parametrize("fault", [gone, frozen, full, read_only])
+@pytest.mark.parametrize(
+    ("fault", "kind"), [(gone, "cut"), (frozen, "timeout"), (full, "full"), (read_only, "replica")]
+)
 def test_calls_are_refused_within_the_time_out_while_redis_cannot_count_and_the_ledger_balances_afterwards(
-    stack: Stack, fault: Callable[[Stack], contextlib.AbstractContextManager[None]]
+    stack: Stack, fault: Callable[[Stack], contextlib.AbstractContextManager[None]], kind: str
 ) -> None:
-    """503 with `Retry-After`, and one log line per worker for the failure and one for the recovery."""
+    """503 with `Retry-After`, and one log line per worker for the failure, with its cause, and for the recovery."""
     ada, lines = stack.user(), (stack.log_count(AWAY), stack.log_count(BACK))
     with Load(stack.users()) as load:
         with fault(stack):
@@ -67,7 +69,8 @@ def test_calls_are_refused_within_the_time_out_while_redis_cannot_count_and_the_
                 assert (response.status_code, response.json()["code"]) == REFUSED
                 assert int(response.headers["Retry-After"]) >= 1
             within(2, lambda: stack.metric("redis_up") == 0)
-            assert requests.get(stack.broker.url + "/ready", timeout=5).json()["parts"]["redis"] == "away"
+            assert requests.get(stack.broker.url + "/ready", timeout=5).json()["parts"]["redis"] == f"away ({kind})"
+            assert stack.metric("redis_failures_total", kind=kind) > 0
             assert requests.get(stack.broker.url + "/health", timeout=5).status_code == 200
         stack.wait_until_serving(ada)
         within(5, lambda: stack.metric("redis_up") == 1)
@@ -75,6 +78,8 @@ def test_calls_are_refused_within_the_time_out_while_redis_cannot_count_and_the_
     assert load.slowest() < 2 * REDIS_TIMEOUT + 1
     assert 1 <= stack.log_count(AWAY) - lines[0] <= 2
     assert 1 <= stack.log_count(BACK) - lines[1] <= 2
+    line = stack.broker.log_lines(AWAY)[-1]
+    assert (line["kind"], line["host"]) == (kind, f"127.0.0.1:{stack.redis_path.port}")
     stack.wait_until_balanced()
 
 

@@ -119,8 +119,8 @@ def test_the_metrics_tell_of_streams_tokens_and_failures(
     assert seen[name_of("gpt_broker_time_to_first_token_seconds_sum", model="gpt-4o")] > 0.3
     whole = name_of("gpt_broker_stream_duration_seconds_sum", model="gpt-4o", outcome="answered")
     assert seen[whole] > seen[name_of("gpt_broker_time_to_first_token_seconds_sum", model="gpt-4o")] + 0.2
-    assert seen[name_of("gpt_broker_tokens_total", model="gpt-4o", kind="prompt")] == 24
-    assert seen[name_of("gpt_broker_tokens_total", model="gpt-4o", kind="completion")] > 24
+    assert seen[name_of("gpt_broker_tokens_total", model="gpt-4o", kind="input")] == 24
+    assert seen[name_of("gpt_broker_tokens_total", model="gpt-4o", kind="output")] > 24
     assert seen[name_of("gpt_broker_upstream_failures_total", kind="openai_refused")] == 1
     assert seen[name_of("gpt_broker_upstream_retries_total", kind="openai_failed")] == 1
     assert seen[name_of("gpt_broker_quota_refusals_total")] == 1
@@ -186,7 +186,7 @@ def test_a_request_id_is_kept_where_it_is_well_formed(broker: BrokerProcess, giv
 
 def test_nothing_secret_is_seen_anywhere(start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn) -> None:
     """Key, token, prompt and answer are in no log line, metric or error, for any failure."""
-    broker = start_broker(WEB_CONCURRENCY="1", OPENAI_MAX_RETRIES="0", OPENAI_FIRST_BYTE_TIMEOUT="0.5")
+    broker = start_broker(WEB_CONCURRENCY="1", OPENAI_MAX_RETRIES="0", OPENAI_CALL_TIMEOUT="2")
     user = new_user(broker)
     prompt, answer = "planted-prompt-4711", "planted-answer-0815"
     openai.answer, kept = answer, openai.answer

@@ -1,4 +1,4 @@
-"""Streams under /v1: OpenAI's bytes, promptly, kept alive, counted, and ended well whatever happens."""
+"""Streams under /v1: OpenAI's bytes, promptly, kept alive, counted, and ended with an error event after a failure."""
 
 import json
 import time
@@ -18,6 +18,7 @@ from tests.recorded import RecordedReply, streams
 from tests.unit.openai.streaming.test_sse import event, expected, finish
 from tests.unit.openai.streaming.test_sse_relay import for_client
 
+WARM = 4  # OPENAI_WARM_CONNECTIONS
 NewUser = Callable[[BrokerProcess], User]
 HELLO = [{"role": "user", "content": "hello"}]
 PING = b": ping\n\n"
@@ -30,7 +31,7 @@ def ask(user: User, **members: object) -> requests.Response:
 
 
 def error_at_the_end(body: bytes) -> dict[str, object]:
-    """What the last event says is wrong."""
+    """The error object of the last event."""
     last = json.loads(body.rstrip().rpartition(b"\n\n")[2].removeprefix(b"data: "))
     assert list(last) == ["error"]
     assert set(last["error"]) == {"message", "type", "param", "code"}
@@ -46,7 +47,7 @@ def used(user: User) -> int:
 def test_every_recorded_stream_is_passed_on(
     ada: User, openai: OpenAIStandIn, reply: RecordedReply, *, with_usage: bool
 ) -> None:
-    """Byte for byte, less the usage that was not asked for; and an error at the end where OpenAI broke off."""
+    """Byte for byte without an unrequested usage chunk, and with an error at the end if OpenAI broke off."""
     openai.next(reply.name)
     response = ask(ada, **({"stream_options": {"include_usage": True}} if with_usage else {}))
     text, end = expected(reply)
@@ -98,7 +99,7 @@ def test_events_leave_as_they_arrive(ada: User, openai: OpenAIStandIn) -> None:
 def test_silence_is_filled_with_comments_between_events(
     start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
 ) -> None:
-    """After the headers, and midway; each after the interval; and nothing else is changed."""
+    """After the headers and midway, one per interval. Nothing else changes."""
     user = new_user(start_broker(STREAM_PING_INTERVAL="0.3"))
     for events in (0, 1, 4):
         openai.next("pause", events=events, seconds=1.1)
@@ -175,7 +176,7 @@ def test_a_stream_cut_short_ends_with_an_error(ada: User, openai: OpenAIStandIn,
 
 
 def test_a_failure_before_the_answer_has_its_status(ada: User, openai: OpenAIStandIn) -> None:
-    """OpenAI's 200 is not ours before its answer begins; and it costs nothing."""
+    """The broker's status is sent when the answer begins. The call costs nothing."""
     for behaviour in ("stream_error_first", "cut_mid_stream"):
         openai.next(behaviour, events=1)
         response = ask(ada)
@@ -188,7 +189,7 @@ def test_a_failure_before_the_answer_has_its_status(ada: User, openai: OpenAISta
 def test_a_client_that_leaves_is_noticed_within_a_second(
     ada: User, openai: OpenAIStandIn, broker: BrokerProcess, behaviour: str, *, is_stream: bool
 ) -> None:
-    """OpenAI is hung up on, also while it is silent; the call counts if an answer had begun."""
+    """The request to OpenAI is closed, even while OpenAI is silent. The call counts if an answer had begun."""
     openai.next(behaviour)
     body = {"model": "gpt-4o", "messages": HELLO, "stream": is_stream}
     disconnect_during_silence(broker, openai, ada, "/v1/chat/completions", body)
@@ -221,7 +222,7 @@ def test_finished_streams_leave_their_connections_for_the_next(
     before = openai.connections_ever
     for _ in range(50):
         assert ask(user).content.endswith(b"data: [DONE]\n\n")
-    assert openai.connections_ever - before <= 2
+    assert openai.connections_ever - before <= 2 + WARM
 
 
 def test_the_log_line_knows_the_tokens(ada: User, broker: BrokerProcess, openai: OpenAIStandIn) -> None:

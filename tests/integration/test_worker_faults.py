@@ -64,7 +64,7 @@ def test_a_call_whose_worker_died_is_the_users_again_within_a_minute(stack: Stac
             os.kill(worker, signal.SIGKILL)
         assert broke_off(waiting) == 4
     stack.broker.wait_until("/ready")
-    (key,) = stack.redis.client.keys(f"*{grace.id}*")
+    (key,) = stack.redis.client.keys(f"*{grace.id}*:calls:*")
     leases = stack.redis.client.zrange(key, 0, -1, withscores=True)
     assert len(leases) == 4
     assert all(0 < lapses_at - time.time() * 1000 <= 60_000 for _, lapses_at in leases)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from broker.errors.openai import OpenAINonsense, StreamBroken
+from broker.openai import token_estimate
 from broker.openai.streaming.chunk_pattern import ChunkPattern, pattern_of
 from broker.openai.streaming.event_splitter import BomFilter
 
@@ -86,6 +87,8 @@ class Transcript:
     finished: bool = False
     done: bool = False
     usage: dict[str, Any] = field(default_factory=dict)
+    events: int = 0
+    text_bytes: int = 0  # of the first choice, in UTF-8
     _half: str = ""  # the first half of a surrogate pair, at the end of a chunk's text
     _pattern: ChunkPattern | None = None  # of the first chunk with text; the following chunks nearly always match
 
@@ -98,11 +101,14 @@ class Transcript:
         text = ""
         for event in events:
             try:
-                text += self._read(event)
+                found = self._read(event)
             except (AttributeError, TypeError):
                 raise Interrupted(text, OpenAINonsense()) from None
             except (OpenAINonsense, StreamBroken) as fault:
                 raise Interrupted(text, fault) from None
+            self.events += 1
+            self.text_bytes += token_estimate.text_size(found)
+            text += found
         return self._joined(text) if self._half or _SURROGATE.search(text) else text
 
     def _joined(self, text: str) -> str:
@@ -111,6 +117,11 @@ class Transcript:
         waits = not self.finished and "\ud800" <= text[-1:] <= "\udbff"
         text, self._half = (text[:-1], text[-1:]) if waits else (text, "")
         return text
+
+    @property
+    def delivered_tokens(self) -> int:
+        """The estimated tokens of what has been read, for an answer that breaks off before OpenAI sends its usage."""
+        return token_estimate.output_tokens(self.text_bytes, self.events)
 
     def _read(self, event: bytes) -> str:
         text = _decoded(event)

@@ -1,84 +1,190 @@
-"""Responses from OpenAI whose body comes as the network brings it: all that one receive brought, at once. http.client
-hands out one HTTP chunk at a time though many more lie in its buffer, and OpenAI sends a chunk for every token.
+"""Responses from OpenAI, parsed by llhttp (`httptools`). The body comes in the pieces in which the network brings it:
+`http.client` returns one HTTP chunk at a time, and OpenAI sends one chunk per token.
 """
 
+import logging
+import zlib
 from collections.abc import Callable, Mapping
 from http.client import HTTPException
-from typing import Self
+from typing import Any, Self
 
-from broker.openai.transport import heads
-from broker.openai.transport.channel import Channel
+from gevent.ssl import SSLWantReadError
+from httptools import HttpParserError, HttpResponseParser
+
+READ_SIZE = 16_384  # bytes of one receive; the largest TLS record
+MAX_HEAD = 65_536  # bytes
+_GZIP_OR_ZLIB = 47  # window bits: https://docs.python.org/3/library/zlib.html#zlib.decompress
+
+log = logging.getLogger(__name__)
+
+
+class Malformed(HTTPException):
+    """These bytes are no HTTP response. OpenAI may have done its work, so the request is not sent again."""
 
 
 class Response:
-    """A response whose head is read. It has what is needed of `requests.Response`, under the same names."""
+    """A response whose head has been read. Has the members of `requests.Response` that the client uses."""
 
-    __slots__ = ("_body", "_channel", "_give_back", "_rest", "headers", "status_code")
+    __slots__ = (
+        "_decoder", "_fields", "_has_head", "_is_complete", "_is_ended_by_close", "_parser", "_pieces", "_release",
+        "_size", "_sock", "headers", "status_code",
+    )  # fmt: skip
 
-    def __init__(self, channel: Channel, give_back: Callable[[Channel], None]) -> None:
-        """Reads the head. `give_back` gets the channel once the body is read, if the channel can serve again.
+    def __init__(self, sock: Any, release: Callable[[Any], None], first: bytes | None = None) -> None:
+        """Read the head. `first`: bytes that have been received already; b"" if the connection is closed.
 
-        Raises OSError, or `http.client.HTTPException` where this is no response.
+        `release` is called with the socket after the body if the connection can be used again. Raises TimeoutError,
+        another OSError, or `Malformed`.
         """
-        self._rest = b""
-        self._channel: Channel | None = channel
-        head = self._read_head(channel)
-        self._body = head.framing()
-        self._give_back = give_back if head.keeps_connection and not self._body.ends_with_connection else _close
-        self.status_code = head.status
-        self.headers: Mapping[str, str] = head.fields  # names in lower case
+        self._sock: Any = sock
+        self._release = release
+        self._parser: Any = HttpResponseParser(self)
+        self._fields: dict[str, str] = {}
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._has_head = self._is_complete = self._is_ended_by_close = False
+        self._decoder: Any = None
+        while not self._has_head:
+            data = self._receive() if first is None else first
+            first = None
+            self._size += len(data)
+            self._feed(data)
+            if self._size > MAX_HEAD:
+                raise Malformed("the head is too long")
+        self.headers: Mapping[str, str] = self._fields  # names in lower case
 
     @property
     def raw(self) -> Self:
-        """What the body is read from."""
+        """The object that the body is read from."""
         return self
 
     def read1(self, _: int = -1) -> bytes:
-        """The payload that one receive brings, b"" at the end. Raises OSError, or `HTTPException` where it is cut."""
-        if self._channel is None:
-            return b""
-        payload = b""
-        while not payload and not self._body.complete:
-            data = self._rest or self._channel.receive()
-            self._rest = b""
-            if not data:
-                if not self._body.ends_with_connection:
-                    raise HTTPException("the body is cut")
-                break
-            payload = self._body.feed(data)
-        if not payload or self._body.complete:
-            channel, self._channel = self._channel, None
-            self._give_back(channel)
+        """The next piece of the body; b"" at the end. Raises OSError, or HTTPException if the body is cut."""
+        while not self._pieces and not self._is_complete and self._sock is not None:
+            self._feed(self._receive())
+        payload = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        self._pieces.clear()
+        if self._is_complete and self._sock is not None:
+            self._finish()
         return payload
 
     def set_timeout(self, seconds: float) -> None:
-        """How long each wait may take from now on."""
-        if self._channel is not None:
-            self._channel.set_timeout(seconds)
+        """Bound each wait from now on."""
+        if self._sock is not None:
+            self._sock.settimeout(seconds)
 
     def close(self) -> None:
-        """Hang up, unless the body was read to its end."""
-        if self._channel is not None:
-            self._channel.close()
-            self._channel = None
+        """Close the connection unless the body has been read to its end."""
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = self._parser = None
 
-    def _read_head(self, channel: Channel) -> heads.Head:
-        data = b""
-        while True:
-            text, end, rest = data.partition(heads.END)
-            if end and (head := heads.Head(text)).is_final:
-                self._rest = rest
-                return head
-            if end:
-                data = rest
-                continue
-            if len(data) > heads.MAX_HEAD:
-                raise HTTPException("a head without end")
-            received = channel.receive()
-            if not received:
-                raise ConnectionResetError("closed before a response")
-            data += received
+    def _finish(self) -> None:
+        sock, parser = self._sock, self._parser
+        self._sock = self._parser = None
+        if not self._is_ended_by_close and self._keeps_connection(parser):
+            self._release(sock)
+        else:
+            sock.close()
 
+    def _keeps_connection(self, parser: Any) -> bool:
+        """RFC 9112, 9.3."""
+        wish = self._fields.get("connection", "").lower()
+        return "close" not in wish and (parser.get_http_version() == "1.1" or "keep-alive" in wish)
 
-def _close(channel: Channel) -> None:
-    channel.close()
+    def _receive(self) -> bytes:
+        try:
+            data: bytes = self._sock.recv(READ_SIZE)
+        except TimeoutError:
+            data = self._receive_late()
+        return data
+
+    def _receive_late(self) -> bytes:
+        """Data that arrived in time, while the worker was too busy to read it. Raises TimeoutError if there is none."""
+        timeout = self._sock.gettimeout()
+        self._sock.settimeout(0)
+        try:
+            data: bytes = self._sock.recv(READ_SIZE)
+        except (BlockingIOError, SSLWantReadError):
+            raise TimeoutError("no data in time") from None
+        finally:
+            self._sock.settimeout(timeout)
+        return data
+
+    def _feed(self, data: bytes) -> None:
+        if not data:
+            self._end_by_close()
+            return
+        try:
+            self._parser.feed_data(data)
+        except HttpParserError as error:
+            if self._is_complete:  # what follows the body was not asked for: the connection is not used again
+                self._is_ended_by_close = True
+                return
+            if isinstance(error.__context__, HTTPException):  # raised by one of the methods below
+                raise error.__context__ from None
+            # llhttp's message names a rule of HTTP and quotes nothing of the response
+            log.warning("OpenAI's response is malformed", extra={"reason": str(error)})
+            raise Malformed("the response is malformed") from None
+
+    def _end_by_close(self) -> None:
+        if self._has_head and self._is_ended_by_close:
+            self._is_complete = True
+        elif self._has_head:
+            raise HTTPException("the body is cut")
+        elif self._size:
+            raise Malformed("the head is cut")
+        else:
+            raise ConnectionResetError("the connection was closed before a response")
+
+    # called by the parser
+
+    def on_message_begin(self) -> None:
+        """A response begins. After a complete one it is unsolicited."""
+        if self._is_complete:
+            raise Malformed("data after the end of the body")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header field. Values of repeated fields are joined with commas."""
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1").strip(" \t")
+        self._fields[key] = f"{self._fields[key]}, {text}" if key in self._fields else text
+
+    def on_headers_complete(self) -> None:
+        """The head is complete; interim responses (1xx; RFC 9110, 15.2) are skipped."""
+        status = self._parser.get_status_code()
+        if status < 200:
+            self._fields.clear()
+            return
+        self.status_code = status
+        self._has_head = True
+        coding, length = self._fields.get("transfer-encoding"), self._fields.get("content-length")
+        if coding is not None and coding.lower() != "chunked":
+            raise Malformed("an unknown transfer coding")
+        self._is_ended_by_close = coding is None and length is None and status not in (204, 304)
+        self._choose_decoder(self._fields.get("content-encoding", "identity").lower())
+
+    def on_body(self, data: bytes) -> None:
+        """A piece of the body."""
+        if self._decoder is not None:
+            data = self._decode(data)
+        if data:
+            self._pieces.append(data)
+
+    def on_message_complete(self) -> None:
+        """The response ends."""
+        self._is_complete = self._has_head
+
+    def _choose_decoder(self, encoding: str) -> None:
+        if encoding in ("", "identity"):
+            return
+        if encoding not in ("gzip", "x-gzip", "deflate"):
+            log.warning("OpenAI's response has an unknown content encoding", extra={"encoding": encoding[:20]})
+            raise Malformed("an unknown content encoding")
+        self._decoder = zlib.decompressobj(_GZIP_OR_ZLIB)
+
+    def _decode(self, data: bytes) -> bytes:
+        try:
+            decoded: bytes = self._decoder.decompress(data)
+        except zlib.error:
+            raise Malformed("the body is not compressed as its head says") from None
+        return decoded

@@ -144,11 +144,6 @@ class ClusterClient:
         return owners, list(nodes)
 
 
-def shard_of(client: Any, key: str) -> str:
-    """The part of Redis that holds `key`: an address in a Cluster, and an empty text for any other client."""
-    return client.shard_of(key) if isinstance(client, ClusterClient) else ""
-
-
 def _host(name: bytes | None) -> str:
     """A node that does not know its own address sends null, an empty text or "?"."""
     host = (name or b"").decode()

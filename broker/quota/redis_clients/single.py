@@ -44,8 +44,9 @@ class RedisClient:
     fail-over behind one name they all lead to the wrong server.
     """
 
-    def __init__(self, connect: Connect, limits: Limits) -> None:
-        """`connect` is called without a connection left to reuse, possibly by several greenlets at once."""
+    def __init__(self, connect: Connect, limits: Limits, name: str) -> None:
+        """`connect` may be called by several greenlets at once. `name` is for the log: a host, without secrets."""
+        self.name = name
         self._connect = connect
         self._limits = limits
         self._idle: deque[_Kept] = deque()  # the one used last is at the right

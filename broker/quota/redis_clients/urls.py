@@ -22,7 +22,7 @@ Client = Any  # RedisClient, ClusterClient or the embedded store: the same comma
 
 def redis_client(settings: Settings) -> Client:
     """Return the client that the settings ask for."""
-    limits = Limits(settings.redis_connect_timeout, settings.redis_timeout, settings.redis_max_idle)
+    limits = Limits(settings.redis_connect_timeout, settings.redis_timeout, settings.redis_idle_timeout)
     return connect(settings.redis_url, limits)
 
 
@@ -41,10 +41,10 @@ def connect(url: str | None, limits: Limits) -> Client:
         client_for = functools.partial(_client, place, limits, account)
         return ClusterClient(place.hosts, client_for, limits.connect + limits.reply)
     if place.kind == "sentinel":
-        return RedisClient(_sentinel(place, limits, account).connect, limits)
+        return RedisClient(_sentinel(place, limits, account).connect, limits, place.service)
     if place.kind == "unix":
         options = _options(place, limits) | account | {"path": place.path, "db": place.db}
-        return RedisClient(functools.partial(_open, UnixConnection, options), limits)
+        return RedisClient(functools.partial(_open, UnixConnection, options), limits, place.path)
     return _client(place, limits, account, place.hosts[0])
 
 
@@ -67,9 +67,8 @@ def _sentinel(place: RedisUrl, limits: Limits, account: dict[str, Any]) -> Senti
 def _client(
     place: RedisUrl, limits: Limits, account: dict[str, Any], address: Address, db: int | None = None
 ) -> RedisClient:
-    return RedisClient(
-        functools.partial(_connect, place, limits, account, address, db=place.db if db is None else db), limits
-    )
+    connect = functools.partial(_connect, place, limits, account, address, db=place.db if db is None else db)
+    return RedisClient(connect, limits, f"{address[0]}:{address[1]}")
 
 
 def _connect(place: RedisUrl, limits: Limits, account: dict[str, Any], address: Address, *, db: int) -> Any:

@@ -5,6 +5,8 @@ import json
 from flask import Blueprint, Response, current_app
 
 from broker.errors.base import ModelNotFound
+from broker.quota.budgets.daily_usage import Level
+from broker.settings.prices import NANO
 from broker.web import guards, request_context
 from broker.web.error_handlers import JSON
 from broker.web.services import services
@@ -15,18 +17,28 @@ blueprint.before_request(guards.signed_in)
 
 @blueprint.get("/v1/usage")
 def usage() -> Response:
-    """The user's day: limit, calls used and remaining, when it resets, whether they are exempt from the limit."""
-    daily_usage = request_context.daily_usage()
+    """The user's day: calls, tokens and dollars, when it resets, the plan, whether the limits bind the user."""
+    usage = request_context.daily_usage()
     return _json(
         {
             "object": "usage",
-            "limit": daily_usage.limit,
-            "used": daily_usage.used,
-            "remaining": daily_usage.remaining,
-            "resets_at": guards.iso(daily_usage.resets_at),
-            "exempt": daily_usage.exempt,
+            "limit": usage.calls.limit,
+            "used": usage.calls.used,
+            "remaining": usage.remaining_calls,
+            "resets_at": guards.iso(usage.resets_at),
+            "exempt": usage.exempt,
+            "plan": usage.plan,
+            "calls": _level(usage.calls) | {"remaining": usage.remaining_calls},
+            "tokens": _level(usage.tokens),
+            "dollars": _level(usage.spend, NANO),
         }
     )
+
+
+def _level(level: Level, unit: int | None = None) -> dict[str, object]:
+    """One limit, in units of `unit`; null where there is no limit."""
+    values = {"limit": level.limit, "used": level.used, "reserved": level.reserved, "remaining": level.remaining}
+    return {name: value / unit if unit and value is not None else value for name, value in values.items()}
 
 
 @blueprint.get("/v1/models")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from flask import Blueprint, Response
 
+from broker.openai.prepared_call import PreparedCall
 from broker.openai.requests import chat_completions
 from broker.openai.requests.policy import Body
 from broker.openai.streaming import pass_through
@@ -18,14 +19,20 @@ blueprint = Blueprint("chat_completions", __name__)
 blueprint.before_request(guards.counted)
 
 
-@blueprint.post("/v1/chat/completions")
-def create() -> Response:
-    """Answer a chat completion request, whole or as a stream of events."""
+def _read() -> PreparedCall:
     context, service = request_context.current(), services()
     asked = chat_completions.read(context.take_body(), service.settings.models, service.settings.max_completion_tokens)
-    context.model = asked.model
     body = service.policy.apply_for_user(asked.body, request_context.caller().id)
-    return _stream(body, Relay(with_usage=asked.wants_usage)) if asked.is_stream else _whole(body)
+    return PreparedCall(asked.model, body, is_stream=asked.is_stream, wants_usage=asked.wants_usage)
+
+
+@blueprint.post("/v1/chat/completions")
+@guards.reads(_read)
+def create() -> Response:
+    """Answer a chat completion request, whole or as a stream of events."""
+    prepared = request_context.prepared()
+    body = prepared.take_request()
+    return _stream(body, Relay(with_usage=prepared.wants_usage)) if prepared.is_stream else _whole(body)
 
 
 def _whole(body: Body) -> Response:
@@ -33,8 +40,8 @@ def _whole(body: Body) -> Response:
     context = request_context.current()
     reply = services().upstream.ask(body, request_context.open_call(), retry=False)
     context.openai_id, context.dropped_parameters = reply.request_id, reply.changes
-    context.usage = reply.answer.usage
-    context.settle()
+    context.usage, context.delivered_tokens = reply.answer.usage, reply.answer.estimated_tokens
+    context.settle(is_last=True)
     return Response(reply.answer.body, mimetype=JSON)
 
 
@@ -65,6 +72,13 @@ def _counted(
                 is_counted = True
                 context.settle()
                 metrics.first_token_sent(context.model or "", context.seconds)
+            if relay.transcript.done:  # an SDK sends its next call once it has read [DONE]
+                _note_usage(context, relay)
+                context.finish()
             yield piece
     finally:
-        context.usage = relay.transcript.usage
+        _note_usage(context, relay)
+
+
+def _note_usage(context: request_context.RequestContext, relay: Relay) -> None:
+    context.usage, context.delivered_tokens = relay.transcript.usage, relay.transcript.delivered_tokens

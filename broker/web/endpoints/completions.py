@@ -4,6 +4,7 @@ import json
 
 from flask import Blueprint, Response, request
 
+from broker.openai.prepared_call import PreparedCall
 from broker.openai.requests import prompts
 from broker.web import guards, request_context
 from broker.web.error_handlers import JSON
@@ -14,38 +15,44 @@ blueprint.before_request(guards.counted)
 
 
 @blueprint.get("/simple-gpt-4o-mini-complete")
+@guards.reads(lambda: _prepared(prompts.read_query(request.args.get("prompt"), "gpt-4o-mini")))
 def simple() -> Response:
     """`?prompt=…` → the completion as trimmed text."""
-    return _text(_complete(prompts.read_query(request.args.get("prompt"), "gpt-4o-mini")))
+    return _text(_complete())
 
 
 @blueprint.post("/advanced-gpt-4o-mini-complete")
+@guards.reads(lambda: _prepared(prompts.read_messages(request_context.current().take_body(), "gpt-4o-mini")))
 def advanced() -> Response:
     """`{"messages": […]}` or the bare array → the completion as trimmed text."""
-    return _text(_complete(prompts.read_messages(request_context.current().take_body(), "gpt-4o-mini")))
+    return _text(_complete())
 
 
 @blueprint.post("/v2/advanced-gpt-4o-mini-complete")
+@guards.reads(lambda: _prepared(prompts.read_conversation(request_context.current().take_body(), "gpt-4o-mini")))
 def advanced_v2() -> Response:
     """`{"messages": …, "temperature"?: 0..1}` → `{"message": "<completion>"}`."""
-    return _json(_complete(prompts.read_conversation(request_context.current().take_body(), "gpt-4o-mini")))
+    return _json(_complete())
 
 
 @blueprint.post("/gpt-4o")
+@guards.reads(lambda: _prepared(prompts.read_conversation(request_context.current().take_body(), "gpt-4o")))
 def gpt_4o() -> Response:
     """`{"messages": …, "temperature"?: 0..1}` → `{"message": "<completion>"}`."""
-    return _json(_complete(prompts.read_conversation(request_context.current().take_body(), "gpt-4o")))
+    return _json(_complete())
 
 
-def _complete(prompt: prompts.Prompt) -> str:
+def _prepared(prompt: prompts.Prompt) -> PreparedCall:
+    return PreparedCall(prompt.model, services().policy.apply(prompt.request()))
+
+
+def _complete() -> str:
     """Return OpenAI's whole answer and count the call. Raises as `Upstream.ask`."""
-    context, service = request_context.current(), services()
-    context.model = prompt.model
-    body = service.policy.apply(prompt.request())
-    reply = service.upstream.ask(body, request_context.open_call())
+    context, body = request_context.current(), request_context.prepared().take_request()
+    reply = services().upstream.ask(body, request_context.open_call())
     context.openai_id, context.dropped_parameters = reply.request_id, reply.changes
-    context.usage = reply.answer.usage
-    context.settle()
+    context.usage, context.delivered_tokens = reply.answer.usage, reply.answer.estimated_tokens
+    context.settle(is_last=True)
     return reply.answer.text
 
 

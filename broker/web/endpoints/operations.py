@@ -10,7 +10,7 @@ from broker.web.error_handlers import JSON
 from broker.web.openapi.document import document
 from broker.web.services import Services, services
 
-SERVING = frozenset({"ok", "stale", "counted without", "restarting"})  # states in which calls are served
+SERVING = frozenset({"ok", "stale", "counted without", "restarting", "exhausted"})  # states in which calls are served
 
 blueprint = Blueprint("operations", __name__)
 blueprint.before_request(guards.anyone)
@@ -36,10 +36,13 @@ def ready() -> Response:
     service = services()
     state = {"redis": _redis(service), "supabase": _supabase(service), "openai": _openai(service)}
     state["background"] = _background(service)
+    state["budget"] = "exhausted" if service.quota.fuse.is_burnt else "ok"
     can_serve = all(word in SERVING for word in state.values())
     body: dict[str, object] = {"ready": can_serve, "parts": state}
     if service.catalogue.shutdown_dates:
         body["shutdown_dates"] = service.catalogue.shutdown_dates
+    if budget := service.quota.fuse.summary():
+        body["tenant_budget"] = budget
     return Response(json.dumps(body) + "\n", 200 if can_serve else 503, mimetype=JSON)
 
 
@@ -47,7 +50,9 @@ def _redis(service: Services) -> str:
     try:
         service.quota.check()
     except UsageUnavailable:
-        return "away" if service.settings.usage_without_redis == "refuse" else "counted without"
+        if service.settings.usage_without_redis == "allow":
+            return "counted without"
+        return f"away ({service.quota.failure.kind})" if service.quota.failure else "away"
     return "ok"
 
 
@@ -66,4 +71,6 @@ def _background(service: Services) -> str:
 
 
 def _openai(service: Services) -> str:
+    if service.upstream.unreachable:
+        return f"unreachable ({service.upstream.unreachable})"
     return "key refused" if service.catalogue.key_refused else "ok"

@@ -8,6 +8,7 @@ from flask import Blueprint, Response
 
 from broker.errors.base import Fault
 from broker.errors.openai import OpenAITimeout, StreamBroken
+from broker.openai.prepared_call import PreparedCall
 from broker.openai.requests import prompts
 from broker.openai.streaming.body_stream import Stream
 from broker.openai.streaming.sse import BLANK_LINE, EventReader, Interrupted, Transcript
@@ -19,23 +20,28 @@ blueprint = Blueprint("stream", __name__)
 blueprint.before_request(guards.counted)
 
 
+def _read() -> PreparedCall:
+    prompt = prompts.read_stream(request_context.current().take_body())
+    return PreparedCall(prompt.model, services().policy.apply(prompt.request()), is_stream=True)
+
+
 @blueprint.post("/stream")
+@guards.reads(_read)
 def stream() -> Response:
     """`{"messages": …, "model": …, "temperature"?: 0..1}` → `{"data": "<text>"}` lines.
 
     Responds after the first text: a failure before it gets its own status.
     """
     context, service = request_context.current(), services()
-    prompt = prompts.read_stream(context.take_body())
-    context.model = prompt.model
-    body = service.policy.apply(prompt.request())
+    prepared = request_context.prepared()
+    body = prepared.take_request()
     upstream, context.dropped_parameters = service.upstream.open_stream(body, request_context.open_call())
     context.at_end(upstream.close)
     context.openai_id = upstream.request_id
     texts = _texts(upstream, context)
     first = next(texts, "")
     context.settle()
-    service.metrics.first_token_sent(prompt.model, context.seconds)
+    service.metrics.first_token_sent(prepared.model, context.seconds)
     service.metrics.streams_in_flight.inc()
     context.at_end(service.metrics.streams_in_flight.dec)
     lines = map(_line, itertools.chain((first,) if first else (), texts))
@@ -59,7 +65,7 @@ def _texts(upstream: Stream, context: request_context.RequestContext) -> Iterato
         if not transcript.finished:
             raise
     finally:
-        context.usage = transcript.usage
+        context.usage, context.delivered_tokens = transcript.usage, transcript.delivered_tokens
     transcript.check_complete()
 
 

@@ -1,4 +1,4 @@
-// What is left of today's calls.
+// The remaining calls of the day.
 
 import { duration } from "./refusals.js";
 

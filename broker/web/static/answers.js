@@ -1,4 +1,4 @@
-// One call to the broker, and its answer as it arrives.
+// Sends a call to the broker and reads its answer as it arrives.
 
 import { Refusal } from "./refusals.js";
 
@@ -74,7 +74,7 @@ export class Answering {
   }
 }
 
-// Safari cannot iterate over a stream.
+// Safari does not support iteration over a stream.
 async function* pieces(stream) {
   const reader = stream.getReader();
   try {

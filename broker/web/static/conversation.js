@@ -82,7 +82,7 @@ class Turn {
   }
 }
 
-// Do it; who was at the end of the conversation, and wants to see what comes, is there afterwards as well.
+// Run `change`, and keep the window at the end of the conversation if it was there before.
 function following(change) {
   const atEnd = below() <= 40;
   change();
@@ -93,7 +93,7 @@ function toTheEnd() {
   window.scrollBy({ top: Math.max(0, below()) });
 }
 
-// How much of the conversation is below the window, in pixels.
+// Return the pixels of the conversation below the window.
 function below() {
   return document.querySelector(".talk").getBoundingClientRect().bottom - window.innerHeight;
 }

@@ -1,4 +1,4 @@
-// The page: what its parts do when the user acts.
+// The page's event handlers.
 
 import { Allowance } from "./allowance.js";
 import { Answering } from "./answers.js";
@@ -155,7 +155,7 @@ async function copy() {
   setTimeout(() => { at("copy").textContent = "Copy"; }, 1500);
 }
 
-// --- who listens to what
+// --- event listeners
 
 for (const name of settings.models) at("model").append(new Option(name));
 for (const radio of document.querySelectorAll("[name=way]")) radio.addEventListener("change", chooseWay);

@@ -1,4 +1,4 @@
-// Everything that can go wrong, in words: the error's own sentence, and what to do.
+// Errors for the user: the error's own sentence, and advice.
 
 const ADVICE = {
   authorization_required: "Sign out, and sign in again.",
@@ -16,11 +16,11 @@ const ADVICE = {
   context_length_exceeded: "The conversation is too long for this model. Start anew.",
   refused_by_openai: "Change the question, or start anew.",
   openai_refused: "Trying again will not help: the broker’s operator finds the cause in its log and in /ready.",
-  openai_quota_exhausted: "Trying again will not help until the broker’s operator has paid.",
+  insufficient_quota: "Trying again will not help until the broker’s operator has paid.",
   openai_timeout: "Try again. A shorter question may help.",
   internal_error: "Try again. If it stays, tell the broker’s operator the request’s id.",
 };
-const OPERATORS = new Set(["openai_refused", "openai_quota_exhausted"]); // only the operator can mend these
+const OPERATORS = new Set(["openai_refused", "insufficient_quota"]); // only the operator can mend these
 
 export class Refusal extends Error {
   constructor(sentence, advice, { status = 503, code = "", requestId = "" } = {}) {
@@ -36,8 +36,8 @@ export class Refusal extends Error {
     return isBusy || (this.status >= 500 && !OPERATORS.has(this.code));
   }
 
-  // What the error answer says: {"error": {"message": "<sentence>", "code": "<word>", …}}, or, where a proxy before the
-  // broker answers, {"error": "<sentence>", "code": "<word>"}.
+  // Read an error response: {"error": {"message": "<sentence>", "code": "<word>", …}}, or, from a proxy in front of
+  // the broker, {"error": "<sentence>", "code": "<word>"}.
   static async from(response) {
     const body = await response.json().catch(() => ({}));
     const error = typeof body.error === "string" ? { message: body.error, code: body.code } : body.error ?? {};
@@ -52,7 +52,7 @@ export class Refusal extends Error {
     return new Refusal("The answer broke off", "What stands above is all that came, and the call counts. Try again.");
   }
 
-  // A Refusal for whatever was thrown.
+  // Turn any thrown error into a Refusal.
   static of(error) {
     if (error instanceof Refusal) return error;
     return new Refusal("The broker cannot be reached", "Check the connection, then try again.");
@@ -79,7 +79,7 @@ export function duration(seconds) {
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
-// Put it where it belongs; `again` is called by a button, where trying again may help.
+// Show the error in its place. A button calls `again` if a retry may help.
 export function show(place, refusal, again = null) {
   const box = element("div", "refusal");
   box.append(element("p", "sentence", refusal.message), element("p", "advice", refusal.advice));

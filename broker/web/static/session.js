@@ -1,4 +1,4 @@
-// Who is signed in. Kept in memory only: nothing is left in the browser.
+// The signed-in user. Kept in memory only; nothing is stored in the browser.
 
 import { Refusal } from "./refusals.js";
 
@@ -85,7 +85,7 @@ function refused(body) {
   return new Refusal(sentence, wrongKey ? "Check the project’s public key." : "Check email and password, then try again.");
 }
 
-// The email, or else the id, in a token that only the broker will verify; empty where it is no token.
+// Return the email, or else the id, in an unverified token; empty if it is no token.
 function whom(token) {
   try {
     const part = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");

@@ -1,4 +1,4 @@
-// The code that does the same in an app: with the official SDK, and with fetch alone.
+// Code for an app that sends the same request: with the official SDK, and with fetch.
 
 const WRITERS = { sdk: withSdk, fetch: withFetch };
 const MARKS = /(\/\/.*)|("(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`)|\b(import|from|const|let|for|await|of|if|throw|new|true)\b/g;
@@ -71,7 +71,7 @@ for (let read; !(read = await reader.read()).done; ) {
 `;
 }
 
-// The code as nodes, with comments, texts and keywords marked for the eye.
+// Return the code as nodes with syntax highlighting.
 function* marked(code) {
   let from = 0;
   for (const match of code.matchAll(MARKS)) {

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import redis
 
-from broker.doctor.redis_info import RedisAway, RedisState, read_redis
+from broker.doctor.redis_info import RedisState, RedisUnavailable, read_redis
 
 FACTS = {
     "role": "master", "aof_enabled": 1, "maxmemory": 1000, "used_memory": 900, "maxmemory_policy": "noeviction",
@@ -26,11 +26,22 @@ class Client:
         return self._answer
 
 
-@pytest.mark.parametrize("answer", [TEXT.encode(), FACTS, {"10.0.0.1:6379": FACTS, "10.0.0.2:6379": FACTS}])
+@pytest.mark.parametrize(
+    "answer",
+    [TEXT.encode(), FACTS, {"10.0.0.1:6379": FACTS, "10.0.0.2:6379": FACTS}, {"10.0.0.1:6379": TEXT.encode()}],
+)
 def test_every_form_of_the_answer_is_read(answer: Any) -> None:
     """As it came, parsed, or one for each node of a cluster."""
     assert read_redis(Client(answer)) == RedisState(
         is_writable=True, is_persistent=True, policy="noeviction", used_share=0.9
+    )
+
+
+def test_the_worst_node_of_a_cluster_counts() -> None:
+    """One node without persistence loses the counts of its users."""
+    other = FACTS | {"aof_enabled": 0, "used_memory": 990, "maxmemory_policy": "allkeys-lru"}
+    assert read_redis(Client({"10.0.0.1:6379": FACTS, "10.0.0.2:6379": other})) == RedisState(
+        is_writable=True, is_persistent=False, policy="allkeys-lru", used_share=0.99
     )
 
 
@@ -40,7 +51,7 @@ def test_what_a_managed_redis_hides_is_unknown() -> None:
     assert state == RedisState(is_writable=False, is_persistent=None, policy=None, used_share=None)
 
 
-def test_a_timeout_raises_redis_away_without_the_url() -> None:
+def test_a_timeout_is_named_without_the_url() -> None:
     """The URL may contain a password."""
-    with pytest.raises(RedisAway, match=r"^TimeoutError$"):
+    with pytest.raises(RedisUnavailable, match=r"^timeout: TimeoutError$"):
         read_redis(Client(redis.TimeoutError("redis://:planted@host")))

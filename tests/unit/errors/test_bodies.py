@@ -33,7 +33,7 @@ HELLO = [{"role": "user", "content": "hello"}]
     ],
 )  # fmt: skip
 def test_under_v1_an_error_has_openais_shape(fault: Fault, kind: str, param: str | None, code: str | None) -> None:
-    """Four members, of which two may be null. What OpenAI itself said of it, it says there."""
+    """Four members, of which two may be null. OpenAI's own code and param are kept."""
     expected = {"message": fault.openai_sentence, "type": kind, "param": param, "code": code}
     assert body_of(fault, V1) == {"error": expected}
     assert body_of(fault, "/gpt-4o")["error"] == fault.sentence
@@ -102,7 +102,7 @@ def test_any_other_unknown_path_has_the_contracts_answer(path: str) -> None:
 
 
 def test_what_else_there_is_to_know_stands_beside_it() -> None:
-    """A page shows when the day turns."""
+    """A page can show when the limit resets."""
     fault = DailyLimitReached(details={"limit": 50, "resets_at": "2026-11-25T00:00:00+00:00"})
     error: Any = body_of(fault, "/v1/x")["error"]
     assert (error["limit"], error["resets_at"]) == (50, "2026-11-25T00:00:00+00:00")
@@ -175,7 +175,7 @@ def test_whoever_is_blocked_is_told_so_in_it(path: str) -> None:
 def test_what_is_not_worth_an_sdks_own_tries_says_so(
     status: int, code: str | None, headers: dict[str, str], once: bool
 ) -> None:
-    """The broker has made its tries; the account will not be in order in a moment; no page waits for minutes."""
+    """The account's failures do not pass soon, and no page waits for minutes."""
     error = {"message": "x", "type": code, "param": None, "code": code}
     responses.post(OPENAI + "/chat/completions", status=status, json={"error": error}, headers=headers)
     answer = make_client().post(V1, json={"model": "gpt-4o", "messages": HELLO}, headers=bearer())

@@ -1,4 +1,4 @@
-"""Asking OpenAI: what is sent, what is tried again, and what comes of each failure."""
+"""Requests to OpenAI: what is sent, what is retried, and which fault each failure raises."""
 
 import json
 import threading
@@ -38,7 +38,7 @@ def openai() -> Iterator[responses.RequestsMock]:
 
 @pytest.fixture
 def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long it waited between tries, without waiting."""
+    """The waits between retries, which take no time here."""
     taken: list[float] = []
     sleep, here = time.sleep, threading.current_thread()
 
@@ -76,7 +76,7 @@ def play(openai: responses.RequestsMock, *names: str, **headers: str) -> None:
 
 
 def test_it_sends_the_body_with_the_key(openai: responses.RequestsMock, upstream: Upstream, call: OpenCall) -> None:
-    """As JSON, uncompressed answers asked for, and nothing of the environment's."""
+    """As JSON, with identity encoding and without settings of the environment."""
     play(openai, "answer_plain")
     reply = upstream.ask(BODY, call)
     assert reply.answer.text == "The tide comes in twice a day."
@@ -88,7 +88,7 @@ def test_it_sends_the_body_with_the_key(openai: responses.RequestsMock, upstream
 
 
 def test_a_stream_asks_for_its_usage(openai: responses.RequestsMock, upstream: Upstream, call: OpenCall) -> None:
-    """So that tokens are known though no client asks."""
+    """The broker needs the token counts even if the client does not ask for them."""
     play(openai, "stream_usage")
     stream, _ = upstream.open_stream(BODY, call)
     assert b"".join(stream.reads()) == named("stream_usage").body
@@ -104,7 +104,7 @@ def test_a_stream_asks_for_its_usage(openai: responses.RequestsMock, upstream: U
 def test_a_failure_that_may_pass_is_tried_again(
     openai: responses.RequestsMock, upstream: Upstream, call: OpenCall, naps: list[float], first: str
 ) -> None:
-    """After a back-off that grows."""
+    """The back-off grows."""
     play(openai, first, first, "answer_plain")
     assert upstream.ask(BODY, call).answer.text
     assert 0.3 < naps[0] <= 0.5
@@ -126,7 +126,7 @@ def test_two_retries_are_all(
     name: str,
     fault: type[Exception],
 ) -> None:
-    """Then the fault is the client's to know."""
+    """After them the client gets the fault."""
     play(openai, name, name, name)
     with pytest.raises(fault):
         upstream.ask(BODY, call)
@@ -144,7 +144,7 @@ def test_what_cannot_pass_is_not_tried_again(
     name: str,
     fault: type[Exception],
 ) -> None:
-    """An empty account stays empty, a bad request bad."""
+    """A retry cannot succeed."""
     play(openai, name)
     with pytest.raises(fault):
         upstream.ask(BODY, call)
@@ -154,7 +154,7 @@ def test_what_cannot_pass_is_not_tried_again(
 def test_openais_wish_to_wait_is_obeyed(
     openai: responses.RequestsMock, upstream: Upstream, call: OpenCall, naps: list[float], retried: list[str]
 ) -> None:
-    """Milliseconds if it gives them."""
+    """`retry-after-ms` is preferred."""
     play(openai, "429_rate_limit", **{"Retry-After": "7", "Retry-After-Ms": "6500"})
     play(openai, "answer_plain")
     upstream.ask(BODY, call)
@@ -165,7 +165,7 @@ def test_openais_wish_to_wait_is_obeyed(
 def test_a_wish_to_wait_too_long_is_passed_on(
     openai: responses.RequestsMock, upstream: Upstream, call: OpenCall, naps: list[float]
 ) -> None:
-    """The client hears at once for how long."""
+    """The client gets the wait at once."""
     play(openai, "429_rate_limit", **{"Retry-After": "40"})
     with pytest.raises(OpenAIRateLimited) as raised:
         upstream.ask(BODY, call)
@@ -190,7 +190,7 @@ def test_connections_are_tried_again_and_paid_silence_is_not(
     fault: type[Exception],
     tries: int,
 ) -> None:
-    """OpenAI may be at work on what it has not answered."""
+    """OpenAI may be working on, and charging for, a request that it has not answered."""
     for _ in range(tries):
         openai.post(URL, body=error)
     with pytest.raises(fault) as raised:
@@ -234,7 +234,7 @@ def test_without_retry_openai_is_asked_once(
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_what_is_no_json_is_never_sent(upstream: Upstream, call: OpenCall, value: float) -> None:
-    """The caller is told."""
+    """The caller gets a 415."""
     with pytest.raises(BodyNotJson):
         upstream.ask({**BODY, "messages": [{"content": value}]}, call)
 
@@ -254,7 +254,7 @@ def test_the_body_is_sent_unescaped(openai: responses.RequestsMock, upstream: Up
 
 
 def test_the_list_of_models_is_read(openai: responses.RequestsMock, upstream: Upstream) -> None:
-    """Whatever else is in it."""
+    """Malformed entries are ignored."""
     listed: list[Any] = [{"id": "gpt-4o", "shutdown_date": "2027-01-14"}, 7]
     openai.get(OPENAI + "/models", json={"data": listed})
     openai.get(OPENAI + "/models", json={"data": None})

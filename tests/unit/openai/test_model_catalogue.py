@@ -1,11 +1,11 @@
-"""What OpenAI says of the models, and that it never harms."""
+"""Shutdown dates of the models; a failed fetch never fails a call."""
 
 import logging
 from typing import Any
 
 import pytest
 
-from broker.errors.openai import OpenAIRefusedKey, OpenAIUnreachable
+from broker.errors.openai import OpenAINonsense, OpenAIRefusedKey, OpenAIUnreachable
 from broker.openai.model_catalogue import ModelCatalogue
 
 LISTED = [
@@ -16,7 +16,7 @@ LISTED = [
 
 
 def catalogue(*answers: Any) -> ModelCatalogue:
-    """One that gets these answers, one after the other."""
+    """A catalogue whose fetches get these answers in turn."""
     left = list(answers)
 
     def fetch() -> list[dict[str, Any]]:
@@ -29,7 +29,7 @@ def catalogue(*answers: Any) -> ModelCatalogue:
 
 
 def test_a_last_day_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
-    """Of the models that are used, and of no other."""
+    """Only configured models are logged, each date once."""
     models = catalogue(LISTED, LISTED)
     assert models.refresh()
     assert models.refresh()
@@ -38,7 +38,7 @@ def test_a_last_day_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_an_openai_that_is_away_changes_nothing() -> None:
-    """What was known stays known."""
+    """Known dates are kept."""
     models = catalogue(LISTED, OpenAIUnreachable())
     assert models.refresh()
     assert not models.refresh()
@@ -58,7 +58,7 @@ def test_a_refused_key_is_known_and_told_once(caplog: pytest.LogCaptureFixture) 
 
 
 def test_it_keeps_looking(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Soon after a failure, a day after an answer."""
+    """It retries soon after a failure and a day after a success."""
     naps: list[float] = []
 
     def nap(seconds: float) -> None:
@@ -68,14 +68,28 @@ def test_it_keeps_looking(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("broker.openai.model_catalogue.time.sleep", nap)
     with pytest.raises(StopIteration):
-        catalogue(OpenAIUnreachable(), LISTED)._refresh_forever()
+        catalogue(OpenAINonsense(), LISTED)._refresh_forever()
     assert naps == [60.0, 86_400.0]
+
+
+def test_an_openai_that_cannot_be_reached_is_asked_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that `/ready` is right again within seconds."""
+    naps: list[float] = []
+
+    def nap(seconds: float) -> None:
+        naps.append(seconds)
+        raise StopIteration
+
+    monkeypatch.setattr("broker.openai.model_catalogue.time.sleep", nap)
+    with pytest.raises(StopIteration):
+        catalogue(OpenAIUnreachable())._refresh_forever()
+    assert naps == [3.0]
 
 
 def test_a_key_that_a_call_was_refused_for_is_looked_at_until_it_is_taken(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """However many calls are refused meanwhile, once every few seconds."""
+    """One fetch every few seconds, however many calls are refused."""
     naps: list[float] = []
     models = catalogue(OpenAIRefusedKey(), OpenAIUnreachable(), LISTED)
 
@@ -92,7 +106,7 @@ def test_a_key_that_a_call_was_refused_for_is_looked_at_until_it_is_taken(
 
 
 class Foreground:
-    """A thread that is done when it has been started."""
+    """A thread that runs in the foreground."""
 
     def __init__(self, target: Any, **_: Any) -> None:
         self.start = target

@@ -1,4 +1,4 @@
-"""OpenAI's replies, recorded and made, and what each means."""
+"""Recorded and constructed replies of OpenAI, and the fault of each."""
 
 import json
 import time
@@ -43,13 +43,13 @@ def fault_of(reply: RecordedReply) -> faults.Fault:
 
 @pytest.mark.parametrize("reply", errors(), ids=lambda reply: reply.name)
 def test_every_recorded_error_has_its_fault(reply: RecordedReply) -> None:
-    """By whose fault it is, exactly."""
+    """The class tells whose fault it is."""
     assert type(fault_of(reply)) is kind_of(reply.name)
 
 
 @pytest.mark.parametrize("reply", errors(), ids=lambda reply: reply.name)
 def test_no_fault_repeats_the_account(reply: RecordedReply) -> None:
-    """OpenAI's texts hold parts of the key and the organisation; ours hold none of it."""
+    """OpenAI's messages contain parts of the key and the organisation; the broker's do not."""
     shown = json.dumps([fault_of(reply).sentence, fault_of(reply).details])
     assert "org-" not in shown
     assert "key" not in shown.lower()
@@ -66,7 +66,7 @@ def test_the_callers_mistake_is_told_in_openais_words() -> None:
 
 @pytest.mark.parametrize("reply", whole_answers(), ids=lambda reply: reply.name)
 def test_every_recorded_answer_is_read(reply: RecordedReply) -> None:
-    """The first choice's content, else its refusal, else nothing; and OpenAI's usage."""
+    """The text is the first choice's content, else its refusal, else empty."""
     answer = replies.read_answer(reply.status, reply.body)
     content = json.loads(reply.body)
     message = content["choices"][0]["message"]
@@ -88,14 +88,14 @@ def test_a_200_that_is_no_answer_is_nonsense(body: bytes) -> None:
      {"choices": [{"message": {"content": 7}}]}, {"choices": [{"message": {"content": "x"}}], "usage": [1]}],
 )  # fmt: skip
 def test_an_answer_without_a_message_is_nonsense(content: dict[str, object]) -> None:
-    """Whatever is missing, it is a fault of OpenAI's and no accident of ours."""
+    """A missing member raises a fault, not an internal error."""
     with pytest.raises(openai_faults.OpenAINonsense):
         replies.read_answer(200, json.dumps(content).encode())
 
 
 @pytest.mark.parametrize("status", [418, 301, 204, 402])
 def test_an_unknown_status_is_openais_fault(status: int) -> None:
-    """And is not tried again."""
+    """It is not retried."""
     with pytest.raises(openai_faults.UpstreamFault) as raised:
         replies.read_reply(status, b"")
     assert not raised.value.retryable
@@ -123,7 +123,7 @@ def test_it_hears_how_long_to_wait(headers: dict[str, str], seconds: float | Non
 
 
 def test_it_backs_off_exponentially_with_jitter() -> None:
-    """0.5, 1, 2 … at most 8 s, each less a random quarter at most."""
+    """0.5, 1, 2 … at most 8 s, each reduced by up to a quarter at random."""
     for attempt, full in ((0, 0.5), (1, 1.0), (2, 2.0), (9, 8.0)):
         waits = {replies.back_off(attempt) for _ in range(50)}
         assert all(full * 0.75 <= wait <= full for wait in waits)

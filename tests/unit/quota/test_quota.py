@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import fakeredis
@@ -21,7 +22,8 @@ from broker.errors.base import UsageUnavailable, UsageUncertain
 from broker.errors.limits import TooManyCallsInFlight
 from broker.errors.openai import OpenAITimeout
 from broker.quota import scripts
-from broker.quota.quota import DailyUsage, Quota, Reservation
+from broker.quota.calls.reservation import NOTHING, Refusal, Reservation
+from broker.quota.quota import Quota
 from broker.quota.redis_store import MAX_CONCURRENT, Store
 from broker.settings.settings import Settings
 from broker.telemetry.metrics import Metrics
@@ -41,8 +43,11 @@ class Clock:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of the broker and of Redis."""
+    made = Clock()
+    monkeypatch.setattr("fakeredis.commands_mixins.server_mixin.time", SimpleNamespace(time=made))
+    return made
 
 
 @pytest.fixture
@@ -62,19 +67,26 @@ def reserve(quota: Quota, user: Caller = ADA) -> Reservation:
     return outcome
 
 
+def counted(redis: fakeredis.FakeRedis) -> int:
+    """Ada's calls that count for good, however their worker ends."""
+    (key,) = redis.keys("*ada*:calls:*")
+    return int(redis.zcount(key, 1e15, "+inf"))
+
+
 def test_the_limit_is_the_limit(quota: Quota) -> None:
     """The third call of two is told how the user stands."""
-    assert [reserve(quota).daily_usage.remaining for _ in range(2)] == [1, 0]
+    assert [reserve(quota).daily_usage.remaining_calls for _ in range(2)] == [1, 0]
     refused = quota.reserve(ADA)
-    assert isinstance(refused, DailyUsage)
-    assert (refused.remaining, refused.used, refused.exempt) == (0, 2, False)
+    assert isinstance(refused, Refusal)
+    usage = refused.daily_usage
+    assert (refused.limit, usage.remaining_calls, usage.calls.used, usage.exempt) == ("calls", 0, 2, False)
 
 
 def test_exempt_users_are_counted_and_never_refused(quota: Quota) -> None:
     """Their daily_usage says so."""
     for number in range(1, 6):
         daily_usage = reserve(quota, GRACE).daily_usage
-        assert (daily_usage.used, daily_usage.exempt, daily_usage.remaining) == (number, True, 2)
+        assert (daily_usage.calls.used, daily_usage.exempt, daily_usage.remaining_calls) == (number, True, 2)
 
 
 def test_the_day_turns_at_midnight_utc(quota: Quota, clock: Clock) -> None:
@@ -82,7 +94,7 @@ def test_the_day_turns_at_midnight_utc(quota: Quota, clock: Clock) -> None:
     for _ in range(2):
         reserve(quota)
     clock.now += 4
-    assert isinstance(quota.reserve(ADA), DailyUsage)
+    assert isinstance(quota.reserve(ADA), Refusal)
     clock.now += 1
     assert reserve(quota).daily_usage.resets_at == clock.now + 86_400
 
@@ -92,29 +104,28 @@ def test_a_call_belongs_to_the_day_in_which_it_began(quota: Quota, clock: Clock)
     reservation = reserve(quota)
     clock.now += 10
     reserve(quota)
-    reservation.give_back()
-    assert quota.daily_usage(ADA).used == 1
+    reservation.finish(NOTHING)
+    assert quota.daily_usage(ADA).calls.used == 1
 
 
 def test_only_the_first_of_settle_and_give_back_counts(quota: Quota) -> None:
     """Whatever the ways in which a request may end, it is settled once or given back once."""
     settled, given_back = reserve(quota), reserve(quota)
     settled.settle()
-    settled.give_back()
-    given_back.give_back()
+    settled.finish(NOTHING)
+    given_back.finish(NOTHING)
     given_back.settle()
-    given_back.give_back()
+    given_back.finish(NOTHING)
     quota.close()
-    assert quota.daily_usage(ADA).used == 1
-    assert given_back.daily_usage.remaining == 1
+    assert quota.daily_usage(ADA).calls.used == 1
+    assert given_back.daily_usage.remaining_calls == 1
 
 
 def test_a_settled_call_is_settled_in_redis(quota: Quota, redis: fakeredis.FakeRedis) -> None:
     """With no lease to lapse."""
     reserve(quota).settle()
     quota.close()
-    (key,) = redis.keys("*ada*")
-    assert redis.zcount(key, "+inf", "+inf") == 1
+    assert counted(redis) == 1
 
 
 class Away:
@@ -145,7 +156,7 @@ def test_a_redis_that_is_away_is_asked_once_a_second(
 ) -> None:
     """Every call is refused at once; the log says so once, and once when it is back."""
     now = [100.0]
-    monkeypatch.setattr("broker.quota.redis_store.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("broker.quota.redis_clients.shards.time.monotonic", lambda: now[0])
     store = Store(away, Metrics())
     caplog.set_level("INFO")
     for _ in range(10):
@@ -249,10 +260,10 @@ class Fickle(Away):
         return (scripts[arguments[0]], *arguments[1:])
 
 
-SCRIPTS = (scripts.RESERVE, scripts.GIVE_BACK, scripts.SETTLE, scripts.LEAVE, scripts.COUNT)
+SCRIPTS = (scripts.RESERVE, scripts.FINISH, scripts.SETTLE, scripts.READ)
 
 
-def usage_of(redis: Any, clock: Clock, **environ: str) -> tuple[Quota, Metrics]:
+def quota_of(redis: Any, clock: Clock, **environ: str) -> tuple[Quota, Metrics]:
     settings = Settings.from_environ(REQUIRED | {"DAILY_LIMIT": "2", "WEB_CONCURRENCY": "1"} | environ)
     metrics = Metrics()
     is_required = settings.usage_without_redis == "refuse"
@@ -277,51 +288,49 @@ def eventually(holds: Callable[[], object]) -> None:
 def test_a_call_that_redis_counted_unheard_is_taken_back(redis: fakeredis.FakeRedis, clock: Clock) -> None:
     """It was refused: it must not cost the user a call, once Redis is back."""
     fickle = Fickle(redis)
-    quota, metrics = usage_of(fickle, clock)
+    quota, metrics = quota_of(fickle, clock)
     with pytest.raises(UsageUncertain):
         quota.reserve(ADA)
-    (key,) = redis.keys("*ada*")
     fickle.is_away = False
-    eventually(lambda: redis.zcard(key) == 0)
+    (key,) = redis.keys("*ada*:calls:*")
+    eventually(lambda: redis.zcount(key, 0, "+inf") == 0)
     assert books(metrics) == [0, 0, 0, 0]
 
 
 def test_the_books_follow_redis(away: Away, redis: fakeredis.FakeRedis, clock: Clock) -> None:
     """A call is in flight until Redis knows how it ended; nothing is lost while it is away."""
     away.is_away = False
-    quota, metrics = usage_of(away, clock)
+    quota, metrics = quota_of(away, clock)
     settled, given_back = reserve(quota), reserve(quota)
     away.is_away = True
     settled.settle()
-    given_back.give_back()
+    given_back.finish(NOTHING)
     assert books(metrics) == [2, 0, 0, 2]
     away.is_away = False
     eventually(lambda: books(metrics) == [2, 1, 1, 0])
-    (key,) = redis.keys("*ada*")
-    assert redis.zcount(key, "+inf", "+inf") == redis.zcard(key) == 1
+    assert counted(redis) == 1
 
 
 def test_without_redis_calls_may_be_counted_here(away: Away, redis: fakeredis.FakeRedis, clock: Clock) -> None:
     """Up to the limit, in the contract's words; and Redis hears of them when it is back."""
-    quota, metrics = usage_of(away, clock, USAGE_WITHOUT_REDIS="allow")
+    quota, metrics = quota_of(away, clock, USAGE_WITHOUT_REDIS="allow")
     first, second = reserve(quota), reserve(quota)
-    assert [one.daily_usage.remaining for one in (first, second)] == [1, 0]
+    assert [one.daily_usage.remaining_calls for one in (first, second)] == [1, 0]
     refused = quota.reserve(ADA)
-    assert isinstance(refused, DailyUsage)
-    assert refused.remaining == 0
-    first.give_back()
+    assert isinstance(refused, Refusal)
+    assert refused.daily_usage.remaining_calls == 0
+    first.finish(NOTHING)
     third = reserve(quota)
     for one in (second, third):
         one.settle()
     away.is_away = False
     eventually(lambda: books(metrics) == [3, 2, 1, 0])
-    (key,) = redis.keys("*ada*")
-    assert redis.zcount(key, "+inf", "+inf") == redis.zcard(key) == 2
+    assert counted(redis) == 2
 
 
 def test_a_worker_that_has_spent_its_share_waits_for_redis(away: Away, clock: Clock) -> None:
     """What is left of the limit is the other workers': that is no 429."""
-    quota, _ = usage_of(away, clock, USAGE_WITHOUT_REDIS="allow", WEB_CONCURRENCY="2")
+    quota, _ = quota_of(away, clock, USAGE_WITHOUT_REDIS="allow", WEB_CONCURRENCY="2")
     reserve(quota)
     with pytest.raises(UsageUnavailable):
         quota.reserve(ADA)
@@ -329,17 +338,17 @@ def test_a_worker_that_has_spent_its_share_waits_for_redis(away: Away, clock: Cl
 
 def test_anonymous_users_have_their_own_limit(redis: fakeredis.FakeRedis, clock: Clock) -> None:
     """Less than others, as a rule."""
-    quota, _ = usage_of(redis, clock, ANONYMOUS_DAILY_LIMIT="1")
+    quota, _ = quota_of(redis, clock, ANONYMOUS_DAILY_LIMIT="1")
     stranger = Caller("stranger", math.inf, is_anonymous=True)
-    assert reserve(quota, stranger).daily_usage.limit == 1
-    assert isinstance(quota.reserve(stranger), DailyUsage)
-    assert quota.daily_usage(stranger).limit == 1
-    assert reserve(quota).daily_usage.limit == 2
+    assert reserve(quota, stranger).daily_usage.calls.limit == 1
+    assert isinstance(quota.reserve(stranger), Refusal)
+    assert quota.daily_usage(stranger).calls.limit == 1
+    assert reserve(quota).daily_usage.calls.limit == 2
 
 
 def test_a_user_may_have_so_many_calls_under_way(redis: fakeredis.FakeRedis, clock: Clock) -> None:
     """A settled one is under way until it is over; the exempt are never refused."""
-    quota, _ = usage_of(
+    quota, _ = quota_of(
         redis, clock, DAILY_LIMIT="9", MAX_CALLS_PER_USER="1", ID_WHITE_LIST='["00000000-0000-4000-8000-00000000000a"]'
     )
     call = reserve(quota)
@@ -347,11 +356,10 @@ def test_a_user_may_have_so_many_calls_under_way(redis: fakeredis.FakeRedis, clo
     with pytest.raises(TooManyCallsInFlight) as raised:
         quota.reserve(ADA)
     assert (raised.value.status, raised.value.retry_after) == (429, 1)
-    assert quota.daily_usage(ADA).used == 1
-    call.leave()
-    quota.close()
-    reserve(quota).give_back()
-    assert [reserve(quota, GRACE).daily_usage.used for _ in range(3)] == [1, 2, 3]
+    assert quota.daily_usage(ADA).calls.used == 1
+    call.finish((3, 4))
+    reserve(quota).finish(NOTHING)
+    assert [reserve(quota, GRACE).daily_usage.calls.used for _ in range(3)] == [1, 2, 3]
 
 
 def test_a_full_redis_is_away_though_things_can_be_taken_from_it(
@@ -361,7 +369,7 @@ def test_a_full_redis_is_away_though_things_can_be_taken_from_it(
 
     class Full(Away):
         def evalsha(self, digest: str, *arguments: Any) -> Any:
-            if digest == hashlib.sha1(scripts.GIVE_BACK.encode(), usedforsecurity=False).hexdigest():
+            if digest == hashlib.sha1(scripts.FINISH.encode(), usedforsecurity=False).hexdigest():
                 return 0
             raise redis_errors.ResponseError("OOM command not allowed when used memory > 'maxmemory'.")
 
@@ -369,9 +377,9 @@ def test_a_full_redis_is_away_though_things_can_be_taken_from_it(
     for _ in range(2):
         with pytest.raises(UsageUnavailable):
             store.run(scripts.PROBE, ("key",), keys=1)
-        store._paused_until = 0.0
-        assert store.run(scripts.GIVE_BACK, ("key", "places", -1, 1, "id")) == 0
-        store._paused_until = 0.0
+        store._health("")._paused_until = 0.0
+        assert store.run(scripts.FINISH, ("calls", "places", "amounts", "blocked", "id")) == 0
+        store._health("")._paused_until = 0.0
     assert [record.message.partition(":")[0] for record in caplog.records] == ["Redis is unavailable"]
 
 
@@ -380,11 +388,11 @@ def test_a_worker_without_new_calls_learns_that_redis_is_back(
 ) -> None:
     """And tells it all that it has to give back, which by itself proves nothing, within 5 s."""
     away.is_away = False
-    quota, metrics = usage_of(away, clock, DAILY_LIMIT="50")
+    quota, metrics = quota_of(away, clock, DAILY_LIMIT="50")
     calls = [reserve(quota) for _ in range(30)]
     away.is_away = True
     for call in calls:
-        call.give_back()
+        call.finish(NOTHING)
     away.is_away = False
     eventually(lambda: books(metrics) == [30, 0, 30, 0])
     eventually(lambda: "gpt_broker_redis_up 1.0" in str(metrics.exposition(None)[0]))

@@ -1,129 +1,230 @@
-"""The scripts on a user's day: atomic, and the same when they are sent twice."""
+"""The scripts on a user's day: atomic, idempotent, and independent of order."""
 
+import itertools
+import time
 from typing import Any
 
 import fakeredis
 import pytest
 
 from broker.quota import scripts
+from broker.quota.calls import keys
 
-DAY = scripts.Day("2026-11-24", 4_000_000_000)
-KEY, PLACES = scripts.keys_of("abc.supabase.co", "ada", DAY)
-
-
-def run(
-    redis: fakeredis.FakeRedis, script: str, call: str, limit: int = 2, lease: int = 60_000, places: int = -1
-) -> Any:
-    return redis.eval(script, 2, KEY, PLACES, limit, lease, call, DAY.ends_at + scripts.GRACE, places)
+DAY = keys.day_at(time.time())
+KEYS = keys.keys_of("abc.supabase.co", "ada", DAY)
+CALLS, PLACES, AMOUNTS, BLOCKED = KEYS
 
 
-def count(redis: fakeredis.FakeRedis) -> Any:
-    return redis.eval(scripts.COUNT, 1, KEY)
+class User:
+    """Runs the scripts on one user's day; `limits` of calls, tokens and nano-dollars."""
+
+    def __init__(self, redis: fakeredis.FakeRedis, *limits: int, places: int = -1) -> None:
+        self.redis = redis
+        self.limits = (*limits, -1, -1, -1)[:3]
+        self.places = places
+
+    def run(self, script: str, call: str, *more: Any, lease: int = 60_000) -> Any:
+        return self.redis.eval(script, 4, *KEYS, call, lease, DAY.ends_at + keys.GRACE, self.places, *more)
+
+    def reserve(self, call: str, demand: tuple[int, ...] = (0, 1, 1, 0, 0), watch: int = 0, lease: int = 60_000) -> Any:
+        return self.run(scripts.RESERVE, call, DAY.number, *self.limits, *demand, watch, lease=lease)
+
+    def finish(self, call: str, outcome: int = scripts.CHARGE, tokens: int = 0, nano: int = 0, free: int = 10) -> Any:
+        return self.run(scripts.FINISH, call, outcome, tokens, nano, free)
+
+    def read(self) -> list[int]:
+        return list(self.run(scripts.READ, "", DAY.number))
+
+    def day(self) -> list[int]:
+        """Calls, tokens, nano-dollars, and the same two reserved."""
+        return self.read()[1:6]
+
+
+def answers(results: list[Any]) -> list[list[int]]:
+    return [result[:2] for result in results]
 
 
 def test_it_reserves_up_to_the_limit(redis: fakeredis.FakeRedis) -> None:
-    """Each answer tells the count; the call over the limit leaves no trace."""
-    assert [run(redis, scripts.RESERVE, call) for call in "abc"] == [[1, 1], [1, 2], [0, 2]]
-    assert count(redis) == 2
+    """Each result has the count; the call over the limit leaves no trace."""
+    user = User(redis, 2)
+    assert answers([user.reserve(call) for call in "abc"]) == [[1, 1], [1, 2], [0, 2]]
+    assert user.day() == [2, 0, 0, 2, 0]
 
 
 def test_the_same_reservation_twice_is_one(redis: fakeredis.FakeRedis) -> None:
     """Also at the limit: a retry after a lost answer must not refuse the call that it was for."""
-    assert [run(redis, scripts.RESERVE, "a", limit=1) for _ in range(3)] == [[1, 1]] * 3
+    user = User(redis, 1)
+    assert answers([user.reserve("a") for _ in range(3)]) == [[1, 1]] * 3
+    assert user.day() == [1, 0, 0, 1, 0]
 
 
 def test_no_limit_is_minus_one(redis: fakeredis.FakeRedis) -> None:
     """Exempt users are counted all the same."""
-    assert run(redis, scripts.RESERVE, "a", limit=-1) == [1, 1]
-    assert run(redis, scripts.RESERVE, "b", limit=-1) == [1, 2]
-    assert run(redis, scripts.RESERVE, "c", limit=0) == [0, 2]
+    user = User(redis)
+    assert answers([user.reserve(call) for call in "ab"]) == [[1, 1], [1, 2]]
+    assert User(redis, 0).reserve("c")[:2] == [0, 2]
 
 
 def test_what_is_given_back_may_be_used_again(redis: fakeredis.FakeRedis) -> None:
-    """Once, however often it is given back."""
-    run(redis, scripts.RESERVE, "a", limit=1)
-    assert [run(redis, scripts.GIVE_BACK, "a") for _ in range(2)] == [1, 0]
-    assert run(redis, scripts.RESERVE, "b", limit=1) == [1, 1]
+    """Once, however often it is given back; a reservation that comes late does not bring it back."""
+    user = User(redis, 1)
+    user.reserve("a")
+    assert [user.finish("a", scripts.GIVE_BACK) for _ in range(2)] == [0, 0]
+    user.reserve("a")
+    assert user.reserve("b")[:2] == [1, 1]
 
 
 def test_a_lease_that_nobody_renews_lapses(redis: fakeredis.FakeRedis) -> None:
-    """A worker's death costs its users no call for longer than the lease."""
-    run(redis, scripts.RESERVE, "a", limit=1, lease=-1)
-    assert count(redis) == 0
-    assert run(redis, scripts.RESERVE, "b", limit=1) == [1, 1]
+    """A worker's death costs its users no call, token or money for longer than the lease."""
+    user = User(redis, 1, 100, 100)
+    user.reserve("a", (10, 20, 1, 1, 1), lease=-1)
+    assert user.day() == [0, 0, 0, 0, 0]
+    assert redis.hmget(AMOUNTS, "lt", "ln") == [b"30", b"30"]
+    assert user.reserve("b")[:2] == [1, 1]
 
 
 def test_a_settled_call_stays(redis: fakeredis.FakeRedis) -> None:
     """Even if its lease had lapsed before the news came, and however often it comes."""
-    run(redis, scripts.RESERVE, "a", lease=-1)
-    assert count(redis) == 0
-    run(redis, scripts.SETTLE, "a")
-    run(redis, scripts.SETTLE, "a")
-    run(redis, scripts.RENEW, "a", lease=-1)
-    assert count(redis) == 1
+    user = User(redis)
+    user.reserve("a", lease=-1)
+    assert user.day()[0] == 0
+    user.run(scripts.SETTLE, "a")
+    user.run(scripts.SETTLE, "a")
+    user.run(scripts.RENEW, "a", lease=-1)
+    user.reserve("a", lease=-1)
+    assert user.day()[0] == 1
 
 
 def test_a_renewal_keeps_a_waiting_call_and_revives_none(redis: fakeredis.FakeRedis) -> None:
-    """What was given back stays given back."""
-    run(redis, scripts.RESERVE, "a", lease=20_000)
-    run(redis, scripts.RENEW, "a", lease=60_000)
-    assert redis.zscore(KEY, "a") > redis.time()[0] * 1000 + 30_000
-    run(redis, scripts.GIVE_BACK, "a")
-    run(redis, scripts.RENEW, "a")
-    assert count(redis) == 0
+    """With its amounts. What was given back stays given back."""
+    user = User(redis)
+    user.reserve("a", (10, 20, 1, 1, 1), lease=20_000)
+    user.run(scripts.RENEW, "a")
+    for key in (CALLS, PLACES):
+        assert redis.zscore(key, "a") > redis.time()[0] * 1000 + 30_000
+    user.finish("a", scripts.GIVE_BACK)
+    user.run(scripts.RENEW, "a")
+    assert user.day() == [0, 0, 0, 0, 0]
 
 
 def test_a_user_has_so_many_places_at_once(redis: fakeredis.FakeRedis) -> None:
     """A call keeps its place when it is settled, until it is over; one that finds none leaves no trace."""
-    assert [run(redis, scripts.RESERVE, call, limit=9, places=2) for call in "aba"] == [[1, 1], [1, 2], [1, 2]]
-    assert run(redis, scripts.RESERVE, "c", limit=9, places=2) == [-1, 2]
-    run(redis, scripts.SETTLE, "a", places=2)
-    assert run(redis, scripts.RESERVE, "c", limit=9, places=2) == [-1, 2]
-    assert [run(redis, scripts.LEAVE, "a", places=2) for _ in range(2)] == [1, 0]
-    assert run(redis, scripts.RESERVE, "c", limit=9, places=2) == [1, 3]
-    assert run(redis, scripts.RESERVE, "d", limit=3, places=2) == [0, 3]
+    user = User(redis, 9, places=2)
+    assert answers([user.reserve(call) for call in "aba"]) == [[1, 1], [1, 2], [1, 2]]
+    assert user.reserve("c")[:2] == [-1, 2]
+    user.run(scripts.SETTLE, "a")
+    assert user.reserve("c")[:2] == [-1, 2]
+    user.finish("a")
+    assert user.reserve("c")[:2] == [1, 3]
+    user.limits = (3, -1, -1)
+    assert user.reserve("d")[:2] == [0, 3]
 
 
 def test_a_place_is_a_lease(redis: fakeredis.FakeRedis) -> None:
-    """What nobody renews is free again; what is renewed stays; and the key goes with the last."""
-    run(redis, scripts.RESERVE, "a", limit=9, lease=-1, places=1)
-    assert run(redis, scripts.RESERVE, "b", limit=9, lease=20_000, places=1) == [1, 1]
-    run(redis, scripts.SETTLE, "b", places=1)
-    run(redis, scripts.RENEW, "b", places=1)
+    """What nobody renews is free again."""
+    user = User(redis, 9, places=1)
+    user.reserve("a", lease=-1)
+    assert user.reserve("b", lease=20_000)[:2] == [1, 1]
+    user.run(scripts.SETTLE, "b")
+    user.run(scripts.RENEW, "b")
     assert redis.zscore(PLACES, "b") > redis.time()[0] * 1000 + 30_000
-    assert 30_000 < redis.pttl(PLACES) <= 60_000
-    assert redis.zscore(KEY, "b") == float("inf")
+    assert user.day()[0] == 1
 
 
-def test_without_a_cap_no_place_is_kept(redis: fakeredis.FakeRedis) -> None:
-    """It would cost a command a call."""
-    run(redis, scripts.RESERVE, "a")
-    run(redis, scripts.RENEW, "a")
-    assert redis.keys() == [KEY.encode()]
+def test_what_a_call_took_replaces_what_was_reserved(redis: fakeredis.FakeRedis) -> None:
+    """Once, however often it is said."""
+    user = User(redis, 9, 1_000, 10_000)
+    assert user.reserve("a", (100, 50, 10, 2, 8))[9] == 50
+    assert user.day() == [1, 0, 0, 150, 600]
+    for _ in range(2):
+        user.finish("a", scripts.CHARGE, 120, 450)
+    assert user.day() == [1, 120, 450, 0, 0]
 
 
-@pytest.mark.parametrize("script", [scripts.RESERVE, scripts.SETTLE])
-def test_keys_expire_by_themselves(redis: fakeredis.FakeRedis, script: str) -> None:
-    """An hour after their day."""
-    run(redis, script, "a")
-    assert redis.expiretime(KEY) == DAY.ends_at + 3600
+def test_the_output_is_lowered_to_half_of_what_is_left(redis: fakeredis.FakeRedis) -> None:
+    """So that another call finds something; not below the least, and then there is nothing more."""
+    user = User(redis, 99, 1_000)
+    granted = [user.reserve(call, (100, 800, 100, 0, 0)) for call in "abcd"]
+    over = (scripts.OVER_TOKENS, 800)
+    assert [(answer[0], answer[9]) for answer in granted] == [(1, 450), (1, 175), over, over]
+    assert user.day()[3] == 825
+    assert user.reserve("e", (0, 50, 50, 0, 0))[0] == 1
 
 
-@pytest.mark.parametrize(
-    ("now", "name"),
-    [(0, "1970-01-01"), (86_399.999, "1970-01-01"), (86_400, "1970-01-02"), (1_795_521_600, "2026-11-24")],
-)
-def test_a_day_is_a_utc_day(now: float, name: str) -> None:
-    """From 00:00 to 00:00."""
-    day = scripts.day_at(now)
-    assert day.name == name
-    assert day.ends_at - 86_400 <= now < day.ends_at
+def test_money_is_a_limit_as_tokens_are(redis: fakeredis.FakeRedis) -> None:
+    """The tighter one holds."""
+    user = User(redis, 99, 1_000_000, 10_000)
+    assert user.reserve("a", (100, 800, 100, 10, 20))[9] == 225
+    assert user.reserve("b", (100, 800, 100, 10, 20))[9] == 100
+    assert user.reserve("c", (100, 800, 100, 10, 20))[0] == scripts.OVER_SPEND
 
 
-def test_keys_of_a_user_share_a_slot_and_nobody_else_s_do() -> None:
-    """The braces are the cluster's hash tag; what a user is called cannot break out of them."""
-    assert KEY == "gpt-broker:{abc.supabase.co:ada}:calls:2026-11-24"
-    assert PLACES.partition(":calls")[0] == "gpt-broker:{abc.supabase.co:ada}:places"
-    tricky = scripts.keys_of("abc:1", "}{a:b", DAY)[0]
-    assert tricky.count("{") == tricky.count("}") == 1
-    assert scripts.keys_of("a", "b:c", DAY) != scripts.keys_of("a:b", "c", DAY)
+def test_what_is_only_watched_is_let_through(redis: fakeredis.FakeRedis) -> None:
+    """Not lowered, and the result says which limits would have refused."""
+    user = User(redis, 99, 10, 10)
+    result = user.reserve("a", (100, 800, 100, 1, 1), watch=1)
+    assert (result[0], result[9], result[10]) == (1, 800, 3)
+
+
+def test_grants_and_blocks_hold_at_once(redis: fakeredis.FakeRedis) -> None:
+    """Of calls, tokens and money, on top of the limits."""
+    user = User(redis, 0, 0, 0)
+    assert user.reserve("a")[0] == scripts.OVER_CALLS
+    redis.hincrby(AMOUNTS, "xc", 1)
+    assert user.reserve("a")[0] == scripts.OVER_TOKENS
+    redis.hincrby(AMOUNTS, "xt", 1)
+    assert user.reserve("a", (0, 1, 1, 0, 5))[0] == scripts.OVER_SPEND
+    redis.hincrby(AMOUNTS, "xn", 5)
+    assert user.reserve("a", (0, 1, 1, 0, 5))[0] == 1
+    assert user.read()[6:9] == [1, 1, 5]
+    redis.set(BLOCKED, 1)
+    assert user.reserve("b")[0] == user.read()[0] == scripts.BLOCKED
+
+
+def test_a_few_abandoned_calls_are_free(redis: fakeredis.FakeRedis) -> None:
+    """Those after them count, with what they took; each is told of once."""
+    user = User(redis, 99)
+    for call in "abc":
+        user.reserve(call)
+    results = [user.finish(call, scripts.ABANDON, 7, 70, free=2) for call in "aabbcc"]
+    assert results == [0, 0, 0, 0, 1, 0]
+    assert user.day() == [1, 7, 70, 0, 0]
+
+
+def test_of_another_day_nothing_is_counted(redis: fakeredis.FakeRedis) -> None:
+    """Redis' clock decides."""
+    result = redis.eval(scripts.RESERVE, 4, *KEYS, "a", 60_000, 4_000_000_000, -1, DAY.number - 1, *(1,) * 9)
+    assert result[0] == scripts.WRONG_DAY
+    assert abs(result[1] - time.time()) < 5
+    assert redis.keys() == []
+
+
+@pytest.mark.parametrize("end", [(scripts.CHARGE, 120, 450), (scripts.GIVE_BACK, 0, 0)])
+def test_the_scripts_of_a_call_give_the_same_end_in_any_order(
+    redis: fakeredis.FakeRedis, end: tuple[int, int, int]
+) -> None:
+    """Each twice: a reservation that comes last revives nothing, and lowers no settled call."""
+    user, ends = User(redis, 9, 1_000, 10_000), set()
+    for order in set(itertools.permutations(["reserve", "finish", "renew", "reserve", "finish"])):
+        redis.flushall()
+        for script in order:
+            if script == "reserve":
+                user.reserve("a", (100, 50, 10, 2, 8))
+            elif script == "renew":
+                user.run(scripts.RENEW, "a")
+            else:
+                user.finish("a", *end)
+        ends.add(tuple(user.day()))
+    counts = int(end[0] == scripts.CHARGE)
+    assert ends == {(counts, end[1], end[2], 0, 0)}
+
+
+@pytest.mark.parametrize("key", [CALLS, PLACES, AMOUNTS])
+def test_keys_expire_by_themselves(redis: fakeredis.FakeRedis, key: str) -> None:
+    """An hour after their day: an amount that is reserved needs its lease, lest nobody release it."""
+    user = User(redis)
+    user.reserve("a")
+    assert redis.expiretime(key) == DAY.ends_at + 3600
+    user.reserve("b")
+    user.finish("a", scripts.CHARGE, 1, 1)
+    assert redis.expiretime(key) == DAY.ends_at + 3600

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from broker.errors.base import UsageUnavailable
+from broker.quota import write_queue
 from broker.quota.write_queue import ATTEMPTS, WRITERS, WriteQueue
 from broker.telemetry import background
 from broker.telemetry.background import Background
@@ -18,21 +20,29 @@ class Store:
 
     def __init__(self) -> None:
         self.attempts: list[str] = []
+        self.down: set[str] = set()
 
-    def run(self, script: str, _: Any) -> None:
+    def run(self, script: str, arguments: Any) -> None:
         """Like the real method."""
         self.attempts.append(script)
+        if arguments[0] in self.down:
+            raise UsageUnavailable
         if script == "broken" or (script.startswith("flaky") and self.attempts.count(script) < 2):
             raise RuntimeError("unexpected")
 
     def probe(self) -> None:
         """Like the real method."""
 
+    def shard_of(self, key: str) -> str:
+        """Keys are named after their part of Redis."""
+        return key
+
 
 @pytest.fixture(autouse=True)
 def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(background, "FIRST_PAUSE", 0.001)
     monkeypatch.setattr(background, "LONGEST_PAUSE", 0.005)
+    monkeypatch.setattr(write_queue, "PAUSE", 0.02)
 
 
 def wait_for(condition: Callable[[], object]) -> None:
@@ -47,8 +57,8 @@ def test_unexpected_exceptions_do_not_end_the_writers() -> None:
     store: Any = Store()
     writes, written = WriteQueue(store, Background()), list[str]()
     for number in range(WRITERS * 2):
-        writes.put(f"flaky {number}", (), lambda number=number: written.append(f"flaky {number}"))  # type: ignore[misc]
-    writes.put("good", (), lambda: written.append("good"))
+        writes.put(f"flaky {number}", ("key",), lambda number=number: written.append(f"flaky {number}"))  # type: ignore[misc]
+    writes.put("good", ("key",), lambda: written.append("good"))
     wait_for(lambda: len(written) == WRITERS * 2 + 1)
     writes.close(1.0)
 
@@ -57,9 +67,9 @@ def test_a_write_that_always_raises_is_dropped() -> None:
     """After three attempts, so that it does not occupy the writers for ever; `close` does not wait for it."""
     store: Any = Store()
     writes, written = WriteQueue(store, Background()), list[str]()
-    writes.put("broken", ())
+    writes.put("broken", ("key",))
     wait_for(lambda: store.attempts.count("broken") == ATTEMPTS)
-    writes.put("good", (), lambda: written.append("good"))
+    writes.put("good", ("key",), lambda: written.append("good"))
     wait_for(lambda: written)
     started = time.monotonic()
     writes.close(5.0)
@@ -71,8 +81,48 @@ def test_a_callback_that_raises_does_not_repeat_the_write() -> None:
     """The script has run."""
     store: Any = Store()
     writes, written = WriteQueue(store, Background()), list[str]()
-    writes.put("once", (), lambda: 1 / 0)
-    writes.put("good", (), lambda: written.append("good"))
+    writes.put("once", ("key",), lambda: 1 / 0)
+    writes.put("good", ("key",), lambda: written.append("good"))
     wait_for(lambda: written)
     writes.close(1.0)
     assert store.attempts.count("once") == 1
+
+
+def test_writes_to_an_unavailable_part_of_redis_do_not_hold_up_others() -> None:
+    """Each arrives once that part has recovered; meanwhile one is tried per pause."""
+    store: Any = Store()
+    store.down.add("frozen")
+    writes, written = WriteQueue(store, Background()), list[str]()
+    for number in range(WRITERS * 4):
+        writes.put("late", ("frozen",), lambda number=number: written.append(f"late {number}"))  # type: ignore[misc]
+    writes.put("good", ("well",), lambda: written.append("good"))
+    wait_for(lambda: written == ["good"])
+    time.sleep(0.1)
+    assert store.attempts.count("late") < WRITERS * 4 + 20
+    store.down.clear()
+    wait_for(lambda: len(written) == WRITERS * 4 + 1)
+    writes.close(1.0)
+    assert len(set(written)) == WRITERS * 4 + 1
+
+
+def test_leases_in_a_healthy_part_of_redis_are_renewed_while_another_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lease that is not renewed gives a running call back."""
+    monkeypatch.setattr(write_queue, "RENEW_INTERVAL", 0.05)
+    store: Any = Store()
+    store.down.add("frozen")
+    renewed: list[str] = []
+    run = store.run
+
+    def note(script: str, arguments: Any) -> None:
+        run(script, arguments)
+        renewed.append(arguments[0])
+
+    store.run = note
+    writes = WriteQueue(store, Background())
+    writes.add_lease("one", ("frozen",))
+    writes.add_lease("two", ("well",))
+    wait_for(lambda: renewed.count("well") >= 2)
+    store.down.clear()
+    wait_for(lambda: "frozen" in renewed)
+    writes.drop_lease("one")
+    writes.close(1.0)

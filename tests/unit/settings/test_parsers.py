@@ -107,7 +107,7 @@ def test_a_misspelt_name_is_reported(name: str, meant: str) -> None:
 def test_names_of_other_programs_are_ignored() -> None:
     """Among them those that the broker's own tools and libraries read."""
     others = (
-        "PATH HOME HOSTNAME PORTS BASE_URL ENV_FILE HTTPS_PROXY NO_PROXY SSL_CERT_FILE PYTHONUNBUFFERED REDIS_PORT "
+        "PATH HOME HOSTNAME PORTS BASE_URL ENV_FILE SSL_CERT_DIR PYTHONUNBUFFERED REDIS_PORT "
         "REDIS_PORT_6379_TCP REDIS_SERVICE_PORT PROMETHEUS_MULTIPROC_DIR OTEL_EXPORTER_OTLP_ENDPOINT OPENAI_ORG_ID "
         "SUPABASE_KEY SUPABASE_ACCESS_TOKEN GUNICORN_CMD_ARGS KUBERNETES_SERVICE_HOST MODEL https_proxy"
     )

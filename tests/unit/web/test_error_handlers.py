@@ -46,7 +46,7 @@ def test_a_503_says_when_to_come_back(wait: float | None, header: str) -> None:
 
 
 def test_an_accident_says_nothing_of_itself(caplog: pytest.LogCaptureFixture) -> None:
-    """The log gets its place, the client only that it happened."""
+    """The log gets the traceback, the client a general sentence."""
     response = app_that_raises(KeyError("sk-planted")).test_client().get("/raise")
     assert b"planted" not in response.data
     assert "planted" not in caplog.text.partition("Traceback")[0]

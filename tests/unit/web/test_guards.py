@@ -1,5 +1,7 @@
 """Who may pass, and that no endpoint forgot to ask."""
 
+import json
+
 import fakeredis
 import pytest
 import responses
@@ -77,3 +79,121 @@ def test_a_head_request_costs_nothing() -> None:
     """Flask would let it follow GET."""
     refused = make_client().head("/simple-gpt-4o-mini-complete?prompt=hi", headers=bearer())
     assert (refused.status_code, refused.headers["Allow"]) == (405, "GET, OPTIONS")
+
+
+def test_every_counted_view_has_a_reader() -> None:
+    """Which the guard runs before it reserves: a view without one would not be counted by what it costs."""
+    app = make_app()
+    counted = [name for name, hooks in app.before_request_funcs.items() if guards.counted in hooks]
+    views = [view for endpoint, view in app.view_functions.items() if endpoint.rpartition(".")[0] in counted]
+    assert len(views) > 4
+    assert all(callable(getattr(view, "reader", None)) for view in views)
+
+
+WHOLE = {
+    "choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12},
+}
+
+
+@responses.activate
+def test_what_a_call_took_is_charged_and_the_rest_is_free_again() -> None:
+    """Tokens and dollars, in the answer's fields and under /v1/usage."""
+    responses.post(URL, json=WHOLE)
+    client, ada = make_client(DAILY_TOKENS="50000", DAILY_SPEND="1"), bearer("ada")
+    answer = client.post("/gpt-4o", json={"messages": "hi"}, headers=ada)
+    assert answer.headers["RateLimit-Policy"] == '"daily";q=50;w=86400, "daily-tokens";q=50000;w=86400;qu="tokens"'
+    assert answer.headers["RateLimit"].split(";t=")[1].endswith('"daily-tokens";r=49988')
+    client.application.extensions["gpt-broker"].quota.close()  # Redis knows now
+    day = client.get("/v1/usage", headers=ada).get_json()
+    assert day["tokens"] == {"limit": 50_000, "used": 12, "reserved": 0, "remaining": 49_988}
+    assert day["dollars"] == {"limit": 1, "used": 0.000045, "reserved": 0, "remaining": 0.999955}
+
+
+@responses.activate
+@pytest.mark.parametrize("path", ["/gpt-4o", "/v1/chat/completions"])
+def test_an_answer_is_bounded_to_what_is_left(path: str) -> None:
+    """To half of it, so that a second tab works too; without a limit the older endpoints send no bound."""
+    asked = responses.post(URL, json=WHOLE)
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
+    make_client(DAILY_TOKENS="2000").post(path, json=body, headers=bearer())
+    bound = json.loads(asked.calls[0].request.body)["max_completion_tokens"]
+    assert 950 < bound <= 1_000
+    make_client(DAILY_TOKENS="2000", BUDGETS="watch").post("/gpt-4o", json=body, headers=bearer())
+    make_client().post("/gpt-4o", json=body, headers=bearer())
+    assert all("max_completion_tokens" not in json.loads(call.request.body) for call in list(asked.calls)[1:])
+
+
+@pytest.mark.parametrize(
+    ("limit", "code", "limited"),
+    [
+        ({"DAILY_TOKENS": "100"}, "daily_tokens_exceeded", "tokens"),
+        ({"DAILY_SPEND": "0.001"}, "daily_spend_exceeded", "spend"),
+        ({"DAILY_LIMIT": "0"}, "daily_limit_exceeded", "calls"),
+    ],
+)
+def test_a_refusal_says_which_limit_and_what_is_left(limit: dict[str, str], code: str, limited: str) -> None:
+    """And when it resets; below MIN_OUTPUT_TOKENS nothing is worth asking."""
+    refused = make_client(None, **limit).post("/gpt-4o", json={"messages": "hi"}, headers=bearer())
+    assert refused.status_code == 429
+    body = refused.get_json()
+    assert (body["error"], body["code"], body["limited"]) == ("GPT Rate limit exceeded.", code, limited)
+    assert body["remaining"] == body["limit"] == float(*limit.values())
+    assert body["resets_at"].endswith("T00:00:00+00:00")
+    assert refused.headers["x-should-retry"] == "false"
+
+
+@responses.activate
+def test_a_burnt_fuse_is_a_503_until_the_day_turns(redis: fakeredis.FakeRedis) -> None:
+    """For everybody, without a call of anyone's being counted; /ready stays up and says so."""
+    responses.post(URL, json=WHOLE)
+    client, ada = make_client(redis, TENANT_DAILY_SPEND="0.0001"), bearer("ada")
+    refused = client.post("/gpt-4o", json={"messages": "hi"}, headers=ada)
+    assert (refused.status_code, refused.get_json()["code"]) == (503, "tenant_budget_exhausted")
+    assert 0 < int(refused.headers["Retry-After"]) <= 86_400
+    assert refused.headers["x-should-retry"] == "false"
+    assert len(responses.calls) == 0
+    assert client.get("/v1/usage", headers=ada).get_json()["used"] == 0
+    ready = client.get("/ready").get_json()
+    assert ready["parts"]["budget"] == "exhausted"
+    workers = client.application.extensions["gpt-broker"].settings.web_concurrency
+    overspend = pytest.approx(workers * 0.000001)
+    assert ready["tenant_budget"] == {"limit": 0.0001, "spent": 0.0, "worst_overspend_of_a_replica": overspend}
+
+
+@responses.activate
+def test_what_is_only_watched_is_answered(redis: fakeredis.FakeRedis) -> None:
+    """Beyond every limit of amounts; the metric says whom they would have refused."""
+    responses.post(URL, json=WHOLE)
+    limits = {"DAILY_TOKENS": "1", "DAILY_SPEND": "0", "TENANT_DAILY_SPEND": "0"}
+    client = make_client(redis, BUDGETS="watch", **limits)
+    assert client.post("/gpt-4o", json={"messages": "hi"}, headers=bearer("ada")).status_code == 200
+    text = client.get("/metrics").text
+    for limit in ("tokens", "spend", "tenant"):
+        assert f'gpt_broker_budget_refusals_total{{limit="{limit}",mode="watched"}} 1.0' in text
+
+
+PRO = '{"plans": {"pro": {"calls": 1, "models": ["gpt-4o-mini"]}}}'
+
+
+@responses.activate
+def test_a_plan_of_the_token_decides() -> None:
+    """Its calls and its models; `user_metadata` decides nothing."""
+    responses.post(URL, json=WHOLE)
+    client = make_client(PLANS=PRO)
+    pro = bearer("ada", app_metadata={"plan": "pro"})
+    refused = client.post("/gpt-4o", json={"messages": "hi"}, headers=pro)
+    assert (refused.status_code, refused.get_json()["code"]) == (403, "model_not_in_plan")
+    assert client.get("/v1/usage", headers=pro).get_json()["plan"] == "pro"
+    url = "/simple-gpt-4o-mini-complete?prompt=hi"
+    assert [client.get(url, headers=pro).status_code for _ in range(2)] == [200, 429]
+    other = bearer("grace", user_metadata={"plan": "pro"})
+    assert client.get("/v1/usage", headers=other).get_json()["plan"] == "default"
+
+
+@pytest.mark.parametrize(("allowed", "status"), [("", 403), ("tide-app", 200), ("*", 200), ("other", 403)])
+def test_a_token_of_somebody_else_s_app_is_refused(allowed: str, status: int) -> None:
+    """Unless the operator lists it: the app would spend this user's calls."""
+    answer = make_client(OAUTH_CLIENTS=allowed).get("/v1/usage", headers=bearer("ada", client_id="tide-app"))
+    assert answer.status_code == status
+    assert status == 200 or answer.get_json()["error"]["code"] == "oauth_client_refused"

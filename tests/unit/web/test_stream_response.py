@@ -27,7 +27,7 @@ def lines_then(error: Exception | None) -> Iterator[bytes]:
 
 @pytest.mark.parametrize("error", [StreamBroken(), RuntimeError("planted")])
 def test_a_fault_within_a_stream_is_its_last_line(error: Exception) -> None:
-    """The status is out already."""
+    """The status has been sent already."""
     response = app_that_streams(lines_then(error)).test_client().get("/lines")
     assert (response.status_code, response.data) == (200, b'{"data": "a"}\n{"error": "Error while streaming"}\n')
 

@@ -1,4 +1,4 @@
-"""What of OpenAI's format is passed on, and in which words the rest is refused."""
+"""Which parameters of OpenAI's format are passed on, and how the others are refused."""
 
 import json
 from typing import Any
@@ -56,7 +56,7 @@ def test_a_request_is_passed_on_as_it_is() -> None:
 
 
 def test_how_the_answer_is_to_come() -> None:
-    """Streamed or whole, with its usage or without."""
+    """As a stream or whole, with usage or without."""
     assert read(stream=True).is_stream
     assert not read(stream=False).is_stream
     assert read(stream=True, stream_options={"include_usage": True}).wants_usage
@@ -64,7 +64,7 @@ def test_how_the_answer_is_to_come() -> None:
 
 
 def test_null_is_as_good_as_nothing() -> None:
-    """For what is refused, too."""
+    """Also for parameters that are refused."""
     assert read(temperature=None, user=None, n=None, max_tokens=None, stream=None).body == {
         "model": "tide",
         "messages": HELLO,
@@ -76,7 +76,7 @@ def test_null_is_as_good_as_nothing() -> None:
     ["audio", "web_search_options", "prompt_cache_retention", "prompt_cache_options", "moderation", "extra"],
 )  # fmt: skip
 def test_what_is_not_on_the_list_is_refused(name: str) -> None:
-    """What costs more, is kept at OpenAI, names a user; and whatever OpenAI may think of tomorrow."""
+    """Parameters that cost more, store data or are unknown."""
     assert refusal(**{name: "x"}) == (400, name, "unsupported_parameter")
 
 
@@ -87,13 +87,13 @@ def test_what_is_not_on_the_list_is_refused(name: str) -> None:
      ("modalities", []), ("modalities", "text")],
 )  # fmt: skip
 def test_some_are_passed_on_with_one_value_only(name: str, value: object) -> None:
-    """The one that costs one answer at the usual price, and stays nowhere."""
+    """The value that costs one answer at the usual price and stores nothing."""
     assert refusal(**{name: value}) == (400, name, "unsupported_value")
 
 
 @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
 def test_an_answers_length_is_bounded(name: str) -> None:
-    """Under its old name, too, which newer models refuse."""
+    """Also under the deprecated name `max_tokens`."""
     for most in (MOST, float(MOST)):
         assert read(**{name: most}).body == {"model": "tide", "messages": HELLO, "max_completion_tokens": MOST}
     for value in (MOST + 1, 0, -1, 10**400):
@@ -123,7 +123,7 @@ def test_of_two_bounds_the_lesser_holds() -> None:
      ({"stream_options": {"x": True}}, "stream_options.x", "invalid_value")],
 )  # fmt: skip
 def test_what_the_broker_itself_reads_is_checked(members: dict[str, object], param: str, code: str) -> None:
-    """The rest OpenAI checks."""
+    """OpenAI checks the other parameters."""
     assert refusal(**members) == (400, param, code)
 
 
@@ -135,7 +135,7 @@ def test_what_the_broker_itself_reads_is_checked(members: dict[str, object], par
      {"type": ["text"]}, {}, "text", 7],
 )  # fmt: skip
 def test_a_part_that_may_name_what_is_stored_at_openai_is_refused(part: object) -> None:
-    """A file by its id would be one of the operator's."""
+    """A file id would name a file of the operator's account."""
     content = [{"type": "text", "text": "read this"}, part]
     assert refusal(messages=[{"role": "user", "content": content}]) == (
         400,
@@ -193,19 +193,19 @@ def test_an_unknown_models_error_lists_the_names() -> None:
 
 @pytest.mark.parametrize("content", [7, True, {"type": "text"}])
 def test_content_is_text_or_parts(content: object) -> None:
-    """Or null, where a message calls tools."""
+    """Content may be null in a message that calls tools."""
     assert refusal(messages=[{"role": "user", "content": content}])[1] == "messages[0].content"
 
 
 def test_an_earlier_spoken_answer_is_refused() -> None:
-    """It is named by an id of the account's."""
+    """Its id names an audio of the operator's account."""
     message = {"role": "assistant", "content": None, "audio": {"id": "audio_1"}}
     assert refusal(messages=[message]) == (400, "messages[0].audio", "unsupported_parameter")
 
 
 @pytest.mark.parametrize("model", ["gpt-3", "GPT-4o", ""])
 def test_only_the_operators_models_are_there(model: str) -> None:
-    """404, as OpenAI says it."""
+    """OpenAI's status and code."""
     with pytest.raises(ModelNotFound) as caught:
         read(model=model)
     assert (caught.value.status, caught.value.code) == (404, "model_not_found")
@@ -213,7 +213,7 @@ def test_only_the_operators_models_are_there(model: str) -> None:
 
 @pytest.mark.parametrize("content", [b"", b" ", b"hello", b"{", b"[]", b"null", b'"x"', b"\xff", b"[" * 100_000])
 def test_a_body_is_a_json_object(content: bytes) -> None:
-    """Anything else is told so."""
+    """Anything else gets a 415."""
     with pytest.raises(BodyNotJson):
         chat_completions.read(content, MODELS, MOST)
 
@@ -240,7 +240,7 @@ ODD: list[Any] = [
 
 @given(members=st.dictionaries(st.sampled_from(sorted(chat_completions.PASSED_ON)), st.sampled_from(ODD)))
 def test_no_values_cause_an_accident(members: dict[str, Any]) -> None:
-    """Whatever comes is a request or a refusal."""
+    """Any value gives a request or a refusal, never an internal error."""
     try:
         assert read(**members).model == "tide"
     except CallerFault as fault:

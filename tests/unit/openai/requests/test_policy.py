@@ -27,19 +27,19 @@ def asked(**members: object) -> dict[str, object]:
 
 
 def test_an_answer_has_an_upper_bound() -> None:
-    """Where the request names none."""
+    """If the request has no bound of its own."""
     assert policy().apply_for_user(asked(), "ada")["max_completion_tokens"] == 1000
     assert policy().apply_for_user(asked(max_completion_tokens=5), "ada")["max_completion_tokens"] == 5
 
 
 def test_the_older_endpoints_send_what_they_always_sent() -> None:
-    """The patch alone is laid over it."""
+    """Only the patch is applied."""
     assert policy().apply(asked(temperature=0.7)) == asked(temperature=0.7)
     assert policy(temperature=None, seed=1).apply(asked(temperature=0.7)) == asked(seed=1)
 
 
 def test_openai_knows_a_user_by_another_name() -> None:
-    """The same for each call, another for each user and broker, no longer than OpenAI takes, the id not in it."""
+    """The pseudonym is stable, differs by user and broker, is at most 64 characters long without the id."""
     name = policy().apply_for_user(asked(), "ada")["safety_identifier"]
     assert (
         name == policy().apply_for_user(asked(temperature=0), "ada")["safety_identifier"] == policy().pseudonym("ada")
@@ -52,14 +52,14 @@ def test_openai_knows_a_user_by_another_name() -> None:
 
 
 def test_no_client_names_the_user() -> None:
-    """What it might have sent is replaced."""
+    """A client's own identifier is replaced."""
     assert policy().apply_for_user(asked(safety_identifier="grace"), "ada")["safety_identifier"] == policy().pseudonym(
         "ada"
     )
 
 
 def test_the_models_patch_comes_last() -> None:
-    """An operator's merge patch is laid over all of it; null takes a field out, the broker's own too."""
+    """The patch overrides everything; null removes a field, including the broker's own."""
     patch = {"model": "gpt-6-luna", "reasoning_effort": "none", "temperature": None}
     made = policy(**patch, max_completion_tokens=None, safety_identifier=None).apply_for_user(
         asked(temperature=0.2), "ada"

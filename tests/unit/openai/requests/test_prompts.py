@@ -1,4 +1,4 @@
-"""What a client may ask, and in which words it is told otherwise."""
+"""What the older endpoints accept, and the contract's sentences for the rest."""
 
 import json
 from typing import Any
@@ -35,7 +35,7 @@ def test_a_query_becomes_one_system_message() -> None:
 
 @pytest.mark.parametrize("query", [None, ""])
 def test_a_query_needs_a_prompt(query: str | None) -> None:
-    """No prompt, no call."""
+    """An empty prompt counts as missing."""
     with pytest.raises(PromptMissing):
         prompts.read_query(query, "gpt-4o-mini")
 
@@ -47,12 +47,12 @@ def test_the_bare_array_is_messages() -> None:
 
 @pytest.mark.parametrize("read", [prompts.read_messages, prompts.read_conversation])
 def test_messages_may_be_wrapped(read: Any) -> None:
-    """`{"messages": […]}` is understood everywhere."""
+    """Every endpoint accepts `{"messages": […]}`."""
     assert read(body(messages=HELLO), "m").messages == HELLO
 
 
 def test_a_string_is_one_user_message() -> None:
-    """Text that holds no JSON array is what the user says."""
+    """Text without a JSON array becomes a user message."""
     assert prompts.read_conversation(body(messages="hi [there"), "m").messages == [
         {"role": "user", "content": "hi [there"}
     ]
@@ -60,12 +60,12 @@ def test_a_string_is_one_user_message() -> None:
 
 
 def test_a_string_that_holds_an_array_is_that_array() -> None:
-    """Clients that serialise twice are understood."""
+    """Some clients serialise twice."""
     assert prompts.read_conversation(body(messages=json.dumps(HELLO)), "m").messages == HELLO
 
 
 def test_further_fields_and_content_parts_pass_through() -> None:
-    """What OpenAI knows of a message is OpenAI's business."""
+    """OpenAI checks them itself."""
     messages = [
         {"role": "user", "name": "ada", "content": [{"type": "image_url", "image_url": {"url": "https://x/y"}}]},
         {"role": "assistant", "content": None, "tool_calls": []},
@@ -89,7 +89,7 @@ def test_a_conversation_is_no_bare_array() -> None:
 
 @pytest.mark.parametrize("value", [0, 5, 1.5, True, False, {}, {"role": "user", "content": "x"}])
 def test_messages_are_an_array(value: object) -> None:
-    """A number, an object, a bool is told so."""
+    """A number, an object and a bool are refused."""
     with pytest.raises(MessagesInvalid):
         prompts.read_conversation(body(messages=value), "m")
 
@@ -103,7 +103,7 @@ def test_each_message_has_a_role_and_a_content(value: object) -> None:
 
 @pytest.mark.parametrize("content", [b"hello", b"{", b"a=b", b'{"messages": [}', b"\xff\xfe\x00", b"[" * 100_000])
 def test_a_body_is_json(content: bytes) -> None:
-    """Anything else is told so, however deep it nests."""
+    """Anything else is refused, at any depth."""
     with pytest.raises(BodyNotJson):
         prompts.read_conversation(content, "m")
 
@@ -116,7 +116,7 @@ def test_a_temperature_is_passed_on(value: float) -> None:
 
 @pytest.mark.parametrize("value", [-0.1, 1.1, 2, True, False, "0.5", None, [], {}, float("nan"), float("inf"), 10**400])
 def test_a_temperature_is_a_number_from_0_to_1(value: object) -> None:
-    """A bool, a string, NaN are no numbers."""
+    """A bool, a string and NaN are refused."""
     with pytest.raises(TemperatureInvalid):
         prompts.read_conversation(body(messages="x", temperature=value), "m")
 

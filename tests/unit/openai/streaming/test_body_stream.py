@@ -28,9 +28,9 @@ def test_openai_is_hung_up_on_before_anybody_hears_of_the_fault(fault: type[Faul
     if fault is ClientLeft:
         gevent.get_hub().loop.run_callback(call.interrupt, ClientLeft())
     if fault is StreamBroken:
-        response._channel.send(b"hang up")
+        response._sock.sendall(b"hang up")
     with pytest.raises(fault):
         next(reads)
-    assert response._channel is None
+    assert response._sock is None
     call.close()
     server.close()

@@ -1,4 +1,4 @@
-"""Chunks read without being parsed: as if they had been."""
+"""Chunks that are read without parsing give the same result as parsed ones."""
 
 import json
 from typing import Any
@@ -24,21 +24,21 @@ def chunk(text: str, padding: str | None = None, **more: Any) -> str:
 
 
 def pattern(padding: str | None = None) -> ChunkPattern:
-    """That of a first chunk."""
+    """The pattern of a first chunk."""
     found = pattern_of(chunk("a", padding), "a")
     assert found is not None
     return found
 
 
 class Plain(Transcript):
-    """One that parses every chunk."""
+    """A transcript that parses every chunk."""
 
     def _learn(self, text: str, found: str) -> None:
         """Nothing."""
 
 
 def heard(transcript: Transcript, events: list[bytes]) -> list[object]:
-    """What each event says, to the end or to the first fault, and what is known then."""
+    """The text of each event up to the first fault, and the state after it."""
     said: list[object] = []
     for event in events:
         try:
@@ -51,7 +51,7 @@ def heard(transcript: Transcript, events: list[bytes]) -> list[object]:
 @given(text=TEXTS)
 @pytest.mark.parametrize("paddings", [(None, None), ("xY1", ""), ("", "aB3dEfG")])
 def test_a_chunk_that_differs_in_its_text_alone_is_read(text: str, paddings: tuple[str | None, str | None]) -> None:
-    """Whatever the text, and however it is padded."""
+    """With any text and any padding."""
     assert pattern(paddings[0]).text_of(chunk(text, paddings[1])) == json.loads(json.dumps(text))
 
 
@@ -76,7 +76,7 @@ def test_a_chunk_that_differs_in_its_text_alone_is_read(text: str, paddings: tup
     ],
 )
 def test_any_other_is_left_to_be_parsed(other: str) -> None:
-    """Where anything else differs, or is wrong, a pattern says nothing."""
+    """A chunk with any other difference does not match the pattern."""
     assert pattern("x").text_of(other) is None
 
 
@@ -89,7 +89,7 @@ def test_any_other_is_left_to_be_parsed(other: str) -> None:
     ],
 )
 def test_no_pattern_is_made_where_the_text_stands_elsewhere(misleading: str) -> None:
-    """Twice, another one, or not as OpenAI writes it."""
+    """The text appears twice, differs, or is formatted otherwise."""
     assert pattern_of(misleading, "a") is None
 
 
@@ -107,28 +107,28 @@ def test_no_pattern_is_made_where_the_text_stands_elsewhere(misleading: str) -> 
     ],
 )
 def test_a_misleading_first_chunk_changes_nothing(first: str) -> None:
-    """What follows is read as if every chunk were parsed."""
+    """The following chunks are read as if parsed."""
     events = [first.encode(), first.replace('"a"', '"c"', 1).encode(), first.replace('"a"', '"d"').encode()]
     assert heard(Transcript(), events) == heard(Plain(), events)
 
 
 @pytest.mark.parametrize("reply", streams(), ids=lambda reply: reply.name)
 def test_recorded_streams_are_read_as_if_parsed(reply: RecordedReply) -> None:
-    """Event by event: text, end, usage and faults."""
+    """Text, end, usage and faults are equal for each event."""
     events = EventReader().feed(reply.body)
     assert heard(Transcript(), events) == heard(Plain(), events)
 
 
 @given(texts=st.lists(TEXTS, max_size=5), cut=st.integers(0, 200), junk=st.binary(max_size=3))
 def test_a_broken_chunk_is_as_broken_as_if_parsed(texts: list[str], cut: int, junk: bytes) -> None:
-    """Bytes that fell out, or came in."""
+    """With missing or extra bytes."""
     events = [chunk(text, "x").encode("utf-8", "surrogatepass") for text in ["a", *texts, "z"]]
     events[-1] = events[-1][:cut] + junk + events[-1][cut + len(junk) :]
     assert heard(Transcript(), events) == heard(Plain(), events)
 
 
 def test_nearly_every_chunk_of_a_long_stream_has_a_pattern() -> None:
-    """It is not only right, it is used."""
+    """The fast path is taken."""
     transcript, parsed = Transcript(), []
 
     def learn_and_note(text: str, found: str) -> None:

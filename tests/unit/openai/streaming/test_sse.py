@@ -46,7 +46,7 @@ def hear(reads: list[bytes]) -> tuple[str, str, Transcript]:
 
 
 def expected(reply: RecordedReply) -> tuple[str, str]:
-    """Read the plain way: the body as a whole, event by event."""
+    """A simple reference implementation: the whole body, event by event."""
     text, end, finished = "", "", False
     for block in reply.body.decode().split("\n\n"):
         if not block.startswith("data: ") or block == "data: [DONE]":
@@ -65,13 +65,13 @@ def expected(reply: RecordedReply) -> tuple[str, str]:
 @pytest.mark.parametrize("reply", STREAMS, ids=lambda reply: reply.name)
 @given(places=st.lists(st.integers(0, 200_000), max_size=30))
 def test_any_split_of_a_recorded_stream_gives_the_same(reply: RecordedReply, places: list[int]) -> None:
-    """Cut inside a character, a line or an event: text and end stay what they are."""
+    """Cuts inside a character, a line or an event change nothing."""
     assert hear(cut(reply.body, places))[:2] == expected(reply)
 
 
 @pytest.mark.parametrize("reply", STREAMS, ids=lambda reply: reply.name)
 def test_a_recorded_stream_byte_by_byte(reply: RecordedReply) -> None:
-    """The worst network of all."""
+    """One byte per read."""
     assert hear([bytes([byte]) for byte in reply.body])[:2] == expected(reply)
 
 
@@ -151,7 +151,7 @@ def test_a_stream_may_end_without_done() -> None:
 
 
 def test_text_before_an_error_in_the_same_read_is_not_lost() -> None:
-    """What OpenAI said is said; then the error."""
+    """The text is delivered before the error."""
     error = b'data: {"error": {"message": "x", "type": "server_error"}}\n\n'
     assert hear([event(content="a") + error + b"data: [DONE]\n\n"])[:2] == ("a", "openai_stream_broken")
 
@@ -189,5 +189,5 @@ def test_an_event_without_end_is_not_collected_forever() -> None:
 
 @given(st.binary(max_size=300))
 def test_no_bytes_cause_an_accident(data: bytes) -> None:
-    """Whatever comes ends in text or in a fault."""
+    """Any bytes give text or a fault, never an internal error."""
     assert isinstance(hear([data, b"\n\n"])[1], str)

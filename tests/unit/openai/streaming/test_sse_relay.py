@@ -1,4 +1,4 @@
-"""What of OpenAI's stream the client gets, however the network cut it: OpenAI's bytes, but for two kinds of event."""
+"""The client gets OpenAI's events unchanged, except for two kinds, wherever the network cuts them."""
 
 import codecs
 import json
@@ -20,7 +20,7 @@ DONE = b"data: [DONE]\n\n"
 
 
 def relayed(reads: list[bytes], *, with_usage: bool = False) -> tuple[bytes, Relay]:
-    """What the client has at the end, and the relay then."""
+    """The bytes that the client got, and the relay."""
     relay, got = Relay(with_usage=with_usage), b""
     for data in reads:
         got += relay.feed(data)
@@ -30,7 +30,7 @@ def relayed(reads: list[bytes], *, with_usage: bool = False) -> tuple[bytes, Rel
 
 
 def for_client(body: bytes, *, with_usage: bool) -> bytes:
-    """Read the plain way: the body as a whole, event by event, up to an error."""
+    """A simple reference implementation: the whole body, event by event, up to an error."""
     kept = b""
     for block in body.removesuffix(b"\n\n").split(b"\n\n"):
         chunk = {} if b"[DONE]" in block else json.loads(block.removeprefix(b"data: "))
@@ -48,14 +48,14 @@ def for_client(body: bytes, *, with_usage: bool) -> bytes:
 def test_any_split_of_a_recorded_stream_is_passed_on_as_it_is(
     reply: RecordedReply, places: list[int], *, with_usage: bool
 ) -> None:
-    """OpenAI's bytes, less an error and the usage that was not asked for."""
+    """Only an error and an unrequested usage chunk are held back."""
     got, relay = relayed(cut(reply.body, places), with_usage=with_usage)
     assert got == for_client(reply.body, with_usage=with_usage)
     assert bool(relay.fault) is not relay.transcript.finished
 
 
 def test_a_read_of_whole_events_is_passed_on_in_one_piece() -> None:
-    """Not event by event; and what belongs to an event that is not yet whole waits for the rest of it."""
+    """Several events leave in one piece; a partial event waits for its rest."""
     relay, body = Relay(with_usage=False), event(content="a") + event(content="b")
     assert relay.feed(body) == body
     assert relay.feed(body + b"data: {") == body
@@ -63,7 +63,7 @@ def test_a_read_of_whole_events_is_passed_on_in_one_piece() -> None:
 
 
 def test_usage_is_learnt_whether_the_client_asked_or_not() -> None:
-    """And only then does the client see the chunk."""
+    """The client sees the usage chunk only if it asked."""
     body = event(content="a") + finish() + USAGE + DONE
     with_it, asked = relayed([body], with_usage=True)
     without, other = relayed([body], with_usage=False)
@@ -72,7 +72,7 @@ def test_usage_is_learnt_whether_the_client_asked_or_not() -> None:
 
 
 def test_usage_within_a_chunk_of_the_answer_is_left_there() -> None:
-    """Some servers put it on the last chunk: that one is the client's."""
+    """Some servers add the usage to the last chunk, which the client needs."""
     last = finish().replace(b"{", b'{"usage": {"prompt_tokens": 3}, ', 1)
     assert relayed([last + DONE])[0] == last + DONE
 
@@ -84,7 +84,7 @@ def test_usage_within_a_chunk_of_the_answer_is_left_there() -> None:
      ({"function_call": {"name": "f", "arguments": ""}}, True)],
 )  # fmt: skip
 def test_an_answer_begins_with_its_first_text_or_call(delta: dict[str, Any], begun: bool) -> None:
-    """A role alone is none."""
+    """A role chunk does not begin it."""
     relay = Relay(with_usage=False)
     relay.feed(event(**delta))
     assert relay.begun is begun
@@ -102,7 +102,7 @@ def told(relay: Relay) -> tuple[str, object]:
 
 
 def test_an_error_ends_the_stream_in_openais_words() -> None:
-    """What came before it is passed on; what comes after it is not, not even `[DONE]`."""
+    """Events before the error are passed on; nothing after it is, not even `[DONE]`."""
     broken = error(message="The model produced invalid content.", type="model_error", param=None, code="oh_no")
     got, relay = relayed([event(content="a") + broken + DONE])
     assert got == event(content="a")
@@ -117,7 +117,7 @@ def test_an_error_ends_the_stream_in_openais_words() -> None:
      {"message": ["planted"], "type": "server_error"}, {"type": {"planted": 1}, "code": 7}],
 )  # fmt: skip
 def test_an_error_tells_nothing_of_the_account(members: dict[str, object]) -> None:
-    """Nor anything that is no plain word."""
+    """Only plain words of the error are passed on."""
     _, relay = relayed([error(**members)])
     assert "planted" not in str(told(relay)).lower()
     assert "dummy" not in str(told(relay))
@@ -125,13 +125,13 @@ def test_an_error_tells_nothing_of_the_account(members: dict[str, object]) -> No
 
 @pytest.mark.parametrize("content", ["org-PLANTED12345", 7, ["planted"]])
 def test_an_error_in_no_known_form_is_an_error_too(content: object) -> None:
-    """The SDKs raise on whatever is truthy there."""
+    """SDKs raise on any truthy `error`."""
     _, relay = relayed([b"data: " + json.dumps({"error": content}).encode() + b"\n\n"])
     assert told(relay) == ("OpenAI broke off its answer; try again later", None)
 
 
 def test_an_error_that_comes_in_halves_is_kept_back_too() -> None:
-    """No half of an event is passed on before it is whole."""
+    """A partial event is never passed on."""
     relay, body = Relay(with_usage=True), error(message="in organization org-PLANTED12345", type="requests")
     got = b"".join(relay.feed(bytes([byte])) for byte in body)
     assert (got, bool(relay.fault)) == (b"", True)
@@ -148,13 +148,13 @@ def test_every_kind_of_line_end_is_passed_on(end: bytes, places: list[int]) -> N
 
 
 def test_a_line_end_that_comes_by_itself_at_the_end_is_passed_on() -> None:
-    """What it ends is complete without it."""
+    """The event before it is complete already."""
     body = (event(content="a") + finish()).replace(b"\n", b"\r\n")
     assert relayed([body[:-1], body[-1:]])[0] == body
 
 
 def test_a_last_event_may_lack_its_blank_line() -> None:
-    """It gets one, so that the SDKs see it."""
+    """One is added, so that SDKs read the event."""
     assert relayed([event(content="a"), finish().rstrip(b"\n")])[0] == event(content="a") + finish()
 
 
@@ -165,7 +165,7 @@ def test_a_last_event_may_lack_its_blank_line() -> None:
      (event(content="a") + finish() + USAGE, True, True), (event(content="a") + finish() + DONE, True, True)],
 )  # fmt: skip
 def test_a_stream_is_whole_when_all_that_was_asked_for_has_come(body: bytes, with_usage: bool, whole: bool) -> None:
-    """A finish_reason, and the usage where the client wants it; `[DONE]` alone proves nothing."""
+    """It needs a `finish_reason`, and the usage if the client asked for it."""
     relay = Relay(with_usage=with_usage)
     relay.feed(body)
     assert relay.is_complete is whole
@@ -195,7 +195,7 @@ def test_reasoning_opens_the_response(delta: dict[str, Any], is_open: bool) -> N
 
 
 def test_an_end_before_the_answers_own_is_a_fault() -> None:
-    """However well the body ends."""
+    """Even if the body ends properly."""
     assert relayed([event(content="a") + finish()], with_usage=True)[1].fault is None
     for body in (event(content="a"), event(content="a") + DONE, DONE, b""):
         _, relay = relayed([body])
@@ -204,7 +204,7 @@ def test_an_end_before_the_answers_own_is_a_fault() -> None:
 
 
 def test_a_comment_is_only_put_between_events() -> None:
-    """Within one it would break it."""
+    """Inside an event it would break the event."""
     relay = Relay(with_usage=False)
     assert relay.silence() == PING
     relay.feed(b"data: {")
@@ -213,7 +213,7 @@ def test_a_comment_is_only_put_between_events() -> None:
 
 @pytest.mark.parametrize("garbage", [b"data: {\n\n", b"data: [1]\n\n", b"data: " + b"[" * 50_000 + b"\n\n"])
 def test_garbage_is_not_passed_on(garbage: bytes) -> None:
-    """It ends the stream."""
+    """Garbage ends the stream."""
     got, relay = relayed([event(content="a") + garbage])
     assert got == event(content="a")
     assert relay.fault
@@ -229,7 +229,7 @@ def test_an_event_without_end_is_not_collected_forever() -> None:
 
 
 def test_a_long_event_in_small_pieces_costs_no_more() -> None:
-    """Each byte is looked at once: not all that came so far with every piece of it."""
+    """Each byte is scanned once."""
     relay, body = Relay(with_usage=False), event(content="x" * 2_000_000)
     started = time.process_time()
     got = b"".join(relay.feed(body[at : at + 100]) for at in range(0, len(body), 100))
@@ -239,5 +239,5 @@ def test_a_long_event_in_small_pieces_costs_no_more() -> None:
 
 @given(st.binary(max_size=300))
 def test_no_bytes_cause_an_accident(data: bytes) -> None:
-    """Whatever comes ends in bytes and a fault, or none."""
+    """Any bytes give output, a fault or both, never an internal error."""
     assert isinstance(relayed([data, b"\n\n"])[0], bytes)

@@ -1,23 +1,18 @@
 """Exchanges with a server, over TCP and TLS: what is kept, what is thrown away, and what an accident becomes."""
 
-import datetime
 import http.client
-import ssl
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import gevent
 import pytest
 import requests
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
-from broker.openai.transport import connections
+from broker.errors.network import kind_of
 from broker.openai.transport.connections import Adapter
+from broker.openai.transport.options import Options
+from deploy.local.authority import Authority
 from tests.servers import ScriptedServer
 
 SHORT = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Request-Id: req_1\r\n\r\nhi"
@@ -37,11 +32,15 @@ def clients() -> "Iterator[list[Client]]":
 class Client:
     """What asks a server that says these things."""
 
-    def __init__(self, clients: "list[Client]", *responses: bytes | None, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, clients: "list[Client]", *responses: bytes | None, by: Authority | None = None, **options: Any
+    ) -> None:
+        """`by`: the authority of a server that speaks TLS. `options`: see `Options`."""
+        tls = by.server_context() if by else None
         self.server = ScriptedServer(responses, tls)
         clients.append(self)
         self._url = f"{'https' if tls else 'http'}://localhost:{self.server.port}/v1"
-        self.adapter = Adapter(self._url)
+        self.adapter = Adapter(self._url, Options(**({"ca_file": by.file} if by else {}) | options))
 
     def ask(self, body: bytes = b"{}", read: float = 5.0) -> Any:
         request = requests.Request("POST", self._url + "/x?y=z").prepare()
@@ -86,22 +85,27 @@ def test_a_body_that_is_left_costs_the_connection(clients: list[Client]) -> None
 
 
 def test_a_connection_that_went_stale_is_replaced(clients: list[Client]) -> None:
-    """Servers close what is idle for long."""
+    """Servers close idle connections; OpenAI cannot have begun an answer on one, so the call does not fail."""
     client = Client(clients, SHORT, None, SHORT)
     whole(client.ask())
+    assert whole(client.ask()) == b"hi"
+    assert client.server.connections == 2
+
+
+def test_a_new_connection_that_is_cut_before_a_response_is_not_replaced(clients: list[Client]) -> None:
+    """OpenAI may have begun."""
+    client = Client(clients, None, SHORT)
     with pytest.raises(requests.ConnectionError):
         client.ask()
-    assert whole(client.ask()) == b"hi"
+    assert client.server.connections == 1
 
 
 def test_a_word_that_nobody_asked_for_costs_the_connection(clients: list[Client]) -> None:
     """It would be taken for the next answer."""
     client = Client(clients, SHORT + b"HTTP/1.1 200 OK\r\n\r\n", SHORT)
-    response = client.ask()
-    with pytest.raises(http.client.HTTPException):
-        whole(response)
-    response.close()
     assert whole(client.ask()) == b"hi"
+    assert whole(client.ask()) == b"hi"
+    assert client.server.connections == 2
 
 
 def test_words_before_the_answer_are_passed_over(clients: list[Client]) -> None:
@@ -131,7 +135,7 @@ def test_what_came_while_the_worker_was_busy_is_no_silence(clients: list[Client]
     loop = gevent.get_hub().loop
     loop.run_callback(time.sleep, 0.5)  # nothing else is done meanwhile
     response = client.ask(read=0.2)
-    response._channel.send(b"go on")
+    response._sock.sendall(b"go on")
     loop.run_callback(time.sleep, 0.5)
     assert response.raw.read1() == b"a"
     with pytest.raises(TimeoutError):
@@ -139,11 +143,16 @@ def test_what_came_while_the_worker_was_busy_is_no_silence(clients: list[Client]
     response.close()
 
 
-@pytest.mark.parametrize("saying", [None, b"SSH-2.0-OpenSSH\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"])
-def test_no_response_is_a_lost_connection(clients: list[Client], saying: bytes | None) -> None:
-    """As requests has it."""
+def test_no_response_is_a_lost_connection(clients: list[Client]) -> None:
     with pytest.raises(requests.ConnectionError):
-        Client(clients, saying).ask()
+        Client(clients, None).ask()
+
+
+@pytest.mark.parametrize("response", [b"SSH-2.0-OpenSSH\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"])
+def test_a_malformed_response_is_not_a_lost_connection(clients: list[Client], response: bytes) -> None:
+    """A lost connection is worth another try; here OpenAI has answered, and is paid."""
+    with pytest.raises(http.client.HTTPException):
+        Client(clients, response).ask()
 
 
 @pytest.mark.parametrize("cut", [b"5\r\nhel", b"5\r\nhello\r\n", b""])
@@ -174,45 +183,19 @@ def test_a_large_body_is_sent_whole(clients: list[Client]) -> None:
     assert sum(map(len, client.server.received)) > len(body)
 
 
-@pytest.fixture
-def authority(tmp_path: Path) -> Path:
-    """A certificate for localhost with its key, in a file."""
-    key, name = (
-        ec.generate_private_key(ec.SECP256R1()),
-        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")]),
-    )
-    now = datetime.datetime.now(datetime.UTC)
-    builder = x509.CertificateBuilder(
-        name, name, key.public_key(), x509.random_serial_number(), now, now.replace(year=now.year + 1)
-    )
-    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-    certificate = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-    form = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    file = tmp_path / "authority.pem"
-    file.write_bytes(key.private_bytes(serialization.Encoding.PEM, *form) + certificate)
-    return file
-
-
-def serving(authority: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(authority)
-    return context
-
-
-def test_a_server_that_nobody_vouches_for_is_refused(clients: list[Client], authority: Path) -> None:
+def test_a_server_that_nobody_vouches_for_is_refused(clients: list[Client], authority: Authority) -> None:
     """The key goes to OpenAI alone."""
-    client = Client(clients, SHORT, tls=serving(authority))
-    with pytest.raises(requests.ConnectionError, match="CERTIFICATE_VERIFY_FAILED"):
+    client = Client(clients, SHORT, by=authority, ca_file=None)
+    with pytest.raises(requests.ConnectionError) as refused:
         client.ask()
+    assert kind_of(refused.value) == "certificate"
     assert client.server.received == []
 
 
-def test_over_tls_it_is_the_same(clients: list[Client], authority: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_over_tls_it_is_the_same(clients: list[Client], authority: Authority) -> None:
     """Also an answer larger than a record, and a connection used again."""
-    trusting = ssl.create_default_context(cafile=str(authority))
-    monkeypatch.setattr(connections, "_tls_context", lambda: trusting)
     large = CHUNKED + b"f4240\r\n" + b"x" * 1_000_000 + b"\r\n0\r\n\r\n"
-    client = Client(clients, large, SHORT, tls=serving(authority))
+    client = Client(clients, large, SHORT, by=authority)
     assert whole(client.ask()) == b"x" * 1_000_000
     assert whole(client.ask()) == b"hi"
     assert client.server.connections == 1
@@ -220,21 +203,65 @@ def test_over_tls_it_is_the_same(clients: list[Client], authority: Path, monkeyp
 
 @pytest.mark.parametrize("is_tls", [True, False])
 def test_a_wait_in_vain_leaves_the_connection_as_it_was(
-    clients: list[Client], authority: Path, monkeypatch: pytest.MonkeyPatch, *, is_tls: bool
+    clients: list[Client], authority: Authority, *, is_tls: bool
 ) -> None:
-    """A stream's silence is noticed by it, again and again; what comes at last is whole, and the connection is kept."""
-    trusting = ssl.create_default_context(cafile=str(authority))
-    monkeypatch.setattr(connections, "_tls_context", lambda: trusting)
+    """A stream can time out again and again; what comes at last is whole, and the connection is kept."""
     responses = (CHUNKED + b"5\r\nhel", b"lo\r\n0\r\n\r\n", SHORT)
-    client = Client(clients, *responses, tls=serving(authority) if is_tls else None)
+    client = Client(clients, *responses, by=authority if is_tls else None)
     response = client.ask()
     assert response.raw.read1() == b"hel"
     for _ in range(3):
         response.raw.set_timeout(0.05)
         with pytest.raises(TimeoutError):
             response.raw.read1()
-    response._channel.send(b"go on")
+    response._sock.sendall(b"go on")
     response.raw.set_timeout(5)
     assert whole(response) == b"lo"
     assert whole(client.ask()) == b"hi"
     assert client.server.connections == 1
+
+
+@pytest.mark.parametrize("is_tls", [True, False])
+def test_an_answer_during_an_upload_is_the_answer(clients: list[Client], authority: Authority, *, is_tls: bool) -> None:
+    """OpenAI refuses a body that is too large and reads no more of it."""
+    refusal = b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno"
+    client = Client(clients, refusal, SHORT, by=authority if is_tls else None)
+    client.server.reads_on = False
+    began = time.monotonic()
+    response = client.ask(b"x" * 20_000_000)
+    assert (response.status_code, whole(response)) == (413, b"no")
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("is_tls", [True, False])
+def test_an_upload_without_progress_ends_and_holds_up_nobody(
+    clients: list[Client], authority: Authority, *, is_tls: bool
+) -> None:
+    """Other greenlets run on while the server reads nothing."""
+    client = Client(clients, b"", by=authority if is_tls else None, upload_timeout=0.5)
+    client.server.reads_on = False
+    late: list[float] = []
+
+    def tick() -> None:
+        while True:
+            at = time.monotonic()
+            gevent.sleep(0.01)
+            late.append(time.monotonic() - at)
+
+    ticking = gevent.spawn(tick)
+    began = time.monotonic()
+    with pytest.raises(requests.ReadTimeout):
+        client.ask(b"x" * 20_000_000)
+    ticking.kill()
+    assert 0.5 <= time.monotonic() - began < 2
+    assert len(late) > 20
+    assert sorted(late)[len(late) * 9 // 10] < 0.1
+
+
+def test_a_large_body_to_a_server_that_reads_late_is_sent_whole(clients: list[Client], authority: Authority) -> None:
+    body = b"x" * 5_000_000
+    client = Client(clients, *[b""] * 2000, by=authority)
+    client.server.delay = 0.001
+    with pytest.raises(requests.ReadTimeout):
+        client.ask(body, read=0.5)
+    assert sum(map(len, client.server.received)) > len(body)

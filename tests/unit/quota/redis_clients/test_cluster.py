@@ -8,7 +8,7 @@ import redis
 from redis.crc import key_slot
 from redis.exceptions import AskError, ClusterDownError, MovedError, TryAgainError
 
-from broker.quota.redis_clients.cluster import ClusterClient, shard_of
+from broker.quota.redis_clients.cluster import ClusterClient
 
 ONE, TWO, THREE = ("one", 1), ("two", 2), ("three", 3)
 KEY = "key"
@@ -59,7 +59,7 @@ def test_a_command_goes_to_the_owner_of_its_first_key() -> None:
     assert client.evalsha("digest", 1, KEY, "argument") == 7
     assert client.eval("script", 1, KEY) == 8
     assert (one.asked, two.asked) == ([], [("EVALSHA",), ("EVAL",)])
-    assert shard_of(client, KEY) == "two:2"
+    assert client.shard_of(KEY) == "two:2"
 
 
 @pytest.mark.parametrize("host", [b"", b"?"])
@@ -123,4 +123,4 @@ def test_each_primary_has_a_key_tag_of_its_own() -> None:
     assert client.primaries() == [ONE, TWO]
     shards = client.shards()
     assert set(shards) == {"one:1", "two:2"}
-    assert {shard_of(client, f"{{{tag}}}") for tag in shards.values()} == set(shards)
+    assert {client.shard_of(f"{{{tag}}}") for tag in shards.values()} == set(shards)

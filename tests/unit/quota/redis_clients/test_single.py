@@ -135,7 +135,7 @@ def test_after_a_failure_no_older_connection_is_used() -> None:
         opened.append(FakeConnection(len(opened), failing))
         return opened[-1]
 
-    client = RedisClient(open_connection, LIMITS)
+    client = RedisClient(open_connection, LIMITS, "fake")
     in_use = [client._open() for _ in range(3)]
     for kept in in_use[:2]:
         client._keep(kept)

@@ -17,7 +17,12 @@ def test_a_user_sees_their_day(redis: fakeredis.FakeRedis) -> None:
         answer = client.get("/v1/usage", headers=bearer(ADA))
         day = answer.get_json()
         resets_at = datetime.datetime.fromisoformat(day.pop("resets_at"))
-        assert day == {"object": "usage", "limit": 50, "used": 0, "remaining": 50, "exempt": False}
+        assert day == {
+            "object": "usage", "limit": 50, "used": 0, "remaining": 50, "exempt": False, "plan": "default",
+            "calls": {"limit": 50, "used": 0, "reserved": 0, "remaining": 50},
+            "tokens": {"limit": None, "used": 0, "reserved": 0, "remaining": None},
+            "dollars": {"limit": None, "used": 0, "reserved": 0, "remaining": None},
+        }  # fmt: skip
         assert resets_at.time() == datetime.time(0)
         assert 0 < (resets_at - datetime.datetime.now(datetime.UTC)).total_seconds() <= 86_400
         assert answer.headers["RateLimit"].startswith('"daily";r=50;t=')

@@ -44,7 +44,7 @@ def used(client: FlaskClient) -> int:
 def test_a_whole_answer_is_passed_on_as_it_is(
     client: FlaskClient, openai: responses.RequestsMock, reply: RecordedReply
 ) -> None:
-    """Byte for byte: with its calls of tools, its refusal, its usage; and it counts."""
+    """Byte for byte, with tool calls, refusal and usage. The call counts."""
     openai.post(URL, body=reply.body)
     answer = create(client)
     assert (answer.status_code, answer.mimetype, answer.data) == (200, "application/json", reply.body)
@@ -69,7 +69,7 @@ def test_what_openai_is_asked_for(client: FlaskClient, openai: responses.Request
 def test_a_model_that_refuses_the_temperature_is_asked_without(
     client: FlaskClient, openai: responses.RequestsMock
 ) -> None:
-    """At once, as on the other endpoints."""
+    """It works as on the other endpoints, and the answer names the parameter."""
     openai.post(URL, status=400, body=named("400_temperature_unsupported").body)
     openai.post(URL, body=named("answer_plain").body)
     answer = create(client, temperature=0.2)
@@ -94,7 +94,7 @@ def test_the_caps_hold_here_too(openai: responses.RequestsMock) -> None:
 
 
 def test_an_answer_that_is_none_costs_nothing(client: FlaskClient, openai: responses.RequestsMock) -> None:
-    """502, and nothing of it is passed on."""
+    """502, and nothing of it reaches the client."""
     openai.post(URL, body=b'{"object": "planted"}')
     answer = create(client)
     assert (answer.status_code, answer.get_json()["error"]["code"]) == (502, "openai_answer_invalid")

@@ -1,4 +1,4 @@
-"""The page at `/`, where it is asked for: its files, and the policy that they keep."""
+"""The page at `/`: its files and its Content-Security-Policy."""
 
 import re
 from html.parser import HTMLParser
@@ -20,7 +20,7 @@ def client() -> FlaskClient:
 
 
 class Inline(HTMLParser):
-    """Collects what a strict policy would block, and what is loaded from where."""
+    """Collects inline code, and the URLs of loaded files."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Inline(HTMLParser):
 
 
 def test_there_is_no_page_unless_it_is_asked_for() -> None:
-    """As before: an unknown endpoint."""
+    """By default it is an unknown endpoint."""
     for path in ("/", "/playground/main.js", "/playground/settings.json"):
         response = make_client().get(path)
         assert (response.status_code, response.get_json()["code"]) == (404, "endpoint_not_found")
@@ -44,7 +44,7 @@ def test_there_is_no_page_unless_it_is_asked_for() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_every_file_is_served_as_it_is(client: FlaskClient, path: Path) -> None:
-    """To anyone, with its media type, asked about again each time."""
+    """Without a token, with its media type, revalidated each time."""
     response = client.get("/" if path == PAGE / "index.html" else f"/playground/{path.name}")
     assert response.status_code == 200
     assert response.data == path.read_bytes()
@@ -57,7 +57,7 @@ def test_every_file_is_served_as_it_is(client: FlaskClient, path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["nothing.js", "..%2fapp.py", "%2e%2e/app.py", "%2fetc%2fpasswd"])
 def test_nothing_else_is(client: FlaskClient, name: str) -> None:
-    """Also nothing beside the folder."""
+    """No file outside the folder is served."""
     assert client.get(f"/playground/{name}").status_code == 404
 
 
@@ -106,10 +106,10 @@ def test_the_page_keeps_its_policy() -> None:
 
 
 def test_the_page_gives_advice_on_faults_that_there_are() -> None:
-    """A code that is renamed would leave its advice behind."""
+    """A renamed code must keep its advice."""
 
     def codes(kind: type[Fault]) -> set[str]:
-        return {kind.code}.union(*(codes(one) for one in kind.__subclasses__()))
+        return {kind.openai_code or kind.code}.union(*(codes(one) for one in kind.__subclasses__()))
 
     advice = (PAGE / "refusals.js").read_text().partition("ADVICE = {")[2].partition("};")[0]
     named = set(re.findall(r"^  ([a-z_]+): \"", advice, re.MULTILINE))
@@ -130,5 +130,5 @@ def test_the_page_learns_where_supabase_is_and_nothing_secret() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_each_file_of_the_page_is_short(path: Path) -> None:
-    """The house's budget holds for them, too."""
+    """The limit of 200 lines holds for them, too."""
     assert len(path.read_text().splitlines()) <= 200

@@ -1,0 +1,77 @@
+"""A checked request on its way to OpenAI: what to reserve for it, and what to charge in the end."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from broker.openai import token_estimate
+from broker.openai.token_usage import TokenUsage
+from broker.settings.prices import Price, price_of, tier_of
+from broker.settings.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What one call took. `is_estimated`: OpenAI sent no usage. `nano_dollars` is None for a model without a price."""
+
+    usage: TokenUsage
+    nano_dollars: int | None
+    is_estimated: bool
+
+    @property
+    def amounts(self) -> tuple[int, int]:
+        """Tokens and nano-dollars."""
+        return self.usage.total, self.nano_dollars or 0
+
+
+@dataclass(slots=True)
+class PreparedCall:
+    """One request, read and checked.
+
+    `model` is the clients' name. `body` is the request for OpenAI, patches included. `cap_name` is the member of the
+    body that bounds the answer. `is_stream` and `wants_usage` say how the client wants the answer.
+    """
+
+    model: str
+    body: dict[str, Any] = field(repr=False)
+    cap_name: str = "max_completion_tokens"
+    is_stream: bool = False
+    wants_usage: bool = False
+    _input_tokens: int = 0
+    _price: Price | None = None
+    _tier: tuple[int, int] = (1, 1)
+
+    def demand(self, settings: Settings) -> tuple[int, int, int, int]:
+        """Return what to reserve: estimated input tokens, the longest answer, and nano-dollars for a token of either.
+
+        Without a cap an answer counts as MAX_COMPLETION_TOKENS long.
+        """
+        self._input_tokens = token_estimate.input_tokens(self.body)
+        self._price = price_of(str(self.body.get("model")), settings.prices)
+        self._tier = tier_of(self.body)
+        each_in, each_out = self._price.worst(self._input_tokens, self._tier) if self._price else (0, 0)
+        choices = self.body.get("n")
+        cap = self._cap(settings.max_completion_tokens) * (choices if type(choices) is int and choices > 1 else 1)
+        return self._input_tokens, cap, each_in, each_out
+
+    def bound_output(self, tokens: int) -> None:
+        """Lower the answer's cap to what was reserved."""
+        self.body[self.cap_name] = min(self._cap(tokens), tokens)
+
+    def take_request(self) -> dict[str, Any]:
+        """Return the body for OpenAI and forget it: it may have megabytes, and an answer may take minutes."""
+        body, self.body = self.body, {}
+        return body
+
+    def charge(self, raw_usage: Mapping[str, Any], delivered_tokens: int) -> Charge:
+        """Return what the call took: OpenAI's usage, else the estimated input and the output that was delivered."""
+        usage = TokenUsage.read(raw_usage)
+        is_estimated = usage is None
+        if usage is None:
+            usage = TokenUsage(self._input_tokens, 0, 0, delivered_tokens, 0)
+        counts = (usage.input, usage.cached, usage.cache_write, usage.output)
+        return Charge(usage, self._price.cost(counts, self._tier) if self._price else None, is_estimated)
+
+    def _cap(self, default: int) -> int:
+        cap = self.body.get(self.cap_name)
+        return cap if type(cap) is int and cap > 0 else default

@@ -1,0 +1,75 @@
+"""A user's day: what is used of each limit, and what is left. Pure."""
+
+from dataclasses import dataclass, replace
+
+from broker.quota.calls.records import CallRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One limit of a day, None if there is none; what is used of it; and what calls in flight have reserved."""
+
+    limit: int | None
+    used: int
+    reserved: int = 0
+
+    @property
+    def remaining(self) -> int | None:
+        """What is left, None without a limit."""
+        return None if self.limit is None else max(0, self.limit - self.used - self.reserved)
+
+
+@dataclass(frozen=True, slots=True)
+class DailyUsage:
+    """A user's day.
+
+    `calls` counts calls in flight as used. `spend` is in nano-dollars. `resets_at` is the Unix time of the next day.
+    Exempt users are counted and never refused.
+    """
+
+    calls: Level
+    tokens: Level
+    spend: Level
+    resets_at: int
+    exempt: bool
+    plan: str
+
+    @property
+    def remaining_calls(self) -> int:
+        """Calls left; for an exempt user always the whole limit."""
+        return self.calls.limit or 0 if self.exempt else self.calls.remaining or 0
+
+    def without_call(self) -> "DailyUsage":
+        """Return the day after the call in flight was given back."""
+        return replace(self, calls=replace(self.calls, used=self.calls.used - 1))
+
+    def after(self, reserved: tuple[int, int], charged: tuple[int, int]) -> "DailyUsage":
+        """Return the day after a call's reserved tokens and nano-dollars were replaced by the charged ones."""
+        tokens, spend = (
+            replace(level, used=level.used + charge, reserved=max(0, level.reserved - amount))
+            for level, amount, charge in zip((self.tokens, self.spend), reserved, charged, strict=True)
+        )
+        return replace(self, tokens=tokens, spend=spend)
+
+
+def usage_of(record: CallRecord, numbers: list[int]) -> DailyUsage:
+    """Return the day that a script's result shows: calls, amounts charged, reserved and granted on top."""
+    calls, tokens, nano, reserved_tokens, reserved_nano, more_calls, more_tokens, more_nano = numbers
+    limits = record.limits
+    return DailyUsage(
+        Level(limits.calls + more_calls, calls),
+        Level(_plus(limits.tokens, more_tokens), tokens, reserved_tokens),
+        Level(_plus(limits.spend, more_nano), nano, reserved_nano),
+        record.day.ends_at,
+        limits.is_exempt,
+        limits.plan,
+    )
+
+
+def unknown_usage(record: CallRecord, calls: int) -> DailyUsage:
+    """Return the day as a worker knows it without Redis: its calls alone."""
+    return usage_of(record, [calls, *[0] * 7])
+
+
+def _plus(limit: int | None, more: int) -> int | None:
+    return None if limit is None else limit + more

@@ -1,0 +1,86 @@
+"""A call that was admitted, and a call that was not."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from broker.quota import scripts
+from broker.quota.budgets.daily_usage import DailyUsage
+from broker.quota.calls.records import CallRecord
+from broker.quota.local_fallback import LocalCounts
+
+Amounts = tuple[int, int]  # tokens and nano-dollars
+NOTHING: Amounts = (0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The limit that refuses a call ("calls", "tokens" or "spend"), and the user's day."""
+
+    limit: str
+    daily_usage: DailyUsage
+
+
+class Ledger(Protocol):
+    """Where a reservation's end is written down."""
+
+    def settle(self, reservation: "Reservation") -> None:
+        """Count the call for good."""
+
+    def finish(self, reservation: "Reservation", outcome: int, charged: Amounts) -> bool:
+        """End the call; return whether it counts."""
+
+
+class Reservation:
+    """One admitted call: first settled or not, then finished, each once.
+
+    `output_tokens`: the longest answer that it covers. `amounts`: what is reserved. `local`: the count of this worker,
+    if Redis was unavailable.
+    """
+
+    __slots__ = (
+        "_ledger", "amounts", "daily_usage", "is_noted", "is_open", "is_settled", "local", "output_tokens", "record"
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        record: CallRecord,
+        daily_usage: DailyUsage,
+        covers: tuple[int, Amounts],
+        local: LocalCounts | None = None,
+    ) -> None:
+        """`covers`: `output_tokens` and `amounts`."""
+        self._ledger = ledger
+        self.record = record
+        self.daily_usage = daily_usage
+        self.output_tokens, self.amounts = covers
+        self.local = local
+        self.is_settled = False
+        self.is_open = True
+        self.is_noted = False  # whether the metrics count the call as settled
+
+    def settle(self, *, is_last: bool = False) -> None:
+        """OpenAI has begun to answer: the call counts, even if this worker dies. Returns at once.
+
+        `is_last`: the answer is complete and `finish` follows at once, which settles too.
+        """
+        if self.is_open and not self.is_settled:
+            self.is_settled = True
+            if not is_last:
+                self._ledger.settle(self)
+
+    def finish(self, charged: Amounts, *, is_abandoned: bool = False) -> None:
+        """The call is over and took so much. The first call of this method counts.
+
+        A call that was not settled is given back. `is_abandoned`: its client left while OpenAI worked on it; only
+        the first few of a day are given back. If the user has a limited number of places, or the call is not settled,
+        Redis knows when this returns, so that the user's next call finds the place and the count.
+        """
+        if not self.is_open:
+            return
+        self.is_open = False
+        outcome = scripts.CHARGE if self.is_settled else scripts.ABANDON if is_abandoned else scripts.GIVE_BACK
+        self.is_settled = self._ledger.finish(self, outcome, NOTHING if outcome == scripts.GIVE_BACK else charged)
+        self.daily_usage = self.daily_usage.after(self.amounts, charged if self.is_settled else NOTHING)
+        if not self.is_settled:
+            self.daily_usage = self.daily_usage.without_call()

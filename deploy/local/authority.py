@@ -1,0 +1,58 @@
+"""A private certificate authority, so that the stand-ins can speak TLS."""
+
+import datetime
+import ipaddress
+import ssl
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+LIFETIME = datetime.timedelta(days=2)
+_UNENCRYPTED = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+
+
+class Authority:
+    """An authority with one server certificate for `localhost` and 127.0.0.1.
+
+    `file` is what clients have to trust: the value for SSL_CERT_FILE.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Create keys and certificates in `folder`."""
+        self.file = str(folder / "authority.pem")
+        self._server_file = folder / "server.pem"
+        key, name = ec.generate_private_key(ec.SECP256R1()), _name("GPT Broker's tests")
+        certificate = _builder(name, name, key).add_extension(
+            x509.BasicConstraints(ca=True, path_length=0), critical=True
+        )
+        Path(self.file).write_bytes(certificate.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+        own_key = ec.generate_private_key(ec.SECP256R1())
+        names = x509.SubjectAlternativeName(
+            [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        )
+        server = _builder(_name("localhost"), name, own_key).add_extension(names, critical=False)
+        self._server_file.write_bytes(
+            own_key.private_bytes(serialization.Encoding.PEM, *_UNENCRYPTED)
+            + server.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        )
+
+    def server_context(self) -> ssl.SSLContext:
+        """The TLS context of a server with the certificate."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self._server_file)
+        return context
+
+
+def _name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+    now = datetime.datetime.now(datetime.UTC)
+    start = now - datetime.timedelta(hours=1)
+    return x509.CertificateBuilder(
+        issuer, subject, key.public_key(), x509.random_serial_number(), start, now + LIFETIME
+    )

@@ -1,0 +1,51 @@
+"""Estimates of tokens, and the bound of what they fall short by."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from broker.openai.token_estimate import input_tokens, output_tokens, text_size
+
+
+def chat(content: Any, model: str = "gpt-4o") -> dict[str, Any]:
+    return {"model": model, "messages": [{"role": "user", "content": content}]}
+
+
+def test_three_bytes_are_a_token() -> None:
+    """In UTF-8, and wherever the text stands."""
+    empty = input_tokens(chat(""))
+    assert input_tokens(chat("x" * 3_000)) == empty + 1_000
+    assert input_tokens(chat("満" * 1_000)) == empty + 1_000
+    assert input_tokens({**chat(""), "tools": [{"type": "function", "description": "x" * 3_000}]}) > empty + 1_000
+    assert input_tokens({"model": "gpt-4o", "instructions": "x" * 300, "input": "y" * 600}) >= 300
+
+
+@pytest.mark.parametrize(
+    ("part", "model", "tokens"),
+    [
+        ({"type": "image_url", "image_url": {"url": "data:" + "x" * 99_999, "detail": "low"}}, "gpt-4o", 300),
+        ({"type": "image_url", "image_url": {"url": "https://example.com/tide.png"}}, "gpt-4o", 2_500),
+        ({"type": "input_image", "image_url": "data:" + "x" * 99_999, "detail": "high"}, "gpt-6-luna", 2_500),
+        ({"type": "image_url", "image_url": {"url": "x", "detail": "low"}}, "gpt-4o-mini-2024-07-18", 2_833),
+        ({"type": "image_url", "image_url": {"url": "x", "detail": "auto"}}, "gpt-4o-mini", 48_169),
+    ],
+)
+def test_an_image_has_an_allowance_by_its_detail(part: dict[str, Any], model: str, tokens: int) -> None:
+    """However large its data is."""
+    assert input_tokens(chat([part], model)) - input_tokens(chat([], model)) == tokens
+
+
+@given(st.text())
+def test_an_estimate_is_a_third_of_the_bytes_at_least(content: str) -> None:
+    """So the tokens, never more than the bytes, exceed an estimate by two thirds of the bytes at most."""
+    assert input_tokens(chat(content)) * 3 >= text_size(content)
+
+
+def test_a_part_of_an_answer_has_at_least_a_token_an_event() -> None:
+    """Random characters take one each, which no count of bytes shows."""
+    assert output_tokens(300, 20) == 100
+    assert output_tokens(30, 20) == 20
+    assert output_tokens(0) == 0
+    assert text_size("満ちる") == 9

@@ -1,0 +1,123 @@
+"""Opening connections: time limits, proxies, keep-alive probes."""
+
+import base64
+import socket
+import time
+from collections.abc import Iterator
+from threading import Thread
+from typing import Any
+
+import gevent
+import pytest
+from gevent import socket as gevent_socket
+
+from broker.errors.network import kind_of, words_of
+from broker.openai.transport.connector import Connector
+from broker.openai.transport.options import Options
+from broker.settings.settings import Settings
+from deploy.local.authority import Authority
+from tests.apps import REQUIRED
+from tests.network_path import NetworkPath
+from tests.servers import ScriptedServer
+
+
+@pytest.fixture
+def proxy() -> Iterator[NetworkPath]:
+    path = NetworkPath(0, is_proxy=True)
+    yield path
+    path.close()
+
+
+def test_a_slow_name_look_up_is_within_the_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gevent_socket, "getaddrinfo", lambda *_: gevent.sleep(5))
+    began = time.monotonic()
+    with pytest.raises(TimeoutError) as slow:
+        Connector("https://openai.test", Options()).open(0.2)
+    assert kind_of(slow.value) == "timeout"
+    assert time.monotonic() - began < 1
+
+
+def test_a_server_that_does_not_finish_the_handshake_is_within_the_time_limit() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(TimeoutError):
+        Connector(f"https://localhost:{silent.getsockname()[1]}", Options()).open(0.2)
+
+
+def test_each_address_has_its_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address that drops packets leaves time for the next one."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        dropped = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 9))  # TEST-NET-1 (RFC 5737)
+        good = (socket.AF_INET, socket.SOCK_STREAM, 6, "", server.getsockname())
+        monkeypatch.setattr(gevent_socket, "getaddrinfo", lambda *_: [dropped, good])
+        sock = Connector("http://openai.test", Options()).open(1.0)
+        assert sock.getpeername() == server.getsockname()
+        sock.close()
+
+
+def test_a_connection_probes_its_peer() -> None:
+    """So that one that the network has dropped is noticed."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        sock = Connector(f"http://localhost:{server.getsockname()[1]}", Options()).open(5)
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) <= 30
+        sock.close()
+
+
+@pytest.mark.parametrize("error", ["refused", "dns", "tls", "certificate"])
+def test_a_failure_has_its_kind(error: str, authority: Authority) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    plain, other = ScriptedServer([b"no TLS"]), ScriptedServer([], authority.server_context())
+    plain.speaks_first = True
+    url = {
+        "refused": f"https://127.0.0.1:{port}",
+        "dns": "https://openai.invalid",
+        "tls": f"https://localhost:{plain.port}",
+        "certificate": f"https://localhost:{other.port}",
+    }[error]
+    with pytest.raises(OSError) as failed:  # noqa: PT011 - the kind is the point
+        Connector(url, Options()).open(5)
+    assert kind_of(failed.value) == error
+    assert words_of(failed.value)
+    plain.close()
+    other.close()
+
+
+def test_a_proxy_opens_a_tunnel(authority: Authority, proxy: NetworkPath) -> None:
+    """TLS goes through it unopened."""
+    server = ScriptedServer([b"hi"], authority.server_context())
+    options = Options(ca_file=authority.file, proxy=f"http://user:p%40ss@127.0.0.1:{proxy.port}")
+    sock = Connector(f"https://localhost:{server.port}", options).open(5)
+    sock.sendall(b"hello")
+    assert sock.recv(10) == b"hi"
+    sock.close()
+    server.close()
+    head = proxy.connects[0]
+    assert head.startswith(f"CONNECT localhost:{server.port} HTTP/1.1\r\n".encode())
+    assert b"Basic " + base64.b64encode(b"user:p@ss") in head
+
+
+def test_a_proxy_that_refuses_is_named() -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def refuse() -> None:
+        client, _ = listener.accept()
+        client.recv(4096)
+        client.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
+        client.close()
+
+    Thread(target=refuse, daemon=True).start()
+    options = Options(proxy=f"http://127.0.0.1:{listener.getsockname()[1]}")
+    with pytest.raises(OSError, match="407") as refused:
+        Connector("https://openai.test", options).open(5)
+    assert words_of(refused.value) == "the proxy answered 407"
+    listener.close()
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "uses_proxy"),
+    [("", True), ("example.com", True), ("openai.test", False), (".test", False), ("*", False)],
+)
+def test_no_proxy_names_hosts_that_are_reached_directly(no_proxy: str, uses_proxy: bool) -> None:
+    environ: Any = {"OPENAI_BASE_URL": "https://api.openai.test/v1", "HTTPS_PROXY": "http://p:1", "NO_PROXY": no_proxy}
+    options = Options.of(Settings.from_environ(REQUIRED | environ))
+    assert options.proxy == ("http://p:1" if uses_proxy else None)

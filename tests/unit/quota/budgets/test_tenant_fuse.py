@@ -1,0 +1,200 @@
+"""The tenant's fuse: slices of a budget, shared by workers that come and go."""
+
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import fakeredis
+import pytest
+import redis as redis_errors
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from broker.errors.base import UsageUnavailable
+from broker.errors.limits import TenantBudgetExhausted
+from broker.quota.budgets.tenant_fuse import TenantFuse
+from broker.quota.calls.keys import day_at
+from broker.quota.redis_store import Store
+from broker.settings.settings import Settings
+from broker.telemetry.metrics import Metrics
+from tests.apps import REQUIRED
+
+DOLLAR, SLICE = 10**9, 10**8
+
+
+class Clock:
+    """Redis' and the broker's."""
+
+    def __init__(self) -> None:
+        self.now = time.time() // 86_400 * 86_400 + 3600.0  # in today's first hours, whenever the test runs
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr("fakeredis.commands_mixins.server_mixin.time", SimpleNamespace(time=made))
+    return made
+
+
+def worker(redis: Any, clock: Clock, **environ: str) -> TenantFuse:
+    """One worker's fuse of a dollar, in slices of ten cents."""
+    chosen = {"TENANT_DAILY_SPEND": "1", "TENANT_SPEND_SLICE": "0.1", "WEB_CONCURRENCY": "4"} | environ
+    metrics = Metrics()
+    return TenantFuse(
+        Settings.from_environ(REQUIRED | chosen), Store(redis, metrics), metrics, lambda: day_at(clock.now)
+    )
+
+
+def spent(redis: fakeredis.FakeRedis) -> int:
+    (key,) = redis.keys("*:tenant}:spend:*")
+    return int(redis.hget(key, "spent") or 0)
+
+
+def spend(fuse: TenantFuse, reserved: int, charged: int) -> None:
+    fuse.take(reserved)
+    fuse.settle(reserved, charged)
+
+
+def test_without_a_limit_nothing_is_asked(clock: Clock) -> None:
+    """Not even where Redis is."""
+    fuse = worker(None, clock, TENANT_DAILY_SPEND="")
+    spend(fuse, DOLLAR, DOLLAR)
+    fuse.report()
+    assert not fuse.is_burnt
+
+
+def test_all_workers_together_spend_the_budget_and_no_more(redis: fakeredis.FakeRedis, clock: Clock) -> None:
+    """To the last slice; then each refuses."""
+    workers = [worker(redis, clock) for _ in range(4)]
+    taken = 0
+    for fuse in workers * 20:
+        try:
+            spend(fuse, SLICE // 2, SLICE // 2)
+            taken += SLICE // 2
+        except TenantBudgetExhausted:
+            fuse.settle(SLICE // 2, 0)
+    assert DOLLAR - 4 * SLICE <= taken <= DOLLAR
+    assert all(fuse.is_burnt for fuse in workers)
+    for fuse in workers:
+        fuse.report(is_last=True)
+    assert spent(redis) == taken
+
+
+def test_one_call_may_need_more_than_a_slice(redis: fakeredis.FakeRedis, clock: Clock) -> None:
+    """And what it did not take serves other workers."""
+    first, second = worker(redis, clock), worker(redis, clock)
+    first.take(9 * SLICE)
+    with pytest.raises(TenantBudgetExhausted):
+        second.take(2 * SLICE)
+    second.settle(2 * SLICE, 0)
+    first.settle(9 * SLICE, SLICE)
+    first.report()
+    second.take(2 * SLICE)
+    assert not second.is_burnt
+
+
+def test_what_a_dead_worker_held_is_free_a_minute_later(redis: fakeredis.FakeRedis, clock: Clock) -> None:
+    """And what it had not reported is the overspend: at most its slice."""
+    dead, other = worker(redis, clock), worker(redis, clock)
+    spend(dead, SLICE, SLICE)
+    with pytest.raises(TenantBudgetExhausted):
+        other.take(DOLLAR)
+    other.settle(DOLLAR, 0)
+    clock.now += 61
+    spend(other, DOLLAR, DOLLAR)
+    assert other.worst_overspend == 4 * SLICE
+
+
+def test_the_budget_is_a_day_s(redis: fakeredis.FakeRedis, clock: Clock) -> None:
+    """A new day, a new fuse."""
+    fuse = worker(redis, clock)
+    spend(fuse, DOLLAR, DOLLAR)
+    with pytest.raises(TenantBudgetExhausted):
+        fuse.take(1)
+    fuse.settle(1, 0)
+    clock.now += 86_400
+    fuse.take(1)
+    assert not fuse.is_burnt
+
+
+def test_what_is_only_watched_refuses_nobody(redis: fakeredis.FakeRedis, clock: Clock) -> None:
+    """It is spent, and reported, all the same."""
+    fuse = worker(redis, clock, BUDGETS="watch")
+    spend(fuse, 2 * DOLLAR, 2 * DOLLAR)
+    fuse.report()
+    assert spent(redis) == 2 * DOLLAR
+    assert fuse.is_burnt
+
+
+class Flaky:
+    """A Redis that does what it is asked for, or not, and then is not there to say so."""
+
+    def __init__(self, redis: fakeredis.FakeRedis) -> None:
+        self.redis = redis
+        self.failing = ""
+
+    def evalsha(self, *arguments: Any) -> Any:
+        if self.failing == "before":
+            raise redis_errors.ConnectionError
+        answer = self.redis.evalsha(*arguments)
+        if self.failing == "after":
+            raise redis_errors.TimeoutError
+        return answer
+
+    def eval(self, *arguments: Any) -> Any:
+        return self.redis.eval(*arguments)
+
+
+def test_without_redis_a_worker_spends_its_slice_and_then_refuses(redis: fakeredis.FakeRedis, clock: Clock) -> None:
+    """Nothing that it spent meanwhile is lost, and nothing is told twice."""
+    flaky = Flaky(redis)
+    fuse = worker(flaky, clock)
+    spend(fuse, SLICE // 4, SLICE // 4)
+    flaky.failing = "after"
+    fuse.report()
+    spend(fuse, SLICE // 4, SLICE // 4)
+    with pytest.raises(UsageUnavailable):
+        fuse.take(SLICE)
+    fuse.settle(SLICE, 0)
+    flaky.failing = ""
+    fuse._store._health("")._paused_until = 0.0
+    fuse.report()
+    assert spent(redis) == SLICE // 2
+
+
+# a worker, what its call costs, and whether Redis answers
+CALL = st.tuples(st.integers(0, 2), st.integers(1, 3 * SLICE), st.sampled_from(["", "before", "after"]))
+
+
+@hypothesis_settings(max_examples=20)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 2), st.integers(1, 3 * SLICE), st.sampled_from(["", "before", "after"])), max_size=25
+    )
+)
+def test_the_books_of_the_fuse_balance(calls: list[tuple[int, int, str]]) -> None:
+    """Whatever is lost on the way: spent is what the calls took, and no more than the budget is taken."""
+    clock = Clock()
+    with pytest.MonkeyPatch.context() as patch, fakeredis.FakeRedis(server=fakeredis.FakeServer()) as redis:
+        patch.setattr("fakeredis.commands_mixins.server_mixin.time", SimpleNamespace(time=clock))
+        clients = [Flaky(redis) for _ in range(3)]
+        workers, taken = [worker(client, clock) for client in clients], 0
+        for number, amount, failing in calls:
+            clients[number].failing = failing
+            workers[number]._store._health("")._paused_until = 0.0
+            try:
+                workers[number].take(amount)
+                taken += amount
+                workers[number].settle(amount, amount)
+            except (TenantBudgetExhausted, UsageUnavailable):
+                workers[number].settle(amount, 0)
+        for client, fuse in zip(clients, workers, strict=True):
+            client.failing = ""
+            fuse._store._health("")._paused_until = 0.0
+            fuse.report(is_last=True)
+        assert taken <= DOLLAR
+        assert not taken or spent(redis) == taken
