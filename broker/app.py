@@ -14,6 +14,7 @@ from broker.auth.supabase_client import SupabaseClient
 from broker.openai.client import Upstream
 from broker.openai.model_catalogue import ModelCatalogue
 from broker.openai.requests.policy import RequestPolicy
+from broker.quota.body_budget import BodyBudget
 from broker.quota.quota import Quota
 from broker.quota.redis_clients.urls import Client, redis_client
 from broker.quota.redis_store import Store
@@ -81,6 +82,7 @@ def build_services(settings: Settings, redis: Client | None, clock: Callable[[],
         upstream=upstream,
         catalogue=ModelCatalogue(_asked_for(settings), upstream.list_models, background),
         calls=OpenCalls(settings.openai_call_timeout, settings.max_calls_per_worker, watch),
+        bodies=BodyBudget(settings.max_body_bytes_per_user, settings.max_body_bytes_per_worker),
     )
 
 

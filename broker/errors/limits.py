@@ -83,6 +83,13 @@ class TenantBudgetExhausted(OurFault):
     should_retry = False
 
 
+class TooManyBytesInFlight(CallerFault):
+    status = 429
+    code = "too_many_bytes_in_flight"
+    sentence = "The requests that you have under way are too large together; wait for one to end"
+    unit = "bytes at the same time"
+
+
 class WorkerBusy(OurFault):
     code = "busy"
     sentence = "The broker has too many calls under way; try again in a moment"

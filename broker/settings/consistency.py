@@ -38,6 +38,11 @@ def contradictions(values: Mapping[str, Any]) -> list[str]:
         )
     if secret and _is_hs256(key) and not _signed(key, secret):
         problems.append("SUPABASE_JWT_SECRET did not sign SUPABASE_SERVICE_KEY: they are of different projects")
+    sizes = [
+        values.get(name) or 0 for name in ("max_body_bytes", "max_body_bytes_per_user", "max_body_bytes_per_worker")
+    ]
+    if all(sizes) and sizes != sorted(sizes):
+        problems.append("MAX_BODY_BYTES must not exceed MAX_BODY_BYTES_PER_USER, nor that MAX_BODY_BYTES_PER_WORKER")
     return problems + _unpriced(values)
 
 

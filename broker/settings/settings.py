@@ -108,6 +108,8 @@ class Settings:
     redis_idle_timeout: float = _setting("REDIS_IDLE_TIMEOUT", seconds, 55.0)
     supabase_timeout: float = _setting("SUPABASE_TIMEOUT", seconds, 2.0)
     max_body_bytes: int = _setting("MAX_BODY_BYTES", whole(1), 8 * 1024 * 1024)
+    max_body_bytes_per_user: int = _setting("MAX_BODY_BYTES_PER_USER", whole(1), 32 * 1024 * 1024)
+    max_body_bytes_per_worker: int = _setting("MAX_BODY_BYTES_PER_WORKER", whole(1), 128 * 1024 * 1024)
     metrics_allow: tuple[Network, ...] = _setting("METRICS_ALLOW", networks, networks(PRIVATE))
     max_messages: int = _setting("MAX_MESSAGES", whole(1), 1000)
     max_prompt_characters: int = _setting("MAX_PROMPT_CHARACTERS", whole(1), 1_000_000)

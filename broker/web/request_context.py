@@ -135,26 +135,35 @@ def open_call() -> OpenCall:
 def read_body() -> None:
     """Have the request's body here as a whole.
 
-    Raises what broke into the call, `RequestTooSlow` where the body does not come in time, `BodyTooLarge`, and
-    `BodyBroken` where it does not come to its end.
+    Raises what broke into the call, `RequestTooSlow` where the body does not come in time, `BodyTooLarge`,
+    `TooManyBytesInFlight`, `WorkerBusy`, and `BodyBroken` where it does not come to its end.
     """
-    call, patience = open_call(), services().settings.client_timeout
+    call, settings = open_call(), services().settings
+    size = _announced_size(settings.max_body_bytes)
+    current().at_end(services().bodies.take(caller().id, size))
     try:
-        with call.at_most(patience, RequestTooSlow):
-            current().body = _whole_body(services().settings.max_body_bytes)
+        with call.at_most(settings.client_timeout, RequestTooSlow):
+            current().body = _whole_body(size, settings.max_body_bytes)
     except (RequestTooSlow, TimeoutError):  # the latter is the socket's own: nothing came at all
         call.stop_listening()
         raise RequestTooSlow from None
 
 
-def _whole_body(most: int) -> bytes:
-    """As Werkzeug's `get_data`, less the copies that it makes of each piece."""
+def _announced_size(most: int) -> int:
+    """The bytes of the body; `most` for a chunked one, 0 for one whose end is not known. Raises `BodyTooLarge`."""
     length = request.content_length
-    if length is None and not request.environ.get("wsgi.input_terminated"):
-        return b""  # nobody knows where it would end
-    if length is not None and length > most:
+    if length is None:
+        return most if request.environ.get("wsgi.input_terminated") else 0
+    if length > most:
         raise BodyTooLarge(details={"limit": most})
-    body: bytes = request.environ["wsgi.input"].read(most + 1 if length is None else length)
+    return length
+
+
+def _whole_body(size: int, most: int) -> bytes:
+    """Read the body without the copies that Werkzeug's `get_data` makes. Raises `BodyTooLarge`."""
+    if not size:
+        return b""
+    body: bytes = request.environ["wsgi.input"].read(size if request.content_length is not None else most + 1)
     if len(body) > most:
         raise BodyTooLarge(details={"limit": most})
     return body

@@ -12,6 +12,7 @@ from broker.auth.signing_keys import SigningKeys
 from broker.openai.client import Upstream
 from broker.openai.model_catalogue import ModelCatalogue
 from broker.openai.requests.policy import RequestPolicy
+from broker.quota.body_budget import BodyBudget
 from broker.quota.quota import Quota
 from broker.settings.settings import Settings
 from broker.telemetry.background import Background
@@ -35,6 +36,7 @@ class Services:
     upstream: Upstream
     catalogue: ModelCatalogue
     calls: OpenCalls
+    bodies: BodyBudget
 
     def start(self) -> None:
         """Begin what runs in the background. Called in each worker, after the fork."""

@@ -1,9 +1,11 @@
 """One request, from its first hook to its end."""
 
 import io
+import math
 
 import pytest
 
+from broker.caller import Caller
 from broker.errors.base import BodyTooLarge
 from broker.web import request_context
 from broker.web.request_context import RequestContext
@@ -27,6 +29,7 @@ def test_a_body_is_kept_until_it_is_taken() -> None:
     """An answer may take minutes, and many are under way."""
     with make_app().test_request_context("/stream", method="POST", data=b"[1]"):
         request_context.begin()
+        request_context.current().caller = Caller("ada", math.inf)
         request_context.read_body()
         assert request_context.current().take_body() == b"[1]"
         assert request_context.current().take_body() == b""
@@ -41,7 +44,7 @@ def test_a_body_beyond_the_cap_is_not_taken(head: dict[str, str]) -> None:
     with make_app(MAX_BODY_BYTES="1024").test_request_context("/stream", method="POST", environ_overrides=environ):
         request_context.begin()
         with pytest.raises(BodyTooLarge):
-            request_context._whole_body(10)
+            request_context._whole_body(request_context._announced_size(10), 10)
     assert body.tell() == (0 if "CONTENT_LENGTH" in head else 11)
 
 
@@ -50,4 +53,4 @@ def test_without_a_length_there_is_no_body() -> None:
     environ = {"wsgi.input": io.BytesIO(b"x"), "HTTP_TRANSFER_ENCODING": "chunked"}
     with make_app().test_request_context("/stream", method="POST", environ_overrides=environ):
         request_context.begin()
-        assert request_context._whole_body(10) == b""
+        assert request_context._whole_body(request_context._announced_size(10), 10) == b""
