@@ -25,6 +25,7 @@ def rehearse(openai: OpenAIStandIn, supabase: SupabaseStandIn, redis_server: Red
     def run(*models: object, **environ: str) -> tuple[int, list[str]]:
         table = json.dumps(dict(zip(("gpt-4o", "gpt-4o-mini"), models, strict=True)))
         given = settings_for(openai, supabase, redis_server.url) | {"ENV_FILE": os.devnull, "MODELS": table} | environ
+        given["REQUESTS_CA_BUNDLE"] = given["SSL_CERT_FILE"]
         result = CliRunner().invoke(cli, ["rehearse"], env=given)
         return result.exit_code, result.output.splitlines()
 
