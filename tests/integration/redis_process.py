@@ -19,7 +19,7 @@ class RedisProcess:
 
     more: tuple[str, ...] = ()
     connection: dict[str, Any] = {}  # noqa: RUF012 - connection options besides the port
-    persistence = 'save ""\nappendonly yes\nappendfsync always\n'
+    persistence = 'save ""\nappendonly yes\nappendfsync always\nrepl-diskless-sync-delay 0\n'
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()

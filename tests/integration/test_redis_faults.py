@@ -4,11 +4,13 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import requests
 
 from tests.integration.load import Load
+from tests.integration.redis_process import RedisProcess
 from tests.integration.stack import REDIS_TIMEOUT, Stack
 from tests.integration.waiting import within
 
@@ -135,3 +137,45 @@ def test_a_call_that_waits_for_openai_keeps_its_count_through_a_restart(stack: S
         assert answer.result().status_code == 200
     stack.wait_until_balanced()
     assert ada.post("/gpt-4o", {}).headers["RateLimit"].startswith('"daily";r=99999;')
+
+
+def test_a_burst_after_a_nat_forgot_the_connections_is_served_at_once(stack: Stack) -> None:
+    """Each call replaces its dead connection within its time-out; none is refused."""
+    users = stack.users(16)
+
+    def burst() -> list[int]:
+        with ThreadPoolExecutor(16) as pool:
+            return list(pool.map(lambda user: user.post("/gpt-4o", {"messages": "x"}).status_code, users))
+
+    assert set(burst()) == {200}
+    lines = stack.log_count(AWAY)
+    time.sleep(1.2)  # the connections no longer count as proven
+    stack.redis_path.forget()
+    started = time.monotonic()
+    assert set(burst()) == {200}
+    assert time.monotonic() - started < 3
+    assert stack.log_count(AWAY) == lines
+    stack.wait_until_balanced()
+
+
+def test_after_a_fail_over_behind_one_name_the_new_primary_is_used_within_seconds(stack: Stack, tmp_path: Path) -> None:
+    """The old primary is still there, as a replica: its connections are left with the first READONLY."""
+    ada, new = stack.user(), RedisProcess(tmp_path)
+    try:
+        assert ada.post("/gpt-4o", {"messages": "x"}).status_code == 200
+        new.client.execute_command("REPLICAOF", "127.0.0.1", stack.redis.port)
+        within(5, lambda: new.client.info("replication")["master_link_status"] == "up")
+        with Load(stack.users()) as load:
+            new.client.execute_command("REPLICAOF", "NO", "ONE")
+            stack.redis.client.execute_command("REPLICAOF", "127.0.0.1", new.port)
+            stack.redis_path.to_port = new.port
+            moved = time.monotonic()
+            within(5, lambda: ada.post("/gpt-4o", {"messages": "x"}).status_code == 200)
+            time.sleep(1)
+        assert set(load.tally()) <= {GOOD, REFUSED}
+        assert all(answer.is_good for answer in load.answers if answer.began > moved + 2)
+        assert ada.post("/gpt-4o", {}).headers["RateLimit"].startswith('"daily";r=99998;')
+    finally:
+        stack.redis_path.to_port = stack.redis.port
+        stack.redis.client.execute_command("REPLICAOF", "NO", "ONE")
+        new.stop()

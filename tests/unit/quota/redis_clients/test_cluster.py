@@ -1,4 +1,4 @@
-"""ClusterClient: which node gets a command, and redirections. test_redis_cluster.py shows real fail-overs."""
+"""ClusterClient: which node gets a command, and redirections."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""SentinelMaster: which Sentinel is believed. test_redis_sentinel.py shows real fail-overs."""
+"""SentinelMaster: which Sentinel is believed."""
 
 import time
 from typing import Any
