@@ -14,15 +14,28 @@ from broker.auth.supabase_client import SupabaseClient
 from broker.openai.client import Upstream
 from broker.openai.model_catalogue import ModelCatalogue
 from broker.openai.requests.policy import RequestPolicy
+from broker.openai.requests.responses import Rules
+from broker.openai.responses_client import ResponsesClient
 from broker.quota.body_budget import BodyBudget
 from broker.quota.quota import Quota
 from broker.quota.redis_clients.urls import Client, redis_client
 from broker.quota.redis_store import Store
+from broker.quota.response_owners import ResponseOwners
 from broker.settings.settings import Settings
 from broker.telemetry.background import Background
 from broker.telemetry.metrics import Metrics
 from broker.web import cors, error_handlers, guards, request_context, request_log, security_headers
-from broker.web.endpoints import account, chat_completions, completions, metrics, operations, playground, stream
+from broker.web.endpoints import (
+    account,
+    chat_completions,
+    completions,
+    metrics,
+    operations,
+    playground,
+    responses,
+    stored_responses,
+    stream,
+)
 from broker.web.flask_app import WebApp
 from broker.web.services import EXTENSION, Services
 
@@ -42,6 +55,8 @@ def create_app(settings: Settings, redis: Client | None = None, clock: Callable[
     app.register_blueprint(completions.blueprint)
     app.register_blueprint(stream.blueprint)
     app.register_blueprint(chat_completions.blueprint)
+    app.register_blueprint(responses.blueprint)
+    app.register_blueprint(stored_responses.blueprint)
     app.register_blueprint(account.blueprint)
     app.register_blueprint(operations.blueprint)
     app.register_blueprint(metrics.blueprint)
@@ -68,6 +83,7 @@ def build_services(settings: Settings, redis: Client | None, clock: Callable[[],
     keys = SigningKeys(supabase, metrics, background)
     is_required = settings.usage_without_redis == "refuse"
     store = Store(client, metrics, is_required=is_required)
+    quota = Quota(settings, store, metrics, clock, background)
     upstream = Upstream(settings, metrics.upstream_retried, metrics.openai_disconnected)
     watch = functools.partial(background.run, "client watcher", is_vital=True)
     return Services(
@@ -78,8 +94,11 @@ def build_services(settings: Settings, redis: Client | None, clock: Callable[[],
         keys=keys,
         policy=_request_policy(settings),
         authenticator=Authenticator(settings, keys, RemoteCheck(supabase), clock),
-        quota=Quota(settings, store, metrics, clock, background),
+        quota=quota,
+        owners=ResponseOwners(settings, store, quota),
+        response_rules=_response_rules(settings),
         upstream=upstream,
+        responses=ResponsesClient(upstream, settings.openai_silence_timeout),
         catalogue=ModelCatalogue(_asked_for(settings), upstream.list_models, background),
         calls=OpenCalls(settings.openai_call_timeout, settings.max_calls_per_worker, watch),
         bodies=BodyBudget(settings.max_body_bytes_per_user, settings.max_body_bytes_per_worker),
@@ -93,6 +112,15 @@ def _request_policy(settings: Settings) -> RequestPolicy:
         max_messages=settings.max_messages,
         max_prompt_characters=settings.max_prompt_characters,
         secret=settings.supabase_service_key,
+    )
+
+
+def _response_rules(settings: Settings) -> Rules:
+    return Rules(
+        models=settings.models,
+        most_tokens=settings.max_completion_tokens,
+        is_store_allowed=settings.responses_store == "allow",
+        hosted_tools=settings.hosted_tools,
     )
 
 

@@ -35,6 +35,27 @@ def errors() -> list[RecordedReply]:
     return _folder("errors")
 
 
+def response_streams() -> list[RecordedReply]:
+    """Streams of the Responses API."""
+    return _folder("responses/streaming")
+
+
+def whole_responses() -> list[RecordedReply]:
+    """Whole responses, lists of input items, and deletions."""
+    return _folder("responses/non_streaming")
+
+
+def response_errors() -> list[RecordedReply]:
+    """Errors of the Responses API."""
+    return _folder("responses/errors")
+
+
+def response_named(name: str) -> RecordedReply:
+    """The reply of the Responses API with this name."""
+    replies = response_streams() + whole_responses() + response_errors()
+    return next(reply for reply in replies if reply.name == name)
+
+
 def named(name: str) -> RecordedReply:
     """Return the reply of this name."""
     return next(reply for reply in streams() + whole_answers() + errors() if reply.name == name)

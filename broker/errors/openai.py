@@ -23,6 +23,14 @@ class ParameterUnsupported(RefusedByOpenAI):
         return str(error.get("param") or "") if isinstance(error, dict) else ""
 
 
+class NotStored(RefusedByOpenAI):
+    """OpenAI does not have a stored response or item of the caller's: it has expired, or `store` was false."""
+
+    status = 404
+    code = "not_stored"
+    sentence = "OpenAI does not have this response any more"
+
+
 class UpstreamFault(Fault):
     """OpenAI failed, or refused the operator's account.
 

@@ -7,10 +7,9 @@ straight to the pooled adapter, at half the cost.
 import copy
 import functools
 import itertools
-import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPException
 from typing import Any
@@ -20,12 +19,13 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from broker.active_calls import OpenCall
-from broker.errors.base import BodyNotJson, Fault
+from broker.errors.base import Fault
 from broker.errors.network import words_of
 from broker.errors.openai import OpenAINonsense, OpenAIRateLimited, OpenAITimeout, OpenAIUnreachable, UpstreamFault
 from broker.openai import replies
 from broker.openai.keys import Keys
 from broker.openai.refused_parameters import RefusedParameters
+from broker.openai.requests.json_body import encode
 from broker.openai.streaming.body_stream import Stream, read_whole, request_id
 from broker.openai.transport.connections import Adapter
 from broker.openai.transport.options import Options
@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 RECENT = 10.0  # seconds for which a connection failure counts as the present state
 
 Body = dict[str, Any]
+COMPLETIONS, RESPONSES = "/chat/completions", "/responses"
 Changes = tuple[str, ...]  # the parameters that were left out because the model refuses them
 
 
@@ -58,9 +59,7 @@ class Upstream:
     def __init__(
         self, settings: Settings, retried: Callable[[str], None], disconnected: Callable[[str], None] = _ignore
     ) -> None:
-        """`retried` is called with the fault's code before each retry, `disconnected` with the kind of a failed
-        connection (see `broker.errors.network`).
-        """
+        """`retried` gets the fault's code before each retry, `disconnected` the kind of a failed connection."""
         self._settings = settings
         self._retried = retried
         self._disconnected = disconnected
@@ -68,7 +67,7 @@ class Upstream:
         self._host = urlsplit(settings.openai_base_url).hostname
         self._adapter = Adapter(settings.openai_base_url, Options.of(settings))
         self._keys = Keys(settings.openai_api_keys)
-        self._completions = self._template("POST", "/chat/completions")
+        self._templates = {path: self._template("POST", path) for path in (COMPLETIONS, RESPONSES)}
         self._models = self._template("GET", "/models")
         self._refused = RefusedParameters(settings.droppable_parameters)
 
@@ -78,7 +77,7 @@ class Upstream:
         `retry`: ask again after a failure that may pass. Raises a `RefusedByOpenAI`, an `UpstreamFault`, or the fault
         that interrupts the call.
         """
-        response, changes = self._open(body, call, self._settings.openai_call_timeout, retry=retry)
+        response, changes = self.open(COMPLETIONS, body, call, retry=retry)
         with call:
             content = read_whole(response)
         return WholeReply(replies.read_answer(response.status_code, content), request_id(response), changes)
@@ -87,7 +86,7 @@ class Upstream:
         """Return an open stream with status 200, of which nothing has been read. Raises as `ask`."""
         usage = {**body.get("stream_options", {}), "include_usage": True}
         body = {**body, "stream": True, "stream_options": usage}
-        response, changes = self._open(body, call, self._settings.openai_first_byte_timeout, retry=retry)
+        response, changes = self.open(COMPLETIONS, body, call, retry=retry)
         return Stream(response, call, self._settings.openai_silence_timeout), changes
 
     def list_models(self) -> list[dict[str, Any]]:
@@ -106,11 +105,23 @@ class Upstream:
         """Close the idle connections."""
         self._adapter.close()
 
-    def _open(self, body: Body, call: OpenCall, first_byte: float, *, retry: bool) -> tuple[requests.Response, Changes]:
-        """`first_byte`: seconds until the head of the response."""
+    def open(self, path: str, body: Body, call: OpenCall, *, retry: bool) -> tuple[requests.Response, Changes]:
+        """Return a response with status 200 to a POST of `body`, of which nothing has been read. Raises as `ask`."""
         retries = self._settings.openai_max_retries if retry else 0
-        attempt = functools.partial(self._attempt, call=call, first_byte=first_byte)
+        attempt = functools.partial(self._attempt, self._templates[path], call)
         return self._refused.ask(body, lambda accepted: self._with_retries(lambda: attempt(accepted), call, retries))
+
+    def fetch(self, method: str, target: str, call: OpenCall) -> bytes:
+        """Return the reply to a request without a body. No retries. Raises as `ask`."""
+
+        def attempt() -> bytes:
+            response = self._send(self._template(method, target), self._settings.openai_first_byte_timeout)
+            if response.status_code != 200:
+                self._read(response)
+            return read_whole(response)
+
+        with call:
+            return self._keys.call(attempt)
 
     def _with_retries(
         self, attempt_once: Callable[[], requests.Response], call: OpenCall, retries: int
@@ -129,10 +140,12 @@ class Upstream:
                     time.sleep(wait)
         raise AssertionError  # the loop has no end
 
-    def _attempt(self, body: Body, call: OpenCall, first_byte: float) -> requests.Response:
+    def _attempt(self, template: requests.PreparedRequest, call: OpenCall, body: Body) -> requests.Response:
         """Send one request; return the response if its status is 200."""
-        request = copy.copy(self._completions)  # its own `copy` method makes a cookie jar each time
-        request.body = _encode(body)
+        limits = self._settings
+        first_byte = limits.openai_first_byte_timeout if body.get("stream") else limits.openai_call_timeout
+        request = copy.copy(template)  # its own `copy` method makes a cookie jar each time
+        request.body = encode(body)
         with call:
             call.awaits_openai = True
             response = self._send(request, first_byte)
@@ -168,7 +181,8 @@ class Upstream:
             return replies.read_reply(response.status_code, read_whole(response))
         except Fault as fault:
             if isinstance(fault, UpstreamFault):
-                fault.retry_after = replies.retry_after(_lower(response), time.time())
+                fields = {name.lower(): value for name, value in response.headers.items()}
+                fault.retry_after = replies.retry_after(fields, time.time())
             about = {"status": response.status_code, "code": fault.code, "openai_id": request_id(response)}
             log.info("OpenAI answered with an error", extra=about)
             raise
@@ -182,18 +196,3 @@ class Upstream:
             "User-Agent": "gpt-broker",
         }
         return requests.Request(method, self._settings.openai_base_url + path, headers=headers).prepare()
-
-
-def _encode(body: Mapping[str, object]) -> bytes:
-    """Return the body as JSON in UTF-8, unescaped: an escaped emoji takes three times as many bytes.
-
-    Raises `BodyNotJson` for NaN, Infinity or half a surrogate pair in the caller's input.
-    """
-    try:
-        return json.dumps(body, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
-    except (ValueError, RecursionError):
-        raise BodyNotJson from None
-
-
-def _lower(response: requests.Response) -> dict[str, str]:
-    return {name.lower(): value for name, value in response.headers.items()}

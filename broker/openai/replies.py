@@ -15,6 +15,7 @@ from typing import Any
 
 from broker.errors.base import Fault
 from broker.errors.openai import (
+    NotStored,
     OpenAIBroken,
     OpenAINonsense,
     OpenAIOutOfQuota,
@@ -55,6 +56,7 @@ _OF_STATUS = {
     408: OpenAIWaited,
     409: OpenAIBroken,
 }
+_STORED = re.compile(r"\b(?:[Rr]esponse|[Ii]tem) with id\b.* not found")
 FIRST_WAIT, LONGEST_WAIT, JITTER = 0.5, 8.0, 0.25  # seconds, seconds, share
 
 
@@ -102,7 +104,7 @@ def read_answer(status: int, body: bytes) -> Answer:
 def retry_after(headers: Headers, now: float) -> float | None:
     """Return the seconds that OpenAI asks to wait, or None: `retry-after-ms`, else `retry-after` (seconds or a date).
 
-    `headers` have lower-case names.
+    `headers` are looked up by lower-case names.
     """
     if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
         return milliseconds / 1000
@@ -128,6 +130,8 @@ def without_account(text: str) -> str:
 def _fault(status: int, error: dict[str, str]) -> Fault:
     if status in (400, 413, 422):
         return _refusal(error)
+    if status == 404 and _STORED.search(error["message"]):
+        return _not_stored(error)
     if status == 429:
         return _limit(error)
     if status >= 500:
@@ -141,6 +145,11 @@ def _refusal(error: dict[str, str]) -> RefusedByOpenAI:
     if error["code"] in UNSUPPORTED or _UNSUPPORTED_SENTENCE.match(error["message"]):
         return ParameterUnsupported(sentence, details=details)
     return RefusedByOpenAI(sentence, details=details)
+
+
+def _not_stored(error: dict[str, str]) -> NotStored:
+    details = {"openai": {"code": error["code"] or None, "param": error["param"] or None}}
+    return NotStored(without_account(error["message"]), details=details)
 
 
 def _limit(error: dict[str, str]) -> Fault:

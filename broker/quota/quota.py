@@ -100,6 +100,10 @@ class Quota:
         """Return the seconds until a Unix time, by the clock that decides the day."""
         return time - self._records.now()
 
+    def write_later(self, script: str, arguments: tuple[object, ...], keys: int) -> None:
+        """Queue an idempotent script, to be run once Redis answers."""
+        self._writes.put(script, arguments, keys=keys)
+
     def start(self) -> None:
         """Start the background work."""
         self._writes.start()

@@ -40,6 +40,7 @@ class _Write:
     script: str
     arguments: Arguments
     on_written: OnWritten | None
+    keys: int = scripts.KEYS
     attempts: int = 0
 
 
@@ -63,9 +64,11 @@ class WriteQueue:
         for work in [self._write] * WRITERS + [self._maintain]:
             self._background.run("write queue", functools.partial(work, self._closing), is_vital=True)
 
-    def put(self, script: str, arguments: Arguments, on_written: OnWritten | None = None) -> None:
-        """Queue a script. `on_written` is called once Redis has run it."""
-        self._unsent.put(_Write(script, arguments, on_written))
+    def put(
+        self, script: str, arguments: Arguments, on_written: OnWritten | None = None, keys: int = scripts.KEYS
+    ) -> None:
+        """Queue a script of `keys` keys. `on_written` is called once Redis has run it."""
+        self._unsent.put(_Write(script, arguments, on_written, keys))
         self.start()
 
     def add_lease(self, call_id: str, arguments: Arguments) -> None:
@@ -91,7 +94,7 @@ class WriteQueue:
         while write := self._unsent.get():
             write.attempts += 1
             try:
-                is_sent = self._send(write.script, write.arguments)
+                is_sent = self._send(write.script, write.arguments, write.keys)
             except Exception:
                 if write.attempts < ATTEMPTS:
                     self._unsent.put(write)
@@ -114,7 +117,7 @@ class WriteQueue:
         for writes in [writes for writes in self._failed.values() if writes]:
             first = writes.popleft()
             try:
-                is_sent = self._send(first.script, first.arguments)
+                is_sent = self._send(first.script, first.arguments, first.keys)
             except Exception:
                 self._put_again(first)
                 raise
@@ -150,9 +153,9 @@ class WriteQueue:
         arguments = self._leases.get(call_id)
         return arguments is None or self._send(scripts.RENEW, arguments)
 
-    def _send(self, script: str, arguments: Arguments) -> bool:
+    def _send(self, script: str, arguments: Arguments, keys: int = scripts.KEYS) -> bool:
         try:
-            self._store.run(script, arguments)
+            self._store.run(script, arguments, keys)
         except UsageUnavailable:
             return False
         return True

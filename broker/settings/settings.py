@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from broker.settings.consistency import contradictions, misspelt
+from broker.settings.hosted_tools import hosted_tools
 from broker.settings.networks import Network
 from broker.settings.parsers import (
     SAMPLING_PARAMETERS,
@@ -103,6 +104,9 @@ class Settings:
     openai_max_retry_after: float = _setting("OPENAI_MAX_RETRY_AFTER", seconds, 20.0)
     stream_ping_interval: float = _setting("STREAM_PING_INTERVAL", seconds, 15.0)
     max_completion_tokens: int = _setting("MAX_COMPLETION_TOKENS", whole(1), 16_384)
+    responses_store: str = _setting("RESPONSES_STORE", one_of("allow", "refuse"), "allow")
+    responses_kept_days: int = _setting("RESPONSES_KEPT_DAYS", whole(1), 30)
+    hosted_tools: frozenset[str] = _setting("HOSTED_TOOLS", hosted_tools, frozenset())
     redis_connect_timeout: float = _setting("REDIS_CONNECT_TIMEOUT", seconds, 0.25)
     redis_timeout: float = _setting("REDIS_TIMEOUT", seconds, 0.5)
     redis_idle_timeout: float = _setting("REDIS_IDLE_TIMEOUT", seconds, 55.0)

@@ -6,7 +6,7 @@ from flask import Response, current_app, request
 
 from broker.web.services import services
 
-METHODS = "GET, POST, OPTIONS"
+METHODS = "GET, POST, DELETE, OPTIONS"
 # The header fields that the OpenAI and Supabase browser SDKs send. Other requested fields are allowed too, by name,
 # because `*` does not cover Authorization.
 HEADERS = "authorization, content-type, apikey, x-client-info, x-request-id"

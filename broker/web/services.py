@@ -12,8 +12,11 @@ from broker.auth.signing_keys import SigningKeys
 from broker.openai.client import Upstream
 from broker.openai.model_catalogue import ModelCatalogue
 from broker.openai.requests.policy import RequestPolicy
+from broker.openai.requests.responses import Rules
+from broker.openai.responses_client import ResponsesClient
 from broker.quota.body_budget import BodyBudget
 from broker.quota.quota import Quota
+from broker.quota.response_owners import ResponseOwners
 from broker.settings.settings import Settings
 from broker.telemetry.background import Background
 from broker.telemetry.metrics import Metrics
@@ -33,7 +36,10 @@ class Services:
     authenticator: Authenticator
     quota: Quota
     policy: RequestPolicy
+    owners: ResponseOwners
+    response_rules: Rules
     upstream: Upstream
+    responses: ResponsesClient
     catalogue: ModelCatalogue
     calls: OpenCalls
     bodies: BodyBudget

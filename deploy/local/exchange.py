@@ -32,7 +32,8 @@ class Request:
             return {}
 
 
-_TEXT = re.compile(rb'"content": ?"[^"]')  # non-empty text of a completion or a chunk
+# non-empty text of a completion, a response, a chunk or an event
+_TEXT = re.compile(rb'"(?:content|delta|text)": ?"[^"]')
 
 
 @dataclass

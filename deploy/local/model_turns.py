@@ -18,9 +18,7 @@ JsonObject = dict[str, Any]
 
 async def answer(exchange: Exchange, body: JsonObject) -> bool:
     """Answer a chat completion that asks for tools or a schema; False where it asks for neither."""
-    call, text = next_call(body), _structured(body)
-    if call is None and text is None:
-        text = _told(body)
+    call, text = next_call(body), next_text(body)
     if call is None and text is None:
         return False
     if not body.get("stream"):
@@ -48,6 +46,11 @@ def next_call(body: JsonObject) -> JsonObject | None:
         "type": "function",
         "function": {"name": tool["name"], "arguments": arguments},
     }
+
+
+def next_text(body: JsonObject) -> str | None:
+    """The text of this turn where a schema or tools decide it."""
+    return _structured(body) or _told(body)
 
 
 def sample(schema: JsonObject, root: JsonObject | None = None) -> Any:

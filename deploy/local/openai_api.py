@@ -1,7 +1,6 @@
-"""A stand-in for OpenAI's chat completions: `python -m deploy.local.openai_api --port 9101`.
+"""A stand-in for OpenAI's chat completions and responses: `python -m deploy.local.openai_api --port 9101`.
 
-Bodies follow https://platform.openai.com/docs/api-reference/chat; the answer text is fixed.
-A last message `stand-in: NAME` or `POST /stand-in/next {"reply": NAME}` selects a failure by name.
+Answers are fixed. A last message `stand-in: NAME`, or `POST /stand-in/next {"reply": NAME}`, selects a failure.
 """
 
 import argparse
@@ -17,6 +16,8 @@ from deploy.local.behaviours import BEHAVIOURS, STREAM, replay
 from deploy.local.exchange import Exchange, Request
 from deploy.local.http_server import Server
 from deploy.local.replies import SAMPLES, recorded
+from deploy.local.response_shapes import events
+from deploy.local.responses_api import StoredResponses
 
 KEY = "sk-stand-in-0123456789abcdef"
 ANSWER = (
@@ -64,6 +65,7 @@ class OpenAIStandIn(Server):
         self._replies = recorded(SAMPLES, *folders)
         self._selected: collections.deque[SelectedReply] = collections.deque()
         self._ids = itertools.count(1)
+        self.responses = StoredResponses()
 
     def next(self, name: str, times: int = 1, **options: Any) -> None:
         """Answer the next `times` completions (-1: all) with this reply or behaviour."""
@@ -81,8 +83,8 @@ class OpenAIStandIn(Server):
         self.seen.clear()
 
     def completions(self) -> list[Seen]:
-        """The received completion requests."""
-        return [one for one in self.seen if one.path.endswith("/chat/completions")]
+        """The received requests for answers, of either API."""
+        return [one for one in self.seen if one.path.endswith(("/chat/completions", "/responses"))]
 
     async def handle(self, exchange: Exchange) -> None:
         """Route one request."""
@@ -95,6 +97,8 @@ class OpenAIStandIn(Server):
             exchange.reply(401, shapes.bad_key(request.headers.get("authorization", "")))
         elif request.path.endswith("/models"):
             exchange.reply(200, {"object": "list", "data": [shapes.model(name) for name in shapes.MODELS]})
+        elif "/responses/" in request.path:
+            exchange.reply(*self.responses.find(request.method, request.path.partition("/responses/")[2]))
         else:
             try:
                 await self._complete(exchange, request.json())
@@ -104,36 +108,44 @@ class OpenAIStandIn(Server):
         seen.end = "peer left" if exchange.left.is_set() else "answered"
 
     async def _complete(self, exchange: Exchange, body: dict[str, Any]) -> None:
-        selected = self._take_selected(body)
+        selected, is_response = self._take_selected(body), exchange.request.path.endswith("/responses")
+        refusal = self.responses.refusal(body) if is_response else shapes.refusal(body)
         if selected and selected.name in self._replies:
             await replay(exchange, self._replies[selected.name], selected.options.get("delay", 0.0))
         elif selected:
-            await BEHAVIOURS[selected.name](exchange, self._events(body), selected.options)
-        elif refusal := shapes.refusal(body):
+            await BEHAVIOURS[selected.name](exchange, self._content(body, is_response)[1], selected.options)
+        elif refusal:
             exchange.reply(*refusal)
-        elif await exchange.pause(self.first_token_delay) and not await model_turns.answer(exchange, body):
-            await self._answer(exchange, body)
+        elif await exchange.pause(self.first_token_delay):
+            await self._answer(exchange, body, is_response)
 
-    async def _answer(self, exchange: Exchange, body: dict[str, Any]) -> None:
+    async def _answer(self, exchange: Exchange, body: dict[str, Any], is_response: bool) -> None:
+        if not is_response and await model_turns.answer(exchange, body):
+            return
+        whole, pieces = self._content(body, is_response)
         headers = {"x-request-id": f"req_{next(self._ids):032x}", "openai-version": "2020-10-01"}
         if not body.get("stream"):
-            exchange.reply(200, shapes.completion(body["model"], self.answer), headers)
+            exchange.reply(200, whole, headers)
             return
         exchange.start(200, {**STREAM, **headers})
-        for event in self._events(body):
+        for event in pieces:
             exchange.chunk(event)
             if self.token_delay and not await exchange.pause(self.token_delay):
                 return
         exchange.finish()
 
-    def _events(self, body: dict[str, Any]) -> list[bytes]:
-        words = [word for word in self.answer.replace(" ", "\0 ").split("\0") if word]
-        wants_usage = bool(body.get("stream_options", {}).get("include_usage"))
-        return [*shapes.stream(str(body.get("model")), words, with_usage=wants_usage), b"data: [DONE]\n\n"]
+    def _content(self, body: dict[str, Any], is_response: bool) -> tuple[object, list[bytes]]:
+        """The answer whole and as events."""
+        if is_response:
+            response = self.responses.answer(body, self.answer)
+            return response, events(response)
+        wants_usage = bool((body.get("stream_options") or {}).get("include_usage"))
+        return shapes.whole_and_pieces(str(body.get("model")), self.answer, with_usage=wants_usage)
 
     def _take_selected(self, body: dict[str, Any]) -> SelectedReply | None:
-        messages = body.get("messages")
-        text = messages[-1].get("content") if isinstance(messages, list) and messages else None
+        sent = body.get("messages") or body.get("input")
+        last = sent[-1] if isinstance(sent, list) and sent else sent
+        text = last.get("content") if isinstance(last, dict) else last
         if isinstance(text, str) and text.startswith(ASKED) and self._knows(text.removeprefix(ASKED)):
             return SelectedReply(text.removeprefix(ASKED), {})
         if not self._selected:

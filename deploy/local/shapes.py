@@ -74,3 +74,9 @@ def stream(model: str, words: list[str], *, with_usage: bool) -> list[bytes]:
     events += [event(choice({"content": word})) for word in words]
     events.append(event(choice({}, "stop")))
     return events + ([event([], usage=_usage(len(words)))] if with_usage else [])
+
+
+def whole_and_pieces(model: str, text: str, *, with_usage: bool) -> tuple[object, list[bytes]]:
+    """An answer in one piece, and as server-sent events with the final `[DONE]`."""
+    words = [word for word in text.replace(" ", "\0 ").split("\0") if word]
+    return completion(model, text), [*stream(model, words, with_usage=with_usage), b"data: [DONE]\n\n"]

@@ -270,7 +270,7 @@ def test_a_preflight_succeeds_so_that_the_page_can_read_the_error(
     for answer in (away, fast):
         assert (answer.status, answer.body) == (204, b"")
         assert answer.headers["Access-Control-Allow-Origin"] == "*"
-        assert answer.headers["Access-Control-Allow-Methods"] == "GET, POST, OPTIONS"
+        assert answer.headers["Access-Control-Allow-Methods"] == "GET, POST, DELETE, OPTIONS"
         assert answer.headers["Access-Control-Allow-Headers"] == asked["Access-Control-Request-Headers"]
         assert answer.headers["Access-Control-Max-Age"] is None  # do not cache nginx's substitute
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from broker.errors.limits import PromptTooLong, TooManyMessages
-from broker.openai.requests import prompt_size
+from broker.openai.requests import prompt_size, responses_patch
 
 Body = dict[str, Any]
 Patches = Mapping[str, Mapping[str, object]]
@@ -46,6 +46,14 @@ class RequestPolicy:
         """Return the body for OpenAI of a `request` in OpenAI's own format. Raises as `apply`."""
         bounded = {"max_completion_tokens": self.max_completion_tokens, **request}
         return self.apply({**bounded, "safety_identifier": self.pseudonym(user_id)})
+
+    def apply_to_response(self, request: Body, user_id: str) -> Body:
+        """Return the body for OpenAI of a `request` in the format of the Responses API. Raises as `apply`."""
+        bounded = {"max_output_tokens": self.max_completion_tokens, **request}
+        body: Body = {**bounded, "safety_identifier": self.pseudonym(user_id)}
+        patched: Body = merge_patch(body, responses_patch.translate(self.patches[request["model"]]))
+        self._check_size(patched)
+        return patched
 
     def pseudonym(self, user_id: str) -> str:
         """Return the name by which OpenAI knows a user: the same for every call, not to be guessed from the id.

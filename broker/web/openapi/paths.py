@@ -61,10 +61,35 @@ def _openais() -> dict[str, Path]:
     )
     unknown = {"404": error("OpenAIError", 404)}
     create = _post("Create a chat completion", reference("ChatRequest"), completion, form="OpenAIError", others=unknown)
+    return {"/v1/chat/completions": create} | _responses() | _models(unknown)
+
+
+def _responses() -> dict[str, Path]:
+    """https://platform.openai.com/docs/api-reference/responses."""
+    unknown = {"404": error("OpenAIError", 404)}
+    response: Content = {JSON: {"schema": reference("Response")}}
+    answer = success(
+        "OpenAI's response; with `stream`, its server-sent events, with comments while OpenAI is silent. An incomplete "
+        "answer ends with an `error` event",
+        {**response, "text/event-stream": {"schema": all_of(data=TEXT)}},
+    )
+    create = _post("Create a response", reference("ResponseRequest"), answer, form="OpenAIError", others=unknown)
+    stored = _get("Get a stored response of the user's", success("The response", response), unknown)
+    deleted = success("Deleted at OpenAI, and its ids forgotten", {JSON: {"schema": OBJECT}})
+    delete = {"delete": _get("Delete a stored response of the user's", deleted, unknown)["get"]}
+    items = success("The items", {JSON: {"schema": all_of(object={"const": "list"}, data=array_of(OBJECT))}})
+    place = {"parameters": [{"name": "response_id", "in": "path", "required": True, "schema": TEXT}]}
+    return {
+        "/v1/responses": create,
+        "/v1/responses/{response_id}": stored | delete | place,
+        "/v1/responses/{response_id}/input_items": _get("List the input of a stored response", items, unknown) | place,
+    }
+
+
+def _models(unknown: Answers) -> dict[str, Path]:
     name = {"name": "name", "in": "path", "required": True, "schema": TEXT}
     models = all_of(object={"const": "list"}, data=array_of(reference("Model")))
     return {
-        "/v1/chat/completions": create,
         "/v1/models": _get("List the models", success("All models", {JSON: {"schema": models}})),
         "/v1/models/{name}": _get("Get a model", success("The model", {JSON: {"schema": reference("Model")}}), unknown)
         | {"parameters": [name]},

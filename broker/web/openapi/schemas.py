@@ -2,8 +2,11 @@
 
 from collections.abc import Collection
 
+from broker.openai.requests import responses
 from broker.openai.requests.chat_completions import ALLOWED_VALUES, IGNORED, STREAM_OPTIONS
 from broker.openai.requests.content_parts import PARTS
+from broker.openai.requests.response_items import ITEMS
+from broker.openai.requests.response_tools import CLIENT_TOOLS
 
 Schema = dict[str, object]
 
@@ -23,6 +26,8 @@ def all_schemas(models: Collection[str], most_tokens: int) -> dict[str, Schema]:
         "Temperature": {"type": "number", "minimum": 0, "maximum": 1, "default": 0.7},
         "ChatRequest": _chat_request(models, most_tokens),
         "ChatCompletion": _chat_completion(),
+        "ResponseRequest": _response_request(models, most_tokens),
+        "Response": _response(),
         "Model": _model(),
         "Usage": _usage(),
         "Readiness": _readiness(),
@@ -64,7 +69,7 @@ def _message() -> Schema:
     return object_of(
         ["role", "content"],
         role={"description": "`user`, `assistant`, `system`, …"},
-        content={"description": "text, or OpenAI's content parts"},
+        content={"anyOf": [{"type": ["string", "number", "boolean", "null"]}, _message_parts()]},
     )
 
 
@@ -83,7 +88,7 @@ def _chat_request(models: Collection[str], most_tokens: int) -> Schema:
         "stream": {"type": ["boolean", "null"], "default": False},
         "stream_options": {
             "type": ["object", "null"],
-            "properties": {name: {"type": "boolean"} for name in STREAM_OPTIONS},
+            "properties": {name: {"type": ["boolean", "null"]} for name in STREAM_OPTIONS},
             "additionalProperties": False,
         },
         "max_completion_tokens": bound | {"default": most_tokens},
@@ -106,13 +111,47 @@ def _chat_request(models: Collection[str], most_tokens: int) -> Schema:
 
 
 def _message_parts() -> Schema:
-    return array_of(object_of(["type"], type={"enum": list(PARTS)}))
+    inline = object_of(["file_data"], file_data=TEXT, filename={}) | {"additionalProperties": False}
+    file = object_of(["type", "file"], type={"const": "file"}, file=inline)
+    return array_of({"anyOf": [object_of(["type"], type={"enum": [kind for kind in PARTS if kind != "file"]}), file]})
 
 
 def _chat_completion() -> Schema:
     message = object_of(["role"], role=TEXT, content=TEXT_OR_NULL, refusal=TEXT_OR_NULL)
     choice = object_of(["index", "message"], index=COUNT, message=message, finish_reason=TEXT_OR_NULL)
     return all_of(id=TEXT, object={"const": "chat.completion"}, created=COUNT, model=TEXT, choices=array_of(choice))
+
+
+def _response_request(models: Collection[str], most_tokens: int) -> Schema:
+    """What https://platform.openai.com/docs/api-reference/responses/create takes and passes; null means absent."""
+    tool = object_of(["type", "name"], type={"enum": sorted(CLIENT_TOOLS)}, name={"type": "string", "minLength": 1})
+    properties: dict[str, object] = {
+        "model": {"enum": list(models)},
+        "input": {"anyOf": [TEXT, array_of(object_of(["type"], type={"enum": sorted(ITEMS)}, id=TEXT_OR_NULL))]},
+        "stream_options": object_of(include_obfuscation={"type": ["boolean", "null"]})
+        | {"type": ["object", "null"], "additionalProperties": False},
+        "max_output_tokens": {"type": ["integer", "null"], "minimum": 1, "maximum": most_tokens},
+        "background": {"enum": [False, None]},
+        "service_tier": {"enum": [*responses.SERVICE_TIERS, None]},
+        "temperature": {"type": ["number", "null"], "minimum": 0, "maximum": 2},
+        "top_p": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
+        "top_logprobs": {"type": ["integer", "null"], "minimum": 0, "maximum": 20},
+        "tools": {"type": ["array", "null"], "items": tool},
+        "tool_choice": {"type": ["string", "object", "null"]},
+        "include": {"type": ["array", "null"], "items": TEXT},
+        **{name: {"type": [kind, "null"]} for name, kind in (
+            ("instructions", "string"), ("max_tool_calls", "integer"), ("metadata", "object"),
+            ("parallel_tool_calls", "boolean"), ("previous_response_id", "string"), ("prompt_cache_key", "string"),
+            ("reasoning", "object"), ("store", "boolean"), ("stream", "boolean"),
+            ("text", "object"), ("truncation", "string"))},
+        **{name: {"description": "replaced by the broker's own"} for name in sorted(responses.IGNORED)},
+    }  # fmt: skip
+    return object_of(["model", "input"], **properties) | {"additionalProperties": False}
+
+
+def _response() -> Schema:
+    return object_of(["id", "object", "output"], id=TEXT, object={"const": "response"}, output=array_of(OBJECT),
+                     status=TEXT, usage={"type": ["object", "null"]})  # fmt: skip
 
 
 def _model() -> Schema:

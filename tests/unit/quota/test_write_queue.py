@@ -22,7 +22,7 @@ class Store:
         self.attempts: list[str] = []
         self.down: set[str] = set()
 
-    def run(self, script: str, arguments: Any) -> None:
+    def run(self, script: str, arguments: Any, keys: int) -> None:
         """Like the real method."""
         self.attempts.append(script)
         if arguments[0] in self.down:
@@ -113,8 +113,8 @@ def test_leases_in_a_healthy_part_of_redis_are_renewed_while_another_is_down(mon
     renewed: list[str] = []
     run = store.run
 
-    def note(script: str, arguments: Any) -> None:
-        run(script, arguments)
+    def note(script: str, arguments: Any, keys: int) -> None:
+        run(script, arguments, keys)
         renewed.append(arguments[0])
 
     store.run = note

@@ -48,7 +48,7 @@ def test_a_preflight_allows_what_the_sdks_send(client: FlaskClient) -> None:
     assert "openai-beta" in allowed
     assert not [name for name in allowed if "evil" in name]
     assert len(allowed) == len(set(allowed))
-    assert response.headers["Access-Control-Allow-Methods"] == "GET, POST, OPTIONS"
+    assert response.headers["Access-Control-Allow-Methods"] == "GET, POST, DELETE, OPTIONS"
     assert int(response.headers["Access-Control-Max-Age"]) > 0
 
 
@@ -77,7 +77,8 @@ def test_the_sdks_may_send_all_that_they_send(client: FlaskClient, path: str, as
 def test_options_names_the_endpoints_own_methods(client: FlaskClient) -> None:
     """RFC 9110, 9.3.7; all methods if the path has no endpoint."""
     allowed = {path: client.options(path).headers["Allow"] for path in ("/stream", "/v1/models", "/nothing")}
-    assert allowed == {"/stream": "POST, OPTIONS", "/v1/models": "GET, OPTIONS", "/nothing": "GET, POST, OPTIONS"}
+    every = "GET, POST, DELETE, OPTIONS"
+    assert allowed == {"/stream": "POST, OPTIONS", "/v1/models": "GET, OPTIONS", "/nothing": every}
 
 
 @pytest.mark.parametrize("status", [401, 404, 405, 415])

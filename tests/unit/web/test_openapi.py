@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from jsonschema_rs import validator_for  # comes with schemathesis
 
+from broker.openai.requests import responses
 from broker.openai.requests.chat_completions import IGNORED, PASSED_ON
 from broker.web.openapi.answers import OPERATOR_CODES, faults
 from tests.apps import bearer, make_app, make_client
@@ -73,6 +74,13 @@ def test_the_parameters_are_those_that_are_passed_on(document: dict[str, Any]) -
     assert request["additionalProperties"] is False
     assert request["properties"]["model"] == {"enum": ["gpt-4o", "gpt-4o-mini", "tide"]}
     assert request["properties"]["max_completion_tokens"]["maximum"] == 16_384
+
+
+def test_the_parameters_of_responses_are_those_that_are_passed_on(document: dict[str, Any]) -> None:
+    """And the names of the user that are replaced."""
+    request = document["components"]["schemas"]["ResponseRequest"]
+    assert set(request["properties"]) == responses.PASSED_ON | responses.IGNORED
+    assert request["additionalProperties"] is False
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,368 @@
+"""`/v1/responses` with real programs: OpenAI's bytes, the owner of each id, counting, and failures."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import requests
+
+from deploy.local.broker_process import BrokerProcess
+from deploy.local.openai_api import OpenAIStandIn
+from tests.integration.client_disconnect import disconnect_during_silence
+from tests.integration.conftest import StartBroker, User
+from tests.integration.redis_process import RedisProcess
+from tests.integration.waiting import within
+from tests.recorded import response_named
+
+NewUser = Callable[[BrokerProcess], User]
+TOOL = {
+    "type": "function",
+    "name": "tide_at",
+    "parameters": {"type": "object", "properties": {"at": {"type": "string"}}},
+}
+
+
+def create(user: User, **members: object) -> requests.Response:
+    body = {"model": "gpt-4o", "input": "hello", **members}
+    return user.post("/v1/responses", body, stream=bool(members.get("stream")))
+
+
+def events(response: requests.Response) -> list[dict[str, Any]]:
+    blocks = response.content.decode().split("\n\n")
+    return [json.loads(block.partition("\ndata: ")[2]) for block in blocks if "data: " in block]
+
+
+def begin(user: User, **members: object) -> dict[str, Any]:
+    """A stored response of this user's."""
+    response = create(user, **members)
+    assert response.status_code == 200, response.text
+    return dict(events(response)[-1]["response"] if members.get("stream") else response.json())
+
+
+def asked(openai: OpenAIStandIn) -> int:
+    return len([seen for seen in openai.seen if "/responses" in seen.path])
+
+
+def error(response: requests.Response) -> dict[str, Any]:
+    return dict(response.json()["error"])
+
+
+@pytest.fixture
+def grace(broker: BrokerProcess, new_user: NewUser) -> User:
+    """Another user of the shared broker."""
+    return new_user(broker)
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_openais_bytes_are_passed_on(ada: User, openai: OpenAIStandIn, *, is_stream: bool) -> None:
+    """With the bound and the user's pseudonym, and with the day's remaining calls in the header fields."""
+    response = create(ada, stream=is_stream)
+    assert response.headers["RateLimit"].startswith('"daily";r=49;')
+    sent = openai.seen[-1].body
+    assert (sent["max_output_tokens"], len(sent["safety_identifier"])) == (16_384, 64)
+    if is_stream:
+        assert [event["type"] for event in events(response)][::len(events(response)) - 1] == [
+            "response.created", "response.completed"]  # fmt: skip
+        text = "".join(event["delta"] for event in events(response) if event["type"] == "response.output_text.delta")
+    else:
+        text = response.json()["output"][0]["content"][0]["text"]
+    assert text == openai.answer
+    assert ada.get("/v1/usage").json()["used"] == 1
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_a_user_continues_reads_and_deletes_their_own(ada: User, openai: OpenAIStandIn, *, is_stream: bool) -> None:
+    """By id and by reference, over three turns with a function, streamed or not."""
+    first = begin(ada, tools=[TOOL], input="Use your tools.", stream=is_stream)
+    call = first["output"][0]
+    output = {"type": "function_call_output", "call_id": call["call_id"], "output": "noon"}
+    by_reference = [{"type": "item_reference", "id": call["id"]}, output]
+    second = begin(ada, tools=[TOOL], input=by_reference, stream=is_stream)
+    third = begin(ada, tools=[TOOL], input=[output], previous_response_id=first["id"], stream=is_stream)
+    kinds = [response["output"][0]["type"] for response in (first, second, third)]
+    assert kinds == ["function_call", "message", "function_call"]  # of two calls, the reference alone names no question
+    assert ada.get(f"/v1/responses/{third['id']}").json() == third
+    listed = ada.get(f"/v1/responses/{third['id']}/input_items?limit=5&order=asc").json()
+    assert [item["call_id"] for item in listed["data"]] == [call["call_id"]]
+    assert ada.get(f"/v1/responses/{third['id']}/input_items?after={listed['last_id']}").status_code == 200
+    assert ada.call("DELETE", f"/v1/responses/{third['id']}").json()["deleted"] is True
+
+
+def uses(user: User, response: dict[str, Any]) -> Iterator[requests.Response]:
+    """Every way to use a stored response."""
+    response_id, item_id = response["id"], response["output"][0]["id"]
+    yield user.get(f"/v1/responses/{response_id}")
+    yield user.get(f"/v1/responses/{response_id}/input_items")
+    yield user.call("DELETE", f"/v1/responses/{response_id}")
+    yield create(user, previous_response_id=response_id)
+    yield create(user, previous_response_id=response_id, stream=True, store=False)
+    yield create(user, input=[{"type": "item_reference", "id": item_id}])
+    yield create(user, input=[{"id": item_id}])  # the type may be absent
+    yield create(user, input=[response["output"][0], {"role": "user", "content": "go on"}])
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_nobody_else_can_continue_read_or_delete_it(
+    ada: User, grace: User, openai: OpenAIStandIn, *, is_stream: bool
+) -> None:
+    """The answers are OpenAI's own for an unknown id; OpenAI is not asked and nothing counts."""
+    response = begin(ada, stream=is_stream)
+    before = asked(openai)
+    for answer in uses(grace, response):
+        expected = 400 if answer.request.body and b"previous_response_id" in answer.request.body else 404
+        assert (answer.status_code, error(answer)["type"]) == (expected, "invalid_request_error"), answer.request.url
+        assert "not found." in error(answer)["message"]
+    assert asked(openai) == before
+    assert grace.get("/v1/usage").json()["used"] == 0
+    assert ada.get(f"/v1/responses/{response['id']}").status_code == 200
+
+
+def test_an_unknown_id_has_openais_own_answers(ada: User, openai: OpenAIStandIn) -> None:
+    """Status, code, param and sentence as recorded."""
+    assert error(ada.get("/v1/responses/resp_1")) == {
+        "message": "Response with id 'resp_1' not found.", "type": "invalid_request_error", "param": None, "code": None,
+    }  # fmt: skip
+    assert error(create(ada, previous_response_id="resp_1")) == {
+        "message": "Previous response with id 'resp_1' not found.", "type": "invalid_request_error",
+        "param": "previous_response_id", "code": "previous_response_not_found",
+    }  # fmt: skip
+    assert asked(openai) == 0
+
+
+def spellings(stored_id: str) -> list[str]:
+    """Paths that a lax reader takes for this id's."""
+    encoded = "".join(f"%{ord(letter):02X}" for letter in stored_id)
+    wide = quote("".join(chr(ord(letter) + 0xFEE0) if letter.isalnum() else letter for letter in stored_id))
+    bases = [
+        "/v1/responses/",
+        "/v1//responses/",
+        "//v1/responses/",
+        "/V1/Responses/",
+        "/v1/responses//",
+        "/responses/",
+        "/v1/v1/responses/",
+        "/v1/./responses/",
+        "/v1/models/../responses/",
+        "/v1/responses%2F",
+        "/v1%2Fresponses/",
+    ]
+    ids = [
+        stored_id,
+        encoded,
+        stored_id.upper(),
+        wide,
+        quote(encoded),
+        "%20" + stored_id,
+        "%E2%80%8B" + stored_id,
+        f"x/../{stored_id}",
+    ]
+    ends = ("%00", "%0A", "/", "/.", "%2F", ";x=1", "/input_items", "/input_items/", "%2Finput_items", "/cancel")
+    ids += [stored_id + end for end in (*ends, "?stream=true", "?id=" + stored_id)]
+    return [base + one for base in bases for one in ids]
+
+
+def test_no_spelling_of_a_path_opens_it(ada: User, grace: User, openai: OpenAIStandIn) -> None:
+    """Percent-encoding, doubled slashes, case, look-alikes, dots: never OpenAI, never 200."""
+    response = begin(ada)
+    before = asked(openai)
+    for path in spellings(response["id"]):
+        for method in ("GET", "DELETE"):
+            request = requests.Request(method, grace.url + "/", headers=grace.headers).prepare()
+            request.url = grace.url + path  # unchanged: `requests` would tidy it
+            with requests.Session() as session:
+                assert session.send(request, timeout=10).status_code in (400, 404, 405), path
+    assert asked(openai) == before
+
+
+CHANGES: tuple[Callable[[str], str], ...] = (
+    str,
+    str.upper,
+    lambda one: f" {one}",
+    lambda one: f"{one}\n",
+    lambda one: f"{one}\x00",
+    lambda one: f"{one}\u200b",
+    lambda one: one.replace("_", "\uff3f"),
+    lambda _: "",
+    lambda one: one * 900,
+)
+
+
+@pytest.mark.parametrize("member", ["previous_response_id", "reference", "item", "nested"])
+def test_no_spelling_of_an_id_opens_it(ada: User, grace: User, openai: OpenAIStandIn, member: str) -> None:
+    """Escapes, case, blanks and look-alikes in a body, and an id at any depth."""
+    response = begin(ada)
+    stored, item = response["id"], response["output"][0]["id"]
+    before = asked(openai)
+    for change in CHANGES:
+        members: dict[str, dict[str, object]] = {
+            "previous_response_id": {"previous_response_id": change(stored)},
+            "reference": {"input": [{"type": "item_reference", "id": change(item)}]},
+            "item": {
+                "input": [{"role": "user", "content": "x"}, {"type": "reasoning", "id": change(item), "summary": []}]
+            },
+            "nested": {
+                "input": [{"role": "user", "content": [{"type": "input_text", "text": "x", "id": change(item)}]}]
+            },
+        }
+        assert create(grace, **members[member]).status_code in (400, 404)
+    escaped = json.dumps({"model": "gpt-4o", "input": "x", "previous_response_id": stored})
+    escaped = escaped.replace(stored, "".join(f"\\u{ord(letter):04x}" for letter in stored))
+    assert grace.call("POST", "/v1/responses", data=escaped).status_code == 400
+    assert asked(openai) == before
+
+
+def test_what_a_user_deletes_is_forgotten(ada: User, openai: OpenAIStandIn) -> None:
+    """The response and its items; the others stay."""
+    kept, deleted = begin(ada), begin(ada)
+    assert ada.call("DELETE", f"/v1/responses/{deleted['id']}").status_code == 200
+    before = asked(openai)
+    assert {answer.status_code for answer in uses(ada, deleted)} == {400, 404}
+    assert asked(openai) == before
+    assert ada.get(f"/v1/responses/{kept['id']}").status_code == 200
+
+
+def test_an_owner_is_known_to_every_worker_and_after_a_restart(
+    start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
+) -> None:
+    """It is in Redis; another project's user of the same id is somebody else."""
+    first = start_broker()
+    user = new_user(first)
+    response = begin(user)
+    first.end()
+    again = User(user.id, start_broker(WEB_CONCURRENCY="2").url, user.token)
+    assert {again.get(f"/v1/responses/{response['id']}").status_code for _ in range(6)} == {200}
+
+
+def test_an_id_is_known_before_the_client_sees_it(ada: User, openai: OpenAIStandIn) -> None:
+    """A client may use an id in the midst of the stream that gave it out."""
+    openai.token_delay = 0.05
+    seen = set()
+    for line in create(ada, stream=True).iter_lines():
+        if line.startswith(b"data: ") and (event := json.loads(line[6:]))["type"].endswith("item.added"):
+            answer = create(
+                ada, input=[{"type": "item_reference", "id": event["item"]["id"]}, {"role": "user", "content": "x"}]
+            )
+            seen.add(answer.status_code)
+    assert seen == {200}
+
+
+def test_without_redis_no_id_is_passed_on(
+    start_broker: StartBroker, new_user: NewUser, own_redis: RedisProcess, openai: OpenAIStandIn
+) -> None:
+    """503, even if calls are counted without Redis. The ids of an answer given meanwhile are known afterwards."""
+    user = new_user(start_broker(REDIS_URL=own_redis.url, USAGE_WITHOUT_REDIS="allow", WEB_CONCURRENCY="1"))
+    response = begin(user)
+    own_redis.stop()
+    before = asked(openai)
+    for answer in list(uses(user, response))[3:]:
+        assert (answer.status_code, error(answer)["code"]) == (503, "ownership_unavailable")
+        assert int(answer.headers["Retry-After"]) >= 1
+    assert asked(openai) == before
+    meanwhile = begin(user, stream=True)
+    own_redis.start()
+    within(5, lambda: user.get(f"/v1/responses/{meanwhile['id']}").status_code == 200)
+
+
+def used(user: User) -> int:
+    return int(user.get("/v1/usage").json()["used"])
+
+
+def test_a_failure_before_the_answer_has_its_status_and_costs_nothing(ada: User, openai: OpenAIStandIn) -> None:
+    """Though OpenAI had sent status 200 and two events. Nothing of the operator's account is in it."""
+    openai.next("response_stream_failed_rate_limit")
+    response = create(ada, stream=True)
+    assert (response.status_code, error(response)["code"]) == (503, "openai_rate_limited")
+    assert b"PLANTED" not in response.content
+    assert used(ada) == 0
+
+
+@pytest.mark.parametrize(("name", "last"), [
+    ("response_stream_failed_midway", "response.failed"), ("response_stream_cut", "error"),
+])  # fmt: skip
+def test_a_failure_within_the_answer_is_its_last_event_and_counts(
+    ada: User, broker: BrokerProcess, openai: OpenAIStandIn, name: str, last: str
+) -> None:
+    """OpenAI's own, masked, or an `error` event with the next number."""
+    openai.next(name)
+    seen = events(create(ada, stream=True))
+    assert seen[-1]["type"] == last
+    assert [event["sequence_number"] for event in seen] == list(range(len(seen)))
+    assert "PLANTED" not in str(seen)
+    assert used(ada) == 1
+    within(1, lambda: [line["outcome"] for line in broker.log_lines() if line["user"] == ada.id][:1] != ["answered"])
+
+
+@pytest.mark.parametrize("name", ["response_stream_incomplete", "response_stream_reasoning"])
+def test_a_recorded_stream_is_passed_on_and_its_tokens_are_in_the_log(
+    ada: User, broker: BrokerProcess, openai: OpenAIStandIn, name: str
+) -> None:
+    """Usage comes with the last event, also if that is `response.incomplete`."""
+    openai.next(name)
+    assert create(ada, stream=True).content == response_named(name).body
+
+    def line() -> dict[str, Any]:
+        return next((line for line in broker.log_lines() if line["user"] == ada.id), {})
+
+    within(1, lambda: bool(line()))
+    assert (line()["prompt_tokens"], line()["completion_tokens"], line()["model"]) == (12, 30, "gpt-4o")
+    assert (line()["endpoint"], line()["outcome"]) == ("/v1/responses", "answered")
+
+
+def test_silence_is_filled_with_comments_between_events(
+    start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
+) -> None:
+    """As on the chat endpoint: also before the answer begins, and never within an event."""
+    user = new_user(start_broker(STREAM_PING_INTERVAL="0.2", WEB_CONCURRENCY="1"))
+    for where in ({"events": 1}, {"events": 5}, {"events": 5, "bytes": 20}):
+        openai.next("pause", seconds=0.9, **where)
+        content = create(user, stream=True).content
+        assert (content.count(b": ping\n\n") >= 2) is ("bytes" not in where)
+        assert "".join(block for block in content.decode().split(": ping\n\n")).count("event: ") == len(
+            events(create(user, stream=True))
+        )
+
+
+def test_the_limit_is_exact_here_too(start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn) -> None:
+    """Both APIs at once give exactly the day's calls; stored responses are read without a call left."""
+    user = new_user(start_broker(DAILY_LIMIT="10", WEB_CONCURRENCY="2"))
+    stored = begin(user)
+
+    def call(number: int) -> int:
+        return (create(user) if number % 2 else user.post("/gpt-4o", {"messages": "x"})).status_code
+
+    with ThreadPoolExecutor(30) as pool:
+        assert Counter(pool.map(call, range(30))) == {200: 9, 429: 21}
+    assert user.get(f"/v1/responses/{stored['id']}").status_code == 200
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_leaving_ends_the_call_at_openai(
+    broker: BrokerProcess, ada: User, openai: OpenAIStandIn, *, is_stream: bool
+) -> None:
+    """Within a second, as everywhere."""
+    openai.next("silent_mid_stream" if is_stream else "silent")
+    body = {"model": "gpt-4o", "input": "hello", "stream": is_stream}
+    disconnect_during_silence(broker, openai, ada, "/v1/responses", body)
+
+
+def test_a_successor_model_serves_both_names(
+    start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
+) -> None:
+    """The patch in Responses' spelling, and a refused temperature left out."""
+    models = '{"gpt-4o": {"model": "gpt-6-luna", "reasoning_effort": "none"}, "gpt-4o-mini": "gpt-6-luna"}'
+    user = new_user(start_broker(MODELS=models, WEB_CONCURRENCY="1"))
+    assert create(user, temperature=0.2).status_code == 200
+    assert openai.seen[-1].body["reasoning"] == {"effort": "none"}
+    response = create(user, model="gpt-4o-mini", temperature=0.2)
+    assert (response.status_code, response.headers["X-Dropped-Parameters"]) == (200, "temperature")
+
+
+def test_without_a_token_there_is_no_answer(broker: BrokerProcess, openai: OpenAIStandIn) -> None:
+    """On every route."""
+    for method, path in (("POST", ""), ("GET", "/resp_1"), ("DELETE", "/resp_1"), ("GET", "/resp_1/input_items")):
+        assert requests.request(method, f"{broker.url}/v1/responses{path}", timeout=5).status_code == 401
+    assert asked(openai) == 0
