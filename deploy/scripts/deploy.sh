@@ -172,7 +172,8 @@ reload() { # tenant
   prepare "$1" "$image" || exit 1 # the settings that are in use stay
   docker volume rm "$(settings_volume "$1" "$number")" >/dev/null
   fill_volume "$work/settings.$1" "$(settings_volume "$1" "$serving")" 10001:10001 "$image"
-  docker kill --signal HUP "$(broker "$1" "$serving")" >/dev/null
+  # not `docker kill --signal`: the engine would no longer restart the container by itself
+  docker exec "$(broker "$1" "$serving")" python -I -S -c 'import os, signal; os.kill(1, signal.SIGHUP)'
   sleep 1
   wait_ready "$1" "$serving" || fail "$1: not ready after the reload: make logs-$1"
   unlock "$1"

@@ -31,7 +31,8 @@ switch() { # tenant number image
   fi
   docker exec "$1-proxy" nginx -t -q -c /config/nginx.conf || return 1
   before=$(proxy_workers "$1")
-  docker kill --signal HUP "$1-proxy" >/dev/null || return 1
+  # not `docker kill --signal`: the engine would no longer restart the container by itself
+  docker exec "$1-proxy" nginx -q -c /config/nginx.conf -s reload || return 1
   for _ in $(seq 100); do # a worker that was there before and still takes connections has the old configuration
     worker=$(comm -12 <(sort <<<"$before") <(proxy_workers "$1" | sort))
     [ -n "$worker" ] || break

@@ -1,5 +1,7 @@
 """Requests to the tenants, and facts about their containers."""
 
+import time
+
 import requests
 
 from deploy.local.supabase_auth import SupabaseStandIn
@@ -19,6 +21,15 @@ def call(
 def left(response: requests.Response) -> int:
     """The calls that the user has left today."""
     return int(response.headers["RateLimit"].partition(";r=")[2].partition(";")[0])
+
+
+def left_now(stack: Stack, tenant: str) -> int:
+    """Make a call and return what is left. A worker that has no Redis yet answers 503, which is not counted."""
+    for _ in range(20):
+        if (response := call(stack, tenant)).status_code != 503:
+            break
+        time.sleep(1)
+    return left(response)
 
 
 def counted_users(stack: Stack, tenant: str) -> set[bytes]:
