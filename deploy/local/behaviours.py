@@ -55,6 +55,7 @@ async def pause(exchange: Exchange, events: list[bytes], options: Options) -> No
 
 async def cut_before_headers(exchange: Exchange, _: list[bytes], options: Options) -> None:
     """Close the connection instead of answering."""
+    await exchange.pause(options.get("seconds", 0.0))
     exchange.cut(reset=bool(options.get("reset")))
 
 
