@@ -20,7 +20,7 @@ FAILING = 3  # failures in a row after which a task is reported
 Work = Callable[[], object]
 
 
-@dataclass
+@dataclass(eq=False)
 class _Task:
     """The failures in a row of one task, and the time of the last one."""
 

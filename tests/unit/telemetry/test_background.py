@@ -105,3 +105,17 @@ def test_the_pause_grows_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     task.done.set()
     Background().run("keys", task)
     assert pauses == [0.1, 0.2, 0.4, 0.5, 0.5]
+
+
+def test_tasks_of_one_name_end_independently() -> None:
+    """Two tasks of one name are two tasks, also if one of them has failed since and ends last."""
+    tasks, first, second = Background(), Flaky(0), Flaky(0)
+    tasks.run("writer", first)
+    tasks.run("writer", second)
+    wait_for(lambda: first.is_running and second.is_running)
+    second.done.set()
+    wait_for(lambda: len(tasks._tasks) == 1)
+    tasks._tasks[0].failures += 1
+    first.done.set()
+
+    wait_for(lambda: tasks._tasks == [])
