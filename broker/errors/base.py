@@ -144,14 +144,15 @@ class DailyLimitReached(CallerFault):
     code = "daily_limit_exceeded"
     sentence = "GPT Rate limit exceeded."
     should_retry = False
+    unit = "calls"
 
     @property
     def openai_sentence(self) -> str:
-        """Return the sentence under /v1: which limit, how many calls, when it resets."""
+        """Return the sentence under /v1: which limit, how high it is, when it resets."""
         limit, resets_at = self.details.get("limit"), self.details.get("resets_at")
         if limit is None:
             return self.sentence
-        return f"The daily limit of {limit} calls is used up; it resets at {resets_at}"
+        return f"The daily limit of {limit} {self.unit} is used up; it resets at {resets_at}"
 
 
 class OurFault(Fault):

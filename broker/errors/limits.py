@@ -69,10 +69,12 @@ class TooManyCallsInFlight(CallerFault):
 
 class DailyTokensReached(DailyLimitReached):
     code = "daily_tokens_exceeded"
+    unit = "tokens"
 
 
 class DailySpendReached(DailyLimitReached):
     code = "daily_spend_exceeded"
+    unit = "dollars"
 
 
 class TenantBudgetExhausted(OurFault):

@@ -11,6 +11,12 @@ PER_MESSAGE = 4  # the tokens around a message: https://cookbook.openai.com/exam
 NUMBER = 4  # bytes
 # The largest image of low and of any other `detail`: https://platform.openai.com/docs/guides/images-vision
 IMAGE, IMAGE_OF_GPT_4O_MINI = (300, 2_500), (2_833, 48_169)
+_UNBILLED = frozenset(
+    {
+        "max_completion_tokens", "max_output_tokens", "model", "safety_identifier", "service_tier", "store", "stream",
+        "stream_options", "temperature", "top_p",
+    }
+)  # fmt: skip
 _IMAGES = frozenset({"image_url", "input_image"})
 
 
@@ -18,7 +24,7 @@ def input_tokens(body: dict[str, Any]) -> int:
     """Return the estimated input tokens of a request's body, in either API's format."""
     low, high = IMAGE_OF_GPT_4O_MINI if str(body.get("model")).startswith("gpt-4o-mini") else IMAGE
     size = tokens = 0
-    rest: list[Any] = [body]
+    rest: list[Any] = [value for name, value in body.items() if name not in _UNBILLED]
     while rest:
         value = rest.pop()
         if isinstance(value, str):

@@ -76,11 +76,10 @@ PRICES: Mapping[str, Price] = {
 
 def price_of(model: str, overrides: Mapping[str, Price]) -> Price | None:
     """Return a model's price, by its name or, for a dated snapshot, by the name without its date."""
+    if found := overrides.get(model) or PRICES.get(model):
+        return found
     alias = _SNAPSHOT.sub("", model)
-    for name in (model, alias):
-        if found := overrides.get(name) or PRICES.get(name):
-            return found
-    return None
+    return overrides.get(alias) or PRICES.get(alias)
 
 
 def tier_of(body: Mapping[str, object]) -> tuple[int, int]:

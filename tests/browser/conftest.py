@@ -133,6 +133,16 @@ def tight_broker(
     yield from _running(settings_for(openai_for_all, supabase, redis_server.url) | page)
 
 
+@pytest.fixture(scope="package")
+def frugal_broker(
+    openai_for_all: OpenAIStandIn,  # noqa: F811 - a fixture
+    supabase: SupabaseStandIn,  # noqa: F811
+) -> Iterator[BrokerProcess]:
+    """A broker that allows each user 60 tokens a day: one answer of the stand-in. It counts in its own memory."""
+    limits = {"DAILY_LIMIT": "10", "DAILY_TOKENS": "60", "MIN_OUTPUT_TOKENS": "20"}
+    yield from _running(settings_for(openai_for_all, supabase, "") | {"PLAYGROUND": "on"} | limits | SMALL)
+
+
 def _running(environ: dict[str, str]) -> Iterator[BrokerProcess]:
     process = BrokerProcess(environ)
     process.wait_until("/ready")

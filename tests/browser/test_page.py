@@ -90,6 +90,24 @@ def test_over_the_limit_it_says_when_to_come_back(
     assert len(openai.completions()) == 1
 
 
+def test_the_page_shows_what_is_left_of_calls_and_tokens(
+    open_page: OpenPage, frugal_broker: BrokerProcess, openai: OpenAIStandIn
+) -> None:
+    """Two bars, which warn once 80 % are used; then the page says that the tokens are used up."""
+    page = open_page(frugal_broker.url)
+    page.get_by_label("Public key of the project").fill("sb_publishable_x")
+    sign_in(page, email="grace@example.com")
+    expect(page.locator("#allowance-tokens")).to_contain_text("60 of 60 tokens left today")
+    expect(page.locator("#allowance-tokens-meter")).not_to_have_class(re.compile("low"))
+    ask(page, "Why tides?")
+    expect(page.locator(".note")).to_contain_text("done after")
+    expect(page.locator("#allowance")).to_contain_text("9 of 10 left today")
+    expect(page.locator("#allowance-tokens")).to_contain_text(re.compile(r"\b\d{1,2} of 60 tokens left today"))
+    expect(page.locator("#allowance-tokens-meter")).to_have_class(re.compile("low"))
+    ask(page, "And why is it salty?")
+    expect(page.locator(".turn").nth(1).get_by_role("alert")).to_contain_text("Today’s tokens are used up")
+
+
 def test_a_wrong_password_is_shown(open_page: OpenPage) -> None:
     """The page shows Supabase's message."""
     page = open_page()

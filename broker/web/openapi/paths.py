@@ -98,7 +98,7 @@ def _models(unknown: Answers) -> dict[str, Path]:
 
 def _accounts() -> dict[str, Path]:
     day = success("The current UTC day", {JSON: {"schema": reference("Usage")}})
-    return {"/v1/usage": _get("Get the user's calls of the day; does not count as a call", day)}
+    return {"/v1/usage": _get("Get the user's calls, tokens and dollars of the day; does not count as a call", day)}
 
 
 def _operations() -> dict[str, Path]:

@@ -161,9 +161,19 @@ def _model() -> Schema:
 
 def _usage() -> Schema:
     when = {"type": "string", "format": "date-time"}
+    calls, tokens, dollars = _level("integer"), _level("integer"), _level("number")
     return all_of(object={"const": "usage"}, limit=COUNT, used=COUNT, remaining=COUNT, resets_at=when,
-                  exempt={"type": "boolean"})  # fmt: skip
+                  exempt={"type": "boolean"}, plan=TEXT, calls=calls, tokens=tokens, dollars=dollars)  # fmt: skip
+
+
+def _level(kind: str) -> Schema:
+    """One limit of the day; null if there is none."""
+    amount: Schema = {"type": kind, "minimum": 0}
+    optional: Schema = {"type": [kind, "null"], "minimum": 0}
+    return all_of(limit=optional, used=amount, reserved=amount, remaining=optional)
 
 
 def _readiness() -> Schema:
-    return all_of(ready={"type": "boolean"}, parts={"type": "object", "additionalProperties": TEXT})
+    dollars = {"type": "object", "additionalProperties": {"type": "number"}}
+    parts = {"type": "object", "additionalProperties": TEXT}
+    return object_of(("ready", "parts"), ready={"type": "boolean"}, parts=parts, tenant_budget=dollars)

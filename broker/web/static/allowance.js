@@ -1,12 +1,42 @@
-// The remaining calls of the day.
+// What is left of today's calls and tokens.
 
 import { duration } from "./refusals.js";
 
+const LOW = 0.2; // of a limit: 80 % are used
+
+class Bar {
+  #place;
+  #meter;
+  #words;
+  #unit;
+
+  constructor(name, unit) {
+    this.#place = document.getElementById(name);
+    this.#meter = document.getElementById(`${name}-meter`);
+    this.#words = document.getElementById(`${name}-words`);
+    this.#unit = unit;
+  }
+
+  show(limit, left, seconds) {
+    const isLow = left <= limit * LOW;
+    this.#place.hidden = false;
+    this.#place.title = `The day ends in ${duration(seconds)} (00:00 UTC)`;
+    this.#meter.ariaValueMax = limit;
+    this.#meter.ariaValueNow = left;
+    this.#meter.classList.toggle("low", isLow);
+    this.#meter.firstElementChild.style.width = `${limit ? (100 * left) / limit : 0}%`;
+    this.#words.className = left === 0 || isLow ? "used-up" : "";
+    this.#words.textContent = `${left} of ${limit}${this.#unit} left today`;
+  }
+
+  hide() {
+    this.#place.hidden = true;
+  }
+}
+
 export class Allowance {
   #session;
-  #place = document.getElementById("allowance");
-  #meter = document.getElementById("allowance-meter");
-  #words = document.getElementById("allowance-words");
+  #bars = { daily: new Bar("allowance", ""), "daily-tokens": new Bar("allowance-tokens", " tokens") };
 
   constructor(session) {
     this.#session = session;
@@ -20,21 +50,14 @@ export class Allowance {
 
   // https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/: `"daily";q=50;w=86400`, `"daily";r=49;t=3600`
   take(headers) {
-    const policy = headers?.get("RateLimit-Policy")?.match(/q=(\d+)/);
-    const rest = headers?.get("RateLimit")?.match(/r=(\d+);t=(\d+)/);
-    if (!policy || !rest) return;
-    const [limit, left, seconds] = [policy[1], rest[1], rest[2]].map(Number);
-    this.#place.hidden = false;
-    this.#place.title = `The day ends in ${duration(seconds)} (00:00 UTC)`;
-    this.#meter.ariaValueMax = limit;
-    this.#meter.ariaValueNow = left;
-    this.#meter.classList.toggle("low", left * 5 < limit);
-    this.#meter.firstElementChild.style.width = `${limit ? (100 * left) / limit : 0}%`;
-    this.#words.className = left === 0 ? "used-up" : "";
-    this.#words.textContent = `${left} of ${limit} left today`;
+    for (const [name, bar] of Object.entries(this.#bars)) {
+      const policy = headers?.get("RateLimit-Policy")?.match(new RegExp(`"${name}";q=(\\d+)`));
+      const rest = headers?.get("RateLimit")?.match(new RegExp(`"${name}";r=(\\d+);t=(\\d+)`));
+      if (policy && rest) bar.show(...[policy[1], rest[1], rest[2]].map(Number));
+    }
   }
 
   forget() {
-    this.#place.hidden = true;
+    for (const bar of Object.values(this.#bars)) bar.hide();
   }
 }

@@ -96,6 +96,7 @@ async function ask(question) {
     say("");
   } finally {
     allowance.take(answering.headers);
+    allowance.ask(); // a stream's headers show what was reserved, not what it took
     answering = null;
     showBusy(false);
   }

@@ -263,7 +263,7 @@ class Fickle(Away):
 SCRIPTS = (scripts.RESERVE, scripts.FINISH, scripts.SETTLE, scripts.READ)
 
 
-def quota_of(redis: Any, clock: Clock, **environ: str) -> tuple[Quota, Metrics]:
+def quota_of(redis: Any, clock: Callable[[], float], **environ: str) -> tuple[Quota, Metrics]:
     settings = Settings.from_environ(REQUIRED | {"DAILY_LIMIT": "2", "WEB_CONCURRENCY": "1"} | environ)
     metrics = Metrics()
     is_required = settings.usage_without_redis == "refuse"
@@ -396,3 +396,16 @@ def test_a_worker_without_new_calls_learns_that_redis_is_back(
     away.is_away = False
     eventually(lambda: books(metrics) == [30, 0, 30, 0])
     eventually(lambda: "gpt_broker_redis_up 1.0" in str(metrics.exposition(None)[0]))
+
+
+@pytest.mark.parametrize("ahead", [-86_400.0, 86_400.0, 7 * 86_400.0])
+def test_redis_clock_decides_the_day(redis: fakeredis.FakeRedis, ahead: float) -> None:
+    """A broker whose clock is a day off counts like the others, on the same keys."""
+    quota, _ = quota_of(redis, lambda: time.time() + ahead)
+    right, _ = quota_of(redis, time.time)
+    first = reserve(quota)
+    reserve(right)
+    assert isinstance(quota.reserve(ADA), Refusal)
+    assert first.daily_usage.resets_at == right.daily_usage(ADA).resets_at
+    assert 0 < quota.seconds_until(first.daily_usage.resets_at) <= 86_400
+    assert len(redis.keys("*:calls:*")) == 1

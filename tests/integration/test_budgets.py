@@ -1,0 +1,241 @@
+"""Limits in tokens and money, with real workers and a real Redis."""
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+import redis
+import requests
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from broker.quota import scripts
+from broker.quota.calls import keys
+from tests.integration.client_disconnect import connect, log_lines_of
+from tests.integration.conftest import User
+from tests.integration.redis_process import RedisProcess
+from tests.integration.stack import Stack
+from tests.integration.test_client_faults import request_of
+from tests.integration.waiting import within
+
+BUDGET = 4_000  # tokens a user's day
+PATIENT = {  # with four workers on a small machine, nothing is quick
+    "CLIENT_TIMEOUT": "30",
+    "OPENAI_CONNECT_TIMEOUT": "20",
+    "OPENAI_FIRST_BYTE_TIMEOUT": "20",
+    "OPENAI_SILENCE_TIMEOUT": "20",
+    "OPENAI_CALL_TIMEOUT": "60",
+    "REDIS_CONNECT_TIMEOUT": "5",
+    "REDIS_TIMEOUT": "5",
+}
+LIMITS = {
+    **PATIENT,
+    "WEB_CONCURRENCY": "4",
+    "DAILY_TOKENS": str(BUDGET),
+    "DAILY_SPEND": "0.03",
+    "TENANT_DAILY_SPEND": "100",
+    "MIN_OUTPUT_TOKENS": "60",  # the stand-in answers with fewer
+}
+
+
+@pytest.fixture
+def stack() -> Iterator[Stack]:
+    made = Stack(through_path=False, **LIMITS)
+    yield made
+    made.stop()
+
+
+def amounts(stack: Stack, user: User) -> dict[str, int]:
+    """A user's tokens (t) and nano-dollars (n) in Redis: charged, reserved (r…) and lapsed (l…)."""
+    (key,) = stack.redis.client.keys(f"*{user.id}*:amounts:*")
+    read = stack.redis.client.hmget(key, "t", "n", "rt", "rn", "lt", "ln")
+    return dict(zip(("t", "n", "rt", "rn", "lt", "ln"), (int(value or 0) for value in read), strict=True))
+
+
+async def burst(stack: Stack, users: list[User], calls: int, seed: int = 0) -> Counter[int]:
+    """Send so many calls at once; the statuses, 0 where the connection ends. With a `seed`, one in ten leaves."""
+    chance = random.Random(seed)
+
+    async def ask(number: int) -> int:
+        path = ("/gpt-4o", "/stream", "/v1/chat/completions")[number % 3]
+        message = request_of(users[number % len(users)], path).replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", stack.broker.port)
+            writer.write(message)
+            if seed and chance.random() < 0.1:
+                await asyncio.sleep(chance.uniform(0, 0.5))
+                writer.close()
+                return 0
+            answer = await reader.read()
+            writer.close()
+            return int(answer.split()[1])
+        except (OSError, IndexError):
+            return 0
+
+    return Counter(await asyncio.gather(*map(ask, range(calls))))
+
+
+def test_a_budget_is_exact_under_a_thousand_calls_at_once(stack: Stack) -> None:
+    """What Redis charged is what OpenAI counted, no user is over the budget, and nothing stays reserved."""
+    users = stack.users(5)
+    seen = asyncio.run(burst(stack, users, 1_000))
+    assert set(seen) == {200, 429}
+    stack.wait_until_balanced()
+    charged = [amounts(stack, user) for user in users]
+    answer = len(stack.openai.answer.split())
+    words = len([word for word in stack.openai.answer.replace(" ", "\0 ").split("\0") if word])
+    counted = sum(12 + (words if one.body.get("stream") else answer) for one in stack.openai.completions())
+    assert sum(one["t"] for one in charged) == counted
+    assert all(one["t"] <= BUDGET and one["n"] <= 30_000_000 for one in charged)
+    assert all((one["rt"], one["rn"], one["lt"], one["ln"]) == (0, 0, 0, 0) for one in charged)
+    books = {state: stack.metric("budget_tokens_total", state=state) for state in ("reserved", "settled", "released")}
+    assert books["reserved"] == books["settled"] + books["released"]
+    assert books["settled"] == counted
+    dollars = {state: stack.metric("budget_dollars_total", state=state) for state in books}
+    assert dollars["reserved"] == pytest.approx(dollars["settled"] + dollars["released"])
+    assert dollars["settled"] == pytest.approx(sum(one["n"] for one in charged) / 10**9)
+
+
+def test_a_budget_holds_while_workers_die_redis_restarts_and_clients_leave(stack: Stack) -> None:
+    """Nobody is over it, and a minute after the crash nothing is reserved: the books balance."""
+    users, stack.openai.first_token_delay = stack.users(5), 0.05
+    seen: list[Counter[int]] = []
+    thread = threading.Thread(target=lambda: seen.append(asyncio.run(burst(stack, users, 1_000, seed=7))))
+    thread.start()
+    for answered in (15, 30):
+        within(30, lambda least=answered: stack.metric("calls_settled_total") >= least)  # type: ignore[misc]
+        with contextlib.suppress(ProcessLookupError, IndexError):
+            os.kill(stack.broker.workers()[0], signal.SIGKILL)
+    stack.redis.stop()
+    stack.redis.start()
+    thread.join(60)
+    assert seen
+    assert seen[0][200] > 5
+    within(10, lambda: stack.metric("calls_in_flight") == 0)
+    for user in users:
+        for key in stack.redis.client.keys(f"*{user.id}*:places"):
+            stack.redis.client.zadd(key, dict.fromkeys(stack.redis.client.zrange(key, 0, -1), 1))  # a minute later
+        day = user.get("/v1/usage").json()
+        assert (day["tokens"]["reserved"], day["dollars"]["reserved"]) == (0, 0)
+        assert day["tokens"]["used"] <= BUDGET
+        assert amounts(stack, user)["t"] == day["tokens"]["used"]
+
+
+def test_a_client_that_leaves_is_charged_the_input_and_what_it_got(stack: Stack) -> None:
+    """By an estimate, which the log and the metrics call one."""
+    ada = stack.user()
+    with connect(stack.broker, request_of(ada, "/stream", "stand-in: silent_mid_stream")) as client:
+        while b"Tides" not in client.recv(65_536):
+            pass
+    within(2, lambda: log_lines_of(stack.broker, ada))
+    (line,) = log_lines_of(stack.broker, ada)
+    assert (line["outcome"], line["estimated"]) == ("client_left", True)
+    within(2, lambda: amounts(stack, ada)["rt"] == 0)
+    charged = amounts(stack, ada)
+    assert 20 < charged["t"] < 60
+    assert line["dollars"] == charged["n"] / 10**9
+    assert stack.metric("spend_dollars_total", model="gpt-4o", basis="estimate") == pytest.approx(line["dollars"])
+
+
+def test_the_first_abandoned_calls_of_a_day_are_free() -> None:
+    """Left before the first text, while OpenAI works; those after them count, and OpenAI's failures never do."""
+    own = Stack(FREE_ABANDONED_CALLS="2", OPENAI_FIRST_BYTE_TIMEOUT="20", OPENAI_MAX_RETRIES="0")
+    try:
+        ada = own.user()
+        for number in range(4):
+            with connect(own.broker, request_of(ada, "/gpt-4o", "stand-in: silent")):
+                within(3, lambda asked=number + 1: len(own.openai.completions()) == asked)  # type: ignore[misc]
+            within(2, lambda: own.metric("calls_in_flight") == 0)
+        assert ada.post("/gpt-4o", {"messages": "stand-in: 500_server_error"}).status_code == 502
+        day = ada.get("/v1/usage").json()
+        assert day["used"] == 2
+        assert day["tokens"]["used"] > 0
+    finally:
+        own.stop()
+
+
+def test_one_place_serves_calls_one_after_the_other() -> None:
+    """The place is free before the client can see the end of the answer: none of 120 calls is refused."""
+    own = Stack(MAX_CALLS_PER_USER="1")
+    own.openai.token_delay = 0.0
+    try:
+        ada, statuses = own.user(), []
+        body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "x"}]}
+        with requests.Session() as session:
+            for number in range(120):
+                path = ("/gpt-4o", "/stream", "/v1/chat/completions")[number % 3]
+                asked = body | ({"stream": True} if path.startswith("/v1") else {})
+                answer = session.post(ada.url + path, json=asked, headers=ada.headers, stream=True, timeout=10)
+                statuses.append(answer.status_code)
+                for line in answer.iter_lines():
+                    if line == b"data: [DONE]":
+                        break
+        assert Counter(statuses) == {200: 120}
+    finally:
+        own.stop()
+
+
+def test_the_tenants_budget_holds_over_all_workers() -> None:
+    """To a slice for each: then everybody gets 503, and /ready stays up and says so."""
+    budget = {"TENANT_DAILY_SPEND": "0.05", "TENANT_SPEND_SLICE": "0.001", "MAX_COMPLETION_TOKENS": "100"}
+    own = Stack(through_path=False, WEB_CONCURRENCY="4", **budget, **PATIENT)
+    try:
+        seen = asyncio.run(burst(own, own.users(5), 400))
+        assert set(seen) == {200, 503}
+        ada = own.user()  # what calls in flight had reserved is free again: she spends the rest
+        answers = [ada.post("/gpt-4o", {"messages": "x"}) for _ in range(40)]
+        refused = answers[-1]
+        assert (refused.status_code, refused.json()["code"]) == (503, "tenant_budget_exhausted")
+        spent = sum(int(own.redis.client.hget(key, "n") or 0) for key in own.redis.client.keys("*:amounts:*"))
+        assert 0.05 * 0.7 < spent / 10**9 <= 0.05
+        ready = requests.get(own.broker.url + "/ready", timeout=5)
+        assert ready.status_code == 200
+        assert ready.json()["tenant_budget"]["worst_overspend_of_a_replica"] == pytest.approx(0.004)
+    finally:
+        own.stop()
+
+
+DAY = keys.day_at(time.time())
+CALL = st.sampled_from(["reserve", "renew", "finish"])
+
+
+@pytest.mark.parametrize("outcome", [scripts.CHARGE, scripts.GIVE_BACK])
+@hypothesis_settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(more=st.lists(CALL, max_size=5), settles=st.booleans(), chance=st.randoms(use_true_random=False))
+def test_scripts_in_any_order_give_the_same_end(
+    redis_server: RedisProcess, outcome: int, more: list[str], settles: bool, chance: random.Random
+) -> None:
+    """On a real Redis: each of a call's scripts at least once, some more often, in any order."""
+    settles = settles and outcome == scripts.CHARGE
+    order = ["reserve", "finish", *more, *(["settle"] if settles else [])]
+    chance.shuffle(order)
+    names = keys.keys_of("orders", str(chance.random()), DAY)
+    for script in order:
+        run(redis_server.client, names, script, outcome)
+    answer = run(redis_server.client, names, "read", outcome)
+    redis_server.client.delete(*names)
+    counts = int(outcome == scripts.CHARGE)
+    assert answer[1:6] == [counts, 120 * counts, 450 * counts, 0, 0]
+
+
+def run(client: redis.Redis, names: tuple[str, ...], script: str, outcome: int) -> list[int]:
+    """One script of the call "a"."""
+    common = (*names, "a", scripts.LEASE, DAY.ends_at + keys.GRACE, -1)
+    texts = {
+        "reserve": (scripts.RESERVE, (DAY.number, 9, 1_000, 10_000, 100, 50, 10, 2, 8, 0)),
+        "renew": (scripts.RENEW, ()),
+        "settle": (scripts.SETTLE, ()),
+        "finish": (scripts.FINISH, (outcome, 120 * outcome, 450 * outcome, 10)),
+        "read": (scripts.READ, (DAY.number,)),
+    }
+    text, arguments = texts[script]
+    answer: list[int] = client.eval(text, scripts.KEYS, *common, *arguments)
+    return answer
