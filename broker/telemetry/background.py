@@ -53,9 +53,9 @@ class _Task:
 class Background:
     """The background tasks of one process. Built before the fork; tasks start after it."""
 
-    def __init__(self, count_restart: Callable[[str], object] = lambda _: None) -> None:
-        """`count_restart` is called with the name of each task that is restarted."""
-        self._count_restart = count_restart
+    def __init__(self, count_restarts: Callable[[str, int], object] = lambda _, __: None) -> None:
+        """`count_restarts` is called with a task's name and 0 when it starts, and 1 at each restart."""
+        self._count_restarts = count_restarts
         self._tasks: list[_Task] = []
 
     def run(self, name: str, work: Work, *, is_vital: bool = False) -> None:
@@ -65,6 +65,7 @@ class Background:
         """
         task = _Task(name, is_vital)
         self._tasks.append(task)
+        self._count_restarts(name, 0)
         threading.Thread(target=functools.partial(self._supervise, task, work), name=name, daemon=True).start()
 
     def failing(self, *, only_vital: bool = False) -> list[str]:
@@ -77,7 +78,7 @@ class Background:
                 work()
             except Exception as error:  # noqa: BLE001 - a task may fail in any way, and is logged
                 task.note_failure(error)
-                self._count_restart(task.name)
+                self._count_restarts(task.name, 1)
                 time.sleep(task.pause)
             else:
                 self._tasks.remove(task)

@@ -122,9 +122,9 @@ class Metrics:
         """Count a failed attempt that is retried."""
         self._upstream_retries(kind).inc()
 
-    def background_restarted(self, task: str) -> None:
-        """Count a background task that raised and is restarted."""
-        self._background_restarts(task).inc()
+    def background_restarted(self, task: str, times: int) -> None:
+        """Count restarts of a background task that raised; 0 makes the counter appear."""
+        self._background_restarts(task).inc(times)
 
     def exposition(self, accept: str | None) -> tuple[str | bytes, str]:
         """The text for Prometheus, over all workers, and its content type.

@@ -41,12 +41,12 @@ class Flaky:
 
 def test_a_task_that_raises_is_restarted(caplog: pytest.LogCaptureFixture) -> None:
     """However often; the log has one line for the series, the counter every restart."""
-    restarts: list[str] = []
-    supervisor, task = Background(restarts.append), Flaky(20)
+    restarts: list[tuple[str, int]] = []
+    supervisor, task = Background(lambda name, times: restarts.append((name, times))), Flaky(20)
     supervisor.run("keys", task)
     wait_for(lambda: task.is_running)
     task.done.set()
-    assert restarts == ["keys"] * 20
+    assert restarts == [("keys", 0)] + [("keys", 1)] * 20  # the counter shows 0 before the first restart
     (line,) = caplog.records
     assert (line.message, line.task) == ("background task failed and is restarted", "keys")  # type: ignore[attr-defined]
 
