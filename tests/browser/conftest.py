@@ -85,7 +85,7 @@ def app_for_all(profile: BrowserContext) -> Iterator[Page]:
 def app(app_for_all: Page, site: Site) -> Page:
     """The web app's page with the packages loaded."""
     if app_for_all.url != f"{site.url}/":
-        _open(app_for_all, site, "openai", "axios")
+        load_packages(app_for_all, site, "openai", "axios")
     return app_for_all
 
 
@@ -93,13 +93,13 @@ def app(app_for_all: Page, site: Site) -> Page:
 def new_app(profile: BrowserContext, site: Site) -> Iterator[Page]:
     """A new page of the web app, not signed in to Supabase."""
     page = profile.new_page()
-    _open(page, site, "@supabase/supabase-js")
+    load_packages(page, site, "@supabase/supabase-js")
     page.evaluate("localStorage.clear()")
     yield page
     page.close()
 
 
-def _open(page: Page, site: Site, *packages: str) -> None:
+def load_packages(page: Page, site: Site, *packages: str) -> None:
     """Open the app and load these packages. They are hundreds of files, so a failed load is tried again."""
     for tries_left in (2, 1, 0):
         try:

@@ -14,6 +14,7 @@ import pytest
 from deploy.local.broker_process import ROOT, BrokerProcess
 from deploy.local.openai_api import OpenAIStandIn, Seen
 from deploy.local.supabase_auth import SupabaseStandIn
+from tests.authority import authority
 from tests.clients.cases import CLIENTS, Case, Client
 from tests.integration.conftest import User, redis_server, settings_for, supabase  # noqa: F401 - fixtures
 from tests.integration.redis_process import RedisProcess
@@ -47,6 +48,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def openai_for_clients() -> Iterator[OpenAIStandIn]:
     """A stand-in for OpenAI that sees the requests of the clients only."""
     stand_in = OpenAIStandIn(folders=(RECORDED,) if RECORDED.exists() else ())
+    stand_in.tls = authority().server_context()
     stand_in.start_in_thread()
     yield stand_in
     stand_in.stop()
