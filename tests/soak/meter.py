@@ -13,6 +13,7 @@ import redis
 from tests.integration.stack import Stack
 
 MB = 1024.0  # kB
+OPEN = ("01", "08")  # ESTABLISHED, CLOSE_WAIT
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,12 @@ class Sample:
 class Meter:
     """Takes a sample each second until `stop`."""
 
-    def __init__(self, stack: Stack, vitals: Path, answered: "dict[str, int]") -> None:
-        """`vitals`: the folder of the workers' files; `answered`: the clients' counts by outcome."""
+    def __init__(self, stack: Stack, vitals: Path, answered: "dict[str, int]", openai_port: int) -> None:
+        """`vitals`: the folder of the workers' files; `answered`: the clients' counts by outcome.
+
+        `openai_port`: the port to which the broker connects for OpenAI.
+        """
+        self._openai_port = openai_port
         self.samples: list[Sample] = []
         self._stack, self._vitals, self._answered = stack, vitals, answered
         self._began = time.monotonic()
@@ -63,7 +68,7 @@ class Meter:
             files=sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in pids),
             greenlets=sum(self._greenlets(pid) for pid in pids),
             threads=sum(len(list(Path(f"/proc/{pid}/task").iterdir())) for pid in pids),
-            upstream=len(self._stack.openai.open_connections),
+            upstream=_connections_to(self._openai_port),
             keys=int(self._stack.redis.client.dbsize()),
             redis=info["used_memory"] / MB / MB,
             answered=sum(self._answered.values()),
@@ -75,7 +80,7 @@ class Meter:
 
     def _keep_looking(self) -> None:
         while not self._over.wait(1.0):
-            with contextlib.suppress(redis.RedisError):  # Redis is restarting: skip this second
+            with contextlib.suppress(redis.RedisError, OSError):  # Redis or a worker is replaced: skip this second
                 self.samples.append(self.sample())
 
 
@@ -83,3 +88,9 @@ def _kilobytes(pid: int, name: str) -> float:
     found = re.search(rf"^{name}:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
     assert found
     return float(found[1])
+
+
+def _connections_to(port: int) -> int:
+    """Return the number of client sockets of a port: https://docs.kernel.org/networking/proc_net_tcp.html."""
+    rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(int(row[2].rpartition(":")[2], 16) == port and row[3] in OPEN for row in rows)
