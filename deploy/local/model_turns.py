@@ -18,7 +18,8 @@ JsonObject = dict[str, Any]
 
 async def answer(exchange: Exchange, body: JsonObject) -> bool:
     """Answer a chat completion that asks for tools or a schema; False where it asks for neither."""
-    call, text = next_call(body), next_text(body)
+    call = next_call(body)
+    text = None if call else next_text(body)
     if call is None and text is None:
         return False
     if not body.get("stream"):
@@ -70,12 +71,22 @@ def sample(schema: JsonObject, root: JsonObject | None = None) -> Any:
 
 
 def question(body: JsonObject) -> str:
-    """The text of the last message of a user's, in lower case."""
+    """The text of the last user message, in lower case."""
     messages = [message for message in body.get("messages") or () if _role(message) == "user"]
-    content = messages[-1].get("content") if messages else ""
+    return _text(messages[-1]).lower() if messages else ""
+
+
+def last_text(body: JsonObject) -> str:
+    """The text of the last message or input item, of either API."""
+    sent = body.get("messages") or body.get("input") or ""
+    return _text(sent[-1] if isinstance(sent, list) else sent)
+
+
+def _text(message: object) -> str:
+    content = message.get("content") if isinstance(message, dict) else message
     if isinstance(content, list):
         content = " ".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
-    return str(content).lower()
+    return content if isinstance(content, str) else ""
 
 
 def _results(body: JsonObject) -> list[str]:

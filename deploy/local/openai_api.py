@@ -1,11 +1,12 @@
 """A stand-in for OpenAI's chat completions and responses: `python -m deploy.local.openai_api --port 9101`.
 
-Answers are fixed. A last message `stand-in: NAME`, or `POST /stand-in/next {"reply": NAME}`, selects a failure.
+A last message `stand-in: NAME {OPTIONS}`, or `POST /stand-in/next {"reply": NAME}`, selects a failure by name.
 """
 
 import argparse
 import collections
 import itertools
+import json
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -143,11 +144,9 @@ class OpenAIStandIn(Server):
         return shapes.whole_and_pieces(str(body.get("model")), self.answer, with_usage=wants_usage)
 
     def _take_selected(self, body: dict[str, Any]) -> SelectedReply | None:
-        sent = body.get("messages") or body.get("input")
-        last = sent[-1] if isinstance(sent, list) and sent else sent
-        text = last.get("content") if isinstance(last, dict) else last
-        if isinstance(text, str) and text.startswith(ASKED) and self._knows(text.removeprefix(ASKED)):
-            return SelectedReply(text.removeprefix(ASKED), {})
+        name, _, options = model_turns.last_text(body).removeprefix(ASKED).partition(" ")
+        if model_turns.last_text(body).startswith(ASKED) and self._knows(name):
+            return SelectedReply(name, json.loads(options or "{}"))
         if not self._selected:
             return None
         selected = self._selected[0]

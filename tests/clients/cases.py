@@ -16,7 +16,7 @@ class Client:
 
     name: str
     program: str
-    apis: tuple[str, ...] = ("chat",)
+    apis: tuple[str, ...] = BOTH
 
     can_abort: bool = True
     tries: int = 3  # of a call that fails with a 5xx status
@@ -50,7 +50,7 @@ CLIENTS = (
     Client("openai (npm)", "openai.mjs"),
     Client("openai (PyPI)", "openai_package"),
     Client("@ai-sdk/openai", "ai.mjs", tries_out_of_quota=3),
-    Client("@ai-sdk/openai-compatible", "ai_compatible.mjs", tries_out_of_quota=3),
+    Client("@ai-sdk/openai-compatible", "ai_compatible.mjs", ("chat",), tries_out_of_quota=3),
     Client("@openai/agents", "agents.mjs"),
     Client("openai-agents", "agents_package"),
     Client("@langchain/openai", "langchain.mjs", tries=2),
@@ -65,7 +65,7 @@ CASES = (
     Case("stream", "stream"),
     Case("tools", "tools"),
     Case("structured", "structured"),
-    Case("abort", "abort", question="stand-in: silent_mid_stream"),
+    Case("abort", "abort", question='stand-in: silent_mid_stream {"events": 8}'),
     Case("no version", "answer", path=""),
     Case("expired", "answer", is_expired=True),
     Case("over the limit", "answer", broker="tight"),
