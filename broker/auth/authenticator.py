@@ -65,6 +65,11 @@ class Authenticator:
         self._verified: OrderedDict[bytes, _Verified] = OrderedDict()
         self._refused: OrderedDict[bytes, float] = OrderedDict()
 
+    @property
+    def refusal(self) -> str:
+        """What to do if Supabase lately refused to check tokens; empty if it did not."""
+        return self._remote.refusal
+
     def authenticate(
         self, authorization: str | None, address: Callable[[], str] = _unknown, run: Run = operator.call
     ) -> Caller:

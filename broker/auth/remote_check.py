@@ -24,6 +24,11 @@ class RemoteCheck:
         self._failures = FailureBuckets()
         self._pending: dict[str, Future[None]] = {}
 
+    @property
+    def refusal(self) -> str:
+        """What to do if Supabase lately refused to check tokens; empty if it did not."""
+        return self._supabase.refusal
+
     def check(self, token: str, caller_id: str, address: str) -> None:
         """Return if Supabase accepts `token` as `caller_id`'s. Concurrent calls for one token share the answer.
 

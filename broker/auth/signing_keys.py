@@ -6,9 +6,11 @@ first token arrives. Only a project that rotates faster needs a fetch for an unk
 cause a fetch each.
 """
 
+import hashlib
 import logging
 import threading
 import time
+from collections import OrderedDict
 
 from broker.auth import tokens
 from broker.auth.supabase_client import SupabaseClient, SupabaseUnavailable
@@ -22,6 +24,7 @@ KEY_SET = "/.well-known/jwks.json"  # below the Auth URL
 REFRESH = 300.0  # seconds between fetches while Supabase answers
 RETRY = 3.0  # seconds between fetches while it does not
 COOL_DOWN = 30.0  # seconds; unknown `kid`s cause at most one fetch in this time
+MAX_SEEN = 10_000  # unknown `kid`s that are remembered
 
 
 class SigningKeys:
@@ -35,12 +38,19 @@ class SigningKeys:
         self._fetching = threading.Lock()
         self._cool_until = 0.0
         self._is_up: bool | None = None
+        self._begun = self._answered = 0  # the number of the last fetch, and of the last one that succeeded
+        self._seen: OrderedDict[bytes, int] = OrderedDict()  # unknown `kid`s, and `_begun` at the first sight of each
         self.ever_fetched = False
 
     @property
     def is_up(self) -> bool:
         """Whether the last fetch succeeded."""
         return bool(self._is_up)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the set holds no key, as for a project that signs with HS256."""
+        return not self._keys
 
     def start(self) -> None:
         """Fetch the set now and refresh it in the background."""
@@ -53,16 +63,29 @@ class SigningKeys:
     def find(self, kid: str | None) -> tokens.Key:
         """The key with this id. A known key is returned at once, also during a fetch.
 
-        Raises `TokenInvalid` if Supabase has no such key, `SignInUnavailable` if the set could not be fetched.
+        Raises `TokenInvalid` if a fetch that began after the first sight of `kid` did not contain it, and
+        `SignInUnavailable` if there was none: a made-up `kid` of somebody else may have used up the fetch.
         """
         if kid is None:
             raise TokenInvalid
-        key = self._keys.get(kid) or self._fetch_for(kid)
-        if key is not None:
+        if key := self._keys.get(kid):
             return key
-        if self._is_up:
+        seen = self._first_sight(kid, self._begun)
+        if key := self._fetch_for(kid):
+            return key
+        if not self._is_up:
+            raise SignInUnavailable(retry_after=RETRY)
+        if self._answered > seen:
             raise TokenInvalid
-        raise SignInUnavailable(retry_after=RETRY)
+        raise SignInUnavailable(retry_after=max(1.0, self._cool_until - time.monotonic()))
+
+    def _first_sight(self, kid: str, begun: int) -> int:
+        """The number of fetches begun when `kid` was first seen: `begun` if that is now."""
+        digest = hashlib.sha256(kid.encode("utf-8", "surrogatepass")).digest()  # a `kid` may be long
+        seen = self._seen.setdefault(digest, begun)
+        if len(self._seen) > MAX_SEEN:
+            self._seen.popitem(last=False)
+        return seen
 
     def _fetch_for(self, kid: str) -> tokens.Key | None:
         """Fetch the set for an unknown `kid`, unless that happened within `COOL_DOWN`."""
@@ -83,6 +106,7 @@ class SigningKeys:
             time.sleep(REFRESH if self._is_up else RETRY)
 
     def _fetch(self) -> None:
+        self._begun += 1
         try:
             status, document = self._supabase.get(KEY_SET)
             keys = tokens.key_set(document)
@@ -92,7 +116,9 @@ class SigningKeys:
         if status != 200:
             self._note(is_up=False, why=f"status {status}")
             return
-        self._keys = keys
+        for revoked in self._keys.keys() - keys.keys():
+            self._first_sight(revoked, self._begun - 1)
+        self._keys, self._answered = keys, self._begun
         self.ever_fetched = True
         self._note(is_up=True)
 

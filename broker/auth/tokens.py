@@ -87,6 +87,8 @@ def _public_key(entry: object) -> tuple[str, Key] | None:
         return None
     if jwk.algorithm_name not in ASYMMETRIC:
         return None
+    if jwk.algorithm_name == "ES256" and entry.get("crv") != "P-256":  # RFC 7518, 3.4
+        return None
     return entry["kid"], Key(jwk.algorithm_name, jwk.Algorithm, jwk.key)
 
 

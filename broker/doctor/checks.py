@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
-from broker.auth import tokens
+from broker.auth import tokens, verdicts
 from broker.auth.signing_keys import KEY_SET
 from broker.auth.supabase_client import SupabaseClient, SupabaseUnavailable
 from broker.doctor import clock, public_checks
@@ -54,11 +54,11 @@ def _service_key(settings: Settings) -> Iterator[Finding]:
     yield Finding("service key", f"it belongs to the project '{named}', not to '{project}'" if wrong else "")
     headers = {"apikey": str(settings.supabase_service_key)}
     try:
-        status, _ = _supabase(settings).get("/settings", headers)
+        status, body = _supabase(settings).get("/settings", headers)
     except SupabaseUnavailable as away:
         yield Finding("Supabase Auth", f"no response ({away}): check SUPABASE_URL, and whether the project is paused")
         return
-    yield Finding("Supabase Auth", "" if status == 200 else f"status {status} for SUPABASE_SERVICE_KEY: renew the key")
+    yield Finding("Supabase Auth", "" if status == 200 else verdicts.advice(status, body))
 
 
 def _supabase(settings: Settings) -> SupabaseClient:

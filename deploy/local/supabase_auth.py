@@ -41,7 +41,7 @@ class SupabaseStandIn(Server):
         self.anon_key = jwt.encode(_api_claims("anon"), self.keys.secret, "HS256")
         self.service_key = jwt.encode(_api_claims("service_role"), self.keys.secret, "HS256")
         self.requests: Counter[str] = Counter()
-        self.behaviour = "well"  # or silent, slow, failing, garbage
+        self.behaviour = "well"  # or silent, slow, failing, garbage, key refused
         self.users = {email: _user(user_id, email) for email, user_id in CAST.items()}
         self.signed_out: set[str] = set()
         self._refresh_tokens: dict[str, User] = {}
@@ -84,6 +84,8 @@ class SupabaseStandIn(Server):
             return 200, self.keys.jwks(), {"cache-control": "public, max-age=600"}
         if path in ("/health", "/settings"):
             return 200, {"name": "GoTrue", "description": "a stand-in", "external": {"email": True}}, {}
+        if self.behaviour == "key refused":  # the gateway's answer
+            return 401, {"message": "Legacy API keys are disabled", "hint": "use a secret key"}, {}
         if "apikey" not in request.headers:
             return 401, {"message": "No API key found in request"}, {}
         routes = {"/token": self._sign_in, "/signup": self._sign_up, "/user": self._get_user, "/logout": self._sign_out}

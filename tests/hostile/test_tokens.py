@@ -1,6 +1,7 @@
 """Forged tokens against the pure functions, and against the whole app."""
 
 import time
+from collections.abc import Iterator
 
 import pytest
 from flask.testing import FlaskClient
@@ -8,7 +9,6 @@ from flask.testing import FlaskClient
 from broker.auth import tokens
 from broker.caller import Caller
 from broker.errors.base import Fault, TokenInvalid
-from broker.web.services import EXTENSION
 from deploy.local.signing import SECRET, KeyRing
 from tests.apps import REQUIRED, make_app
 from tests.hostile.tokens import ADA, Project, forge
@@ -44,11 +44,14 @@ def verify(text: str) -> Caller:
 
 
 @pytest.fixture(scope="module")
-def client() -> FlaskClient:
+def client() -> Iterator[FlaskClient]:
+    """An app whose unknown `kid`s cause a fetch each, so that each gets its verdict at once."""
     app = make_app(SUPABASE_JWT_SECRET=SECRET)
-    keys = app.extensions[EXTENSION].keys
-    keys._keys, keys._is_up, keys._cool_until = tokens.key_set(PROJECT.ring.jwks()), True, float("inf")
-    return app.test_client()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("broker.auth.signing_keys.COOL_DOWN", 0.0)
+        answer = (200, PROJECT.ring.jwks())
+        patch.setattr("broker.auth.supabase_client.SupabaseClient.get", lambda *_: answer)
+        yield app.test_client()
 
 
 def ask(client: FlaskClient, authorization: str) -> tuple[int, str]:

@@ -10,7 +10,8 @@ from broker.web.error_handlers import JSON
 from broker.web.openapi.document import document
 from broker.web.services import Services, services
 
-SERVING = frozenset({"ok", "stale", "counted without", "restarting", "exhausted"})  # states in which calls are served
+# States in which calls are served. Advice may follow a state, after a colon.
+SERVING = frozenset({"ok", "stale", "counted without", "restarting", "exhausted", "partly"})
 
 blueprint = Blueprint("operations", __name__)
 blueprint.before_request(guards.anyone)
@@ -37,7 +38,7 @@ def ready() -> Response:
     state = {"redis": _redis(service), "supabase": _supabase(service), "openai": _openai(service)}
     state["background"] = _background(service)
     state["budget"] = "exhausted" if service.quota.fuse.is_burnt else "ok"
-    can_serve = all(word in SERVING for word in state.values())
+    can_serve = all(word.partition(":")[0] in SERVING for word in state.values())
     body: dict[str, object] = {"ready": can_serve, "parts": state}
     if service.catalogue.shutdown_dates:
         body["shutdown_dates"] = service.catalogue.shutdown_dates
@@ -57,7 +58,13 @@ def _redis(service: Services) -> str:
 
 
 def _supabase(service: Services) -> str:
-    """The last good keys serve while Supabase is away; with a secret, no key is needed at all."""
+    """The last good keys serve while Supabase is away; with a secret, no key is needed at all.
+
+    Where Supabase refuses to check tokens, the advice follows a colon: "partly" if other tokens can be checked.
+    """
+    if refusal := service.authenticator.refusal:
+        is_needed = service.keys.is_empty and not service.settings.supabase_jwt_secret
+        return f"{'refused' if is_needed else 'partly'}: {refusal}"
     if service.keys.is_up:
         return "ok"
     return "stale" if service.keys.ever_fetched or service.settings.supabase_jwt_secret else "away"

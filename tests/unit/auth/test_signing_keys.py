@@ -68,15 +68,50 @@ def test_a_known_key_is_fetched_once(keys: SigningKeys, supabase: FakeSupabase) 
 def test_unknown_kids_cause_one_fetch_in_30_seconds(
     keys: SigningKeys, supabase: FakeSupabase, now: list[float]
 ) -> None:
-    """Independent of their number."""
-    for number in range(50):
-        with pytest.raises(TokenInvalid):
+    """Independent of their number. The fetch condemns the `kid` that caused it; the others may be good."""
+    refused(keys, "made-up-0")
+    for number in range(1, 50):
+        with pytest.raises(SignInUnavailable) as caught:
             keys.find(f"made-up-{number}")
+        assert caught.value.retry_after == COOL_DOWN
     assert supabase.fetches == 1
     now[0] += COOL_DOWN
-    with pytest.raises(TokenInvalid):
-        keys.find("made-up")
+    refused(keys, "made-up")
     assert supabase.fetches == 2
+    for number in range(50):  # the second fetch began after the first sight of each
+        refused(keys, f"made-up-{number}")
+    assert supabase.fetches == 2
+
+
+def test_a_made_up_kid_does_not_condemn_a_new_key(keys: SigningKeys, supabase: FakeSupabase, now: list[float]) -> None:
+    """Its tokens get 503 in the cool-down and are accepted after it."""
+    refused(keys, "made-up")
+    supabase.ring.rotate()
+    with pytest.raises(SignInUnavailable):
+        keys.find(kid(supabase))
+    now[0] += COOL_DOWN
+    assert keys.find(kid(supabase))
+
+
+def test_a_revoked_key_is_refused_in_the_cool_down(keys: SigningKeys, supabase: FakeSupabase, now: list[float]) -> None:
+    """The fetch that no longer contains a key condemns it."""
+    old = kid(supabase)
+    keys.find(old)
+    now[0] += COOL_DOWN
+    supabase.ring.rotate()
+    supabase.ring.revoke_previous()
+    keys.find(kid(supabase))
+    refused(keys, old)
+
+
+def test_the_memory_of_unknown_kids_is_bounded(keys: SigningKeys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest is forgotten, which costs a 503 at most."""
+    monkeypatch.setattr("broker.auth.signing_keys.MAX_SEEN", 3)
+    refused(keys, "made-up")
+    for number in range(5):
+        with pytest.raises(SignInUnavailable):
+            keys.find(str(number))
+    assert len(keys._seen) == 3
 
 
 def test_a_rotated_key_is_found_with_its_first_token(

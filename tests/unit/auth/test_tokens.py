@@ -178,7 +178,9 @@ def test_a_signature_has_one_spelling() -> None:
 
 
 def test_a_key_set_leaves_out_what_it_cannot_use() -> None:
-    """Unknown kinds, secrets, encryption keys and invalid entries are left out; the valid key is kept."""
+    """Unknown kinds, secrets, encryption keys, wrong curves and invalid entries are left out; the valid key is kept."""
+    p_384 = ec.generate_private_key(ec.SECP384R1()).public_key()
+    other_curve = jwt.get_algorithm_by_name("ES384").to_jwk(p_384, as_dict=True)
     document = {
         "keys": [
             None,
@@ -187,6 +189,7 @@ def test_a_key_set_leaves_out_what_it_cannot_use() -> None:
             {**jwk("RS256"), "use": "enc"},
             {**jwk("ES256"), "kid": 5},
             {"kid": "c", "kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"},
+            {**other_curve, "kid": "d", "alg": "ES256"},
             jwk("ES256"),
         ]
     }
