@@ -54,20 +54,24 @@ class SignedIn:
         return result
 
 
-@pytest.fixture
-def two_users(
-    chromium: Browser, site: Site, broker: BrokerProcess, new_user: Callable[[BrokerProcess], User]
-) -> Iterator[tuple[SignedIn, SignedIn]]:
-    """Ada and Grace, each in a browser profile of her own."""
+@pytest.fixture(scope="module")
+def two_pages(chromium: Browser, site: Site) -> Iterator[tuple[Page, Page]]:
+    """A page in each of two browser profiles, with the package loaded once."""
     contexts = [chromium.new_context() for _ in range(2)]
-    users = []
-    for context in contexts:
-        page = context.new_page()
+    pages = [context.new_page() for context in contexts]
+    for page in pages:
         load_packages(page, site, "openai")
-        users.append(SignedIn(page, new_user(broker)))
-    yield users[0], users[1]
+    yield pages[0], pages[1]
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def two_users(
+    two_pages: tuple[Page, Page], broker: BrokerProcess, new_user: Callable[[BrokerProcess], User]
+) -> tuple[SignedIn, SignedIn]:
+    """Ada and Grace, each in a browser profile of her own."""
+    return SignedIn(two_pages[0], new_user(broker)), SignedIn(two_pages[1], new_user(broker))
 
 
 def test_a_user_continues_reads_and_deletes_their_own(
