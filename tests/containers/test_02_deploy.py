@@ -89,6 +89,9 @@ def test_an_old_release_drains_until_its_last_answer_ends(stack: Stack) -> None:
     stack.run("make", "deploy-techsksn")
     assert current("techsksn") != old
     assert f"release {old.rpartition('-')[2]} drains: 1 open calls" in stack.run("make", "status")
+    time.sleep(5)  # `make status` only looks
+    assert inspect(old, "{{.State.Status}}") == "running"
+    assert '"Handling signal: term"' not in run("docker", "logs", old)
     stack.openai.token_delay = 0.02
     stack.write_target("techsksn", stack.url("techsksn"))
     text = "".join(json.loads(line)["data"] for line in (first + response.raw.read()).splitlines())
