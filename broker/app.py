@@ -14,7 +14,7 @@ from broker.auth.supabase_client import SupabaseClient
 from broker.openai.client import Upstream
 from broker.openai.model_catalogue import ModelCatalogue
 from broker.openai.requests.policy import RequestPolicy
-from broker.openai.requests.responses import Rules
+from broker.openai.requests.responses_api.responses import Rules
 from broker.openai.responses_client import ResponsesClient
 from broker.quota.body_budget import BodyBudget
 from broker.quota.quota import Quota
@@ -24,7 +24,7 @@ from broker.quota.response_owners import ResponseOwners
 from broker.settings.settings import Settings
 from broker.telemetry.background import Background
 from broker.telemetry.metrics import Metrics
-from broker.web import cors, error_handlers, guards, request_context, request_log, security_headers
+from broker.web import error_handlers, guards, request_context, request_log
 from broker.web.endpoints import (
     account,
     chat_completions,
@@ -37,6 +37,7 @@ from broker.web.endpoints import (
     stream,
 )
 from broker.web.flask_app import WebApp
+from broker.web.headers import cors, security_headers
 from broker.web.services import EXTENSION, Services
 
 

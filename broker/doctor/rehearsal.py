@@ -13,8 +13,8 @@ from broker.doctor.findings import Finding
 from broker.errors.base import Fault
 from broker.errors.openai import RefusedByOpenAI
 from broker.openai.client import Upstream
+from broker.openai.counting.token_usage import TokenUsage
 from broker.openai.requests.policy import Body, RequestPolicy
-from broker.openai.token_usage import TokenUsage
 from broker.settings.settings import Settings
 
 MOST_TOKENS = 256  # of an answer, reasoning included

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from broker.openai import token_estimate
-from broker.openai.token_usage import TokenUsage
+from broker.openai.counting import token_estimate
+from broker.openai.counting.token_usage import TokenUsage
 from broker.settings.prices import Price, price_of, tier_of
 from broker.settings.settings import Settings
 

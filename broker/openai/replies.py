@@ -27,7 +27,7 @@ from broker.errors.openai import (
     RefusedByOpenAI,
     UpstreamFault,
 )
-from broker.openai import token_estimate
+from broker.openai.counting import token_estimate
 
 Headers = Mapping[str, str]
 NO_QUOTA = frozenset(

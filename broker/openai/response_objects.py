@@ -13,7 +13,8 @@ from typing import Any, TypeGuard
 from broker.errors import bodies
 from broker.errors.base import Fault
 from broker.errors.openai import OpenAINonsense
-from broker.openai import replies, token_estimate
+from broker.openai import replies
+from broker.openai.counting import token_estimate
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _WORD = re.compile(r"[a-z_]{1,64}")

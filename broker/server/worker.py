@@ -25,7 +25,7 @@ from broker.server.master import SharedState
 from broker.server.memory_watchdog import MemoryWatchdog
 from broker.server.request_body import RequestBody
 from broker.server.request_handler import RequestHandler
-from broker.web import security_headers
+from broker.web.headers import security_headers
 from broker.web.request_context import UNMATCHED
 from broker.web.services import EXTENSION, Services
 

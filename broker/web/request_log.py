@@ -7,8 +7,8 @@ import logging
 
 from flask import Response, request
 
+from broker.openai.counting.token_usage import TokenUsage
 from broker.openai.prepared_call import Charge
-from broker.openai.token_usage import TokenUsage
 from broker.settings.prices import NANO
 from broker.telemetry.metrics import Metrics
 from broker.web import request_context

@@ -12,7 +12,7 @@ from broker.auth.signing_keys import SigningKeys
 from broker.openai.client import Upstream
 from broker.openai.model_catalogue import ModelCatalogue
 from broker.openai.requests.policy import RequestPolicy
-from broker.openai.requests.responses import Rules
+from broker.openai.requests.responses_api.responses import Rules
 from broker.openai.responses_client import ResponsesClient
 from broker.quota.body_budget import BodyBudget
 from broker.quota.quota import Quota

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from broker.web.security_headers import HEADERS
+from broker.web.headers.security_headers import HEADERS
 from deploy.local.broker_process import BrokerProcess
 from deploy.local.openai_api import OpenAIStandIn
 from deploy.local.supabase_auth import SupabaseStandIn

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from broker.errors.limits import PromptTooLong, TooManyMessages
-from broker.openai.requests import prompt_size, responses_patch
+from broker.openai.requests import prompt_size
+from broker.openai.requests.responses_api import responses_patch
 
 Body = dict[str, Any]
 Patches = Mapping[str, Mapping[str, object]]

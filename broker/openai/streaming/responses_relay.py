@@ -13,7 +13,8 @@ from typing import Any
 
 from broker.errors.base import Fault
 from broker.errors.openai import OpenAINonsense, StreamBroken
-from broker.openai import response_objects, token_estimate
+from broker.openai import response_objects
+from broker.openai.counting import token_estimate
 from broker.openai.streaming.event_splitter import PING, EventSplitter, split
 from broker.openai.streaming.sse import data_of
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from broker.errors.openai import OpenAINonsense, StreamBroken
-from broker.openai import token_estimate
+from broker.openai.counting import token_estimate
 from broker.openai.streaming.chunk_pattern import ChunkPattern, pattern_of
 from broker.openai.streaming.event_splitter import BomFilter
 

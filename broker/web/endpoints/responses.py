@@ -15,8 +15,8 @@ from broker.errors.openai import OpenAITimeout, StreamBroken
 from broker.errors.responses import ItemNotFound, PreviousResponseNotFound
 from broker.openai import response_objects
 from broker.openai.prepared_call import PreparedCall
-from broker.openai.requests import responses
 from broker.openai.requests.policy import Body
+from broker.openai.requests.responses_api import responses
 from broker.openai.streaming.body_stream import Stream
 from broker.openai.streaming.event_splitter import PING
 from broker.openai.streaming.responses_relay import ResponsesRelay

@@ -2,11 +2,11 @@
 
 from collections.abc import Collection
 
-from broker.openai.requests import responses
 from broker.openai.requests.chat_completions import ALLOWED_VALUES, IGNORED, STREAM_OPTIONS
 from broker.openai.requests.content_parts import PARTS
-from broker.openai.requests.response_items import ITEMS
-from broker.openai.requests.response_tools import CLIENT_TOOLS
+from broker.openai.requests.responses_api import responses
+from broker.openai.requests.responses_api.response_items import ITEMS
+from broker.openai.requests.responses_api.response_tools import CLIENT_TOOLS
 
 Schema = dict[str, object]
 

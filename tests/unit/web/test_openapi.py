@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from jsonschema_rs import validator_for  # comes with schemathesis
 
-from broker.openai.requests import responses
 from broker.openai.requests.chat_completions import IGNORED, PASSED_ON
+from broker.openai.requests.responses_api import responses
 from broker.web.openapi.answers import OPERATOR_CODES, faults
 from tests.apps import bearer, make_app, make_client
 

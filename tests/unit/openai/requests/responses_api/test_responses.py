@@ -8,9 +8,9 @@ import pytest
 
 from broker.errors.base import BodyNotJson, CallerFault, ModelNotFound, ParameterRefused
 from broker.errors.responses import StoreRefused
-from broker.openai.requests.response_items import HOSTED_ITEMS
-from broker.openai.requests.response_tools import HOSTED_TYPES
-from broker.openai.requests.responses import ResponseRequest, Rules, read
+from broker.openai.requests.responses_api.response_items import HOSTED_ITEMS
+from broker.openai.requests.responses_api.response_tools import HOSTED_TYPES
+from broker.openai.requests.responses_api.responses import ResponseRequest, Rules, read
 from broker.settings.hosted_tools import HOSTED_TOOLS
 from tests.recorded import RECORDED
 

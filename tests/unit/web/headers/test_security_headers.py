@@ -3,8 +3,8 @@
 import pytest
 from flask import Response
 
-from broker.web import security_headers
-from broker.web.security_headers import HEADERS
+from broker.web.headers import security_headers
+from broker.web.headers.security_headers import HEADERS
 from tests.apps import bearer, make_client
 
 PAGE = {"Origin": "https://app.example.com"}

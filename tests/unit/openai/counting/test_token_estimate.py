@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.openai.token_estimate import input_tokens, output_tokens, text_size
+from broker.openai.counting.token_estimate import input_tokens, output_tokens, text_size
 
 
 def chat(content: Any, model: str = "gpt-4o") -> dict[str, Any]:

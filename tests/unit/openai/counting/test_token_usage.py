@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.openai.token_usage import TokenUsage
+from broker.openai.counting.token_usage import TokenUsage
 
 CHAT = {
     "prompt_tokens": 100,

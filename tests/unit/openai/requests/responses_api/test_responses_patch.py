@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from broker.openai.requests.policy import merge_patch
-from broker.openai.requests.responses_patch import translate
+from broker.openai.requests.responses_api.responses_patch import translate
 
 SCHEMA = {"name": "tide", "schema": {"type": "object"}, "strict": True}
 

@@ -12,7 +12,7 @@ from typing import Any
 from broker import strict_json
 from broker.errors.base import BodyNotJson, ModelNotFound, ParameterRefused
 from broker.errors.responses import StoreRefused
-from broker.openai.requests import response_items, response_tools
+from broker.openai.requests.responses_api import response_items, response_tools
 
 PASSED_ON = frozenset(
     {
