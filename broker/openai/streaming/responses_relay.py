@@ -34,7 +34,7 @@ class ResponsesRelay:
         self._seen: set[str] = set()
         self._new_ids: list[str] = []
         self._readers: dict[str, Callable[[dict[str, Any]], bytes | None]] = {
-            "response.created": self._read_response,
+            **dict.fromkeys(_BEFORE_ANSWER, self._read_response),
             "response.output_item.added": self._read_item,
             "response.output_item.done": self._read_item,
             "response.completed": self._read_end,
