@@ -34,9 +34,14 @@ class NetworkPath:
         self.port = int(self._listener.getsockname()[1])
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def forget(self) -> None:
-        """Drop all further packets of the open connections silently, like a NAT after a time-out. New ones work."""
-        self._forgotten |= set(self._open)
+    def forget(self) -> int:
+        """Drop all further packets of the open connections silently, like a NAT after a time-out. New ones work.
+
+        Returns how many connections are forgotten by it.
+        """
+        new = set(self._open) - self._forgotten
+        self._forgotten |= new
+        return len(new)
 
     def cut(self) -> None:
         """Close all open connections."""

@@ -30,19 +30,20 @@ class Ledger:
     reserved: int  # tokens, according to Redis
     answered: int  # calls that the stand-in for OpenAI began to answer
 
-    def is_balanced(self, *, killed: bool) -> bool:
+    def is_balanced(self, *, killed: bool, unheard: int = 0) -> bool:
         """Admitted = settled + given back + lapsed + in flight, no call is open, and all sources agree.
 
         `killed`: a worker was killed. Its unfinished writes may show in one source only, and its reservations
-        are leases that lapse.
+        are leases that lapse. `unheard`: connections to OpenAI that the network forgot; an answer on one of them reaches
+        nobody, and its call is given back.
         """
         ends = self.settled + self.given_back + self.lapsed + self.in_flight
-        sides = (self.in_redis - self.settled, self.answered - self.settled)
         return (
             self.admitted == ends
             and self.in_flight == 0
             and (killed or self.leased == self.lapsed == self.reserved == 0)
-            and all(0 <= more <= self.lapsed for more in sides)
+            and 0 <= self.in_redis - self.settled <= self.lapsed
+            and 0 <= self.answered - self.settled <= self.lapsed + unheard
         )
 
 

@@ -144,7 +144,9 @@ def phony_targets() -> set[str]:
 
 def test_make_help_shows_every_target() -> None:
     """`make` prints the list; targets that exist for each tenant are one line."""
-    shown = subprocess.run(["make", "--no-print-directory", "help"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    shown = subprocess.run(
+        ["make", "--no-print-directory", "help"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout
     names = re.findall(r"^  make (\S+)", shown, re.MULTILINE)
     tenants = shown.rpartition(": ")[2].split()
 
