@@ -34,8 +34,8 @@ class Ledger:
         """Admitted = settled + given back + lapsed + in flight, no call is open, and all sources agree.
 
         `killed`: a worker was killed. Its unfinished writes may show in one source only, and its reservations
-        are leases that lapse. `unheard`: connections to OpenAI that the network forgot; an answer on one of them reaches
-        nobody, and its call is given back.
+        are leases that lapse. `unheard`: connections to OpenAI that the network forgot. An answer on one of them
+        reaches nobody, and its call is given back.
         """
         ends = self.settled + self.given_back + self.lapsed + self.in_flight
         return (

@@ -25,6 +25,7 @@ SCRIPTS = (
     "tests/containers/run",
     "tests/containers/engine",
     ".ci/run",
+    ".ci/containers",
 )
 SOURCED = sorted(path.relative_to(ROOT).as_posix() for path in (DEPLOY / "scripts").glob("*.sh"))
 BIN = Path(sys.executable).parent
