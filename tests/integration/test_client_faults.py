@@ -1,4 +1,4 @@
-"""Clients that leave in whatever phase, that read one byte a second, that never finish their request."""
+"""Clients that leave in any phase, read one byte a second, or never finish their request."""
 
 import contextlib
 import itertools
@@ -39,7 +39,7 @@ def request_of(user: User, path: str, content: str = "x") -> bytes:
 
 
 def hear(stack: Stack, user: User, path: str, stay: float) -> bool:
-    """Leave after so many seconds; whether any text of the answer has come."""
+    """Leave after `seconds`. Return whether any text of the answer arrived."""
     heard, leaves_at = b"", time.monotonic() + stay
     with connect(stack.broker, request_of(user, path, user.id[::-1])) as client, contextlib.suppress(TimeoutError):
         while (left := leaves_at - time.monotonic()) > 0 and not heard.endswith(b"0\r\n\r\n"):
@@ -59,7 +59,7 @@ def open_upstream(stack: Stack) -> int:
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("reply", ["silent", "silent_after_headers"])
 def test_leaving_before_the_first_text_costs_nothing(stack: Stack, path: str, reply: str) -> None:
-    """Noticed within a second, though OpenAI is silent; OpenAI is hung up on."""
+    """The broker notices within a second while OpenAI is silent, and closes the connection to OpenAI."""
     ada = stack.user()
     with connect(stack.broker, request_of(ada, path, f"stand-in: {reply}")):
         within(3, lambda: open_upstream(stack) == 1)
@@ -71,7 +71,7 @@ def test_leaving_before_the_first_text_costs_nothing(stack: Stack, path: str, re
 
 @pytest.mark.parametrize("path", ["/stream", "/v1/chat/completions"])
 def test_leaving_midway_counts(stack: Stack, path: str) -> None:
-    """OpenAI had begun to answer; it is hung up on within a second all the same."""
+    """OpenAI has begun to answer. The connection is closed within a second and the call counts."""
     ada = stack.user()
     with connect(stack.broker, request_of(ada, path, "stand-in: silent_mid_stream")) as client:
         while b"Tides" not in client.recv(65_536):
@@ -83,7 +83,7 @@ def test_leaving_midway_counts(stack: Stack, path: str) -> None:
 
 
 def test_leaving_as_the_answer_begins_counts_call_by_call() -> None:
-    """What a client has got of an answer counts; one that OpenAI had not begun is free; and the broker's books balance.
+    """An answer that reached the client counts, one that OpenAI had not begun is free, and the ledger balances.
 
     In between are those whose first text was on its way: nobody read it, and they are free.
     """
@@ -109,7 +109,7 @@ def test_leaving_as_the_answer_begins_counts_call_by_call() -> None:
 
 @pytest.mark.parametrize("path", ["/gpt-4o", "/stream"])  # under /v1 the client's SDK tries again by itself
 def test_leaving_between_two_tries_costs_nothing(stack: Stack, path: str) -> None:
-    """While the broker waits as long as OpenAI asked it to: there is no second try."""
+    """While the broker waits for OpenAI's `Retry-After`, the call ends without a second attempt."""
     ada, before = stack.user(), len(stack.openai.completions())
     stack.openai.next("rate_limited", **{"retry-after": 3})
     with connect(stack.broker, request_of(ada, path)):
@@ -122,7 +122,7 @@ def test_leaving_between_two_tries_costs_nothing(stack: Stack, path: str) -> Non
 
 @pytest.mark.parametrize("path", PATHS)
 def test_leaving_while_redis_is_asked_asks_openai_nothing(stack: Stack, path: str) -> None:
-    """And takes the reservation back."""
+    """The reservation is returned."""
     ada, before = stack.user(), len(stack.openai.completions())
     stack.redis_path.delay = 0.1  # a round trip takes less than half of REDIS_TIMEOUT: the connection counts as alive
     try:
@@ -136,7 +136,7 @@ def test_leaving_while_redis_is_asked_asks_openai_nothing(stack: Stack, path: st
 
 
 def test_leaving_while_supabase_is_asked_is_noticed() -> None:
-    """A token that it alone can judge, and it is silent."""
+    """Only Supabase can check the token, and it does not answer."""
     own = Stack(SUPABASE_TIMEOUT="5")
     own.supabase.keys.in_use, own.supabase.behaviour = None, "silent"
     request = request_of(own.user(), "/gpt-4o").replace(b"\r\n", b"\r\nX-Request-Id: leaving\r\n", 1)
@@ -152,7 +152,7 @@ def test_leaving_while_supabase_is_asked_is_noticed() -> None:
 
 
 def test_leaving_before_it_is_one_s_turn_is_noticed() -> None:
-    """In a burst, calls wait until it is their turn to be counted: who leaves meanwhile costs nothing."""
+    """In a burst, calls wait for their turn at Redis. A client that leaves meanwhile pays nothing."""
     own = Stack(through_path=True, WEB_CONCURRENCY="1", REDIS_TIMEOUT="3")
     others, ada = own.users(20), own.user()
     own.redis_path.delay = 0.4  # for each way: so in 0.8 s, one worker counts as many calls as have a turn at once
@@ -174,7 +174,7 @@ def test_leaving_before_it_is_one_s_turn_is_noticed() -> None:
 
 @pytest.mark.parametrize("path", PATHS)
 def test_leaving_with_half_a_request_sent_costs_nothing(stack: Stack, path: str) -> None:
-    """Nothing is reserved before the body has come as a whole."""
+    """Nothing is reserved before the whole body has arrived."""
     ada, admitted = stack.user(), stack.metric("calls_admitted_total")
     with connect(stack.broker, request_of(ada, path)[:-5]):
         time.sleep(0.2)
@@ -186,7 +186,7 @@ def test_leaving_with_half_a_request_sent_costs_nothing(stack: Stack, path: str)
 
 @pytest.fixture(scope="module")
 def hole() -> Iterator[int]:
-    """A port that swallows every attempt to connect."""
+    """A port that ignores every connection attempt."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
         address = listener.getsockname()
         plugs = [socket.socket() for _ in range(4)]
@@ -202,7 +202,7 @@ def hole() -> Iterator[int]:
 def test_leaving_before_openai_is_connected_to_is_noticed(
     broker_with: StartBroker, new_user: Callable[[BrokerProcess], User], hole: int, path: str
 ) -> None:
-    """The network swallows the broker's attempts: the call ends with its client, not with the time-out."""
+    """The network drops the broker's connection attempts. The call ends with its client, before the time-out."""
     broker = broker_with(OPENAI_BASE_URL=f"http://127.0.0.1:{hole}/v1", OPENAI_CONNECT_TIMEOUT="20")
     ada = new_user(broker)
     with socket.create_connection(("127.0.0.1", broker.port)) as client:
@@ -214,7 +214,7 @@ def test_leaving_before_openai_is_connected_to_is_noticed(
 
 
 def test_a_client_that_takes_nothing_holds_nobody_and_is_hung_up_on(stack: Stack) -> None:
-    """Its answer does not fit into the network: after CLIENT_TIMEOUT the call to OpenAI ends. It counts."""
+    """Its answer exceeds the network's buffers. After CLIENT_TIMEOUT the call to OpenAI ends, and it counts."""
     slow, kept = stack.users(3), stack.openai.answer
     stack.openai.answer = ("x" * 8_000 + " ") * 2_000
     stack.openai.token_delay = 0.0
@@ -244,7 +244,7 @@ def test_a_client_that_takes_nothing_holds_nobody_and_is_hung_up_on(stack: Stack
 
 @pytest.mark.parametrize("cut", [20, -5])
 def test_a_request_that_never_ends_is_given_up_and_costs_nothing(stack: Stack, cut: int) -> None:
-    """Byte by byte, in its head or in its body: after CLIENT_TIMEOUT the connection ends; a body gets a 408."""
+    """The head or the body arrives byte by byte. After CLIENT_TIMEOUT the connection ends, for a body with a 408."""
     ada = stack.user()
     request = request_of(ada, "/gpt-4o")
     with Load(stack.users(2)) as load:
@@ -269,5 +269,5 @@ def test_a_request_that_never_ends_is_given_up_and_costs_nothing(stack: Stack, c
 
 
 def _stuck(stack: Stack) -> set[Connection]:
-    """The connections on which OpenAI has more to say than the broker takes."""
+    """The connections on which OpenAI sends more than the broker reads."""
     return {one for one in stack.openai.open_connections.copy() if one.unsent > 0}

@@ -1,4 +1,4 @@
-"""Counting, with a real Redis: exact under concurrency, through restarts, and when Redis is away."""
+"""Counting with a real Redis is exact under concurrency, through restarts and while Redis is unavailable."""
 
 import asyncio
 import os
@@ -33,7 +33,7 @@ def statuses(user: User, times: int) -> Counter[int]:
 def test_500_at_once_on_4_processes_give_exactly_50_answers(
     start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
 ) -> None:
-    """And 450 refusals; OpenAI is asked 50 times."""
+    """The other 450 calls are refused, and OpenAI is asked 50 times."""
     broker = start_broker(WEB_CONCURRENCY="4")
     openai.first_token_delay = 0.05
     assert statuses(new_user(broker), 500) == {200: 50, 429: 450}
@@ -44,7 +44,7 @@ def test_500_at_once_on_4_processes_give_exactly_50_answers(
 def test_a_burst_is_no_reason_to_refuse_anybody(
     start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
 ) -> None:
-    """A thousand streams that begin at once, on one worker: Redis is well, and so everybody gets their turn."""
+    """A thousand streams start at once on one worker. Redis answers, so every call gets its turn."""
     broker = start_broker(WEB_CONCURRENCY="1", DAILY_LIMIT="1000")
     openai.answer, kept = "Yes.", openai.answer
     users = [new_user(broker) for _ in range(20)]
@@ -57,7 +57,7 @@ def test_a_burst_is_no_reason_to_refuse_anybody(
 
 
 async def all_at_once(messages: list[bytes], port: int) -> Counter[int]:
-    """Send each on a connection of its own; the statuses of the answers, all of which are read to their end."""
+    """Send each request on its own connection, read every answer to its end, and return the statuses."""
 
     async def ask(message: bytes) -> int:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -70,7 +70,7 @@ async def all_at_once(messages: list[bytes], port: int) -> Counter[int]:
 
 
 def test_the_refusal_says_when_to_come_back(broker_with: StartBroker, openai: OpenAIStandIn, new_user: NewUser) -> None:
-    """429 in the contract's words, with the seconds to 00:00 UTC, and the SDKs are told not to ask again."""
+    """The 429 has the contract's sentence, the seconds to 00:00 UTC, and `x-should-retry: false`."""
     user = new_user(broker_with(DAILY_LIMIT="1", OPENAI_MAX_RETRIES="0"))
     assert user.post("/gpt-4o", {"messages": "x"}).status_code == 200
     response = user.post("/gpt-4o", {"messages": 5})
@@ -84,7 +84,7 @@ def test_the_refusal_says_when_to_come_back(broker_with: StartBroker, openai: Op
 
 
 def test_what_is_not_answered_costs_nothing(broker_with: StartBroker, new_user: NewUser, openai: OpenAIStandIn) -> None:
-    """Invalid, refused and failed calls, any number of them: the one call of the day is still there."""
+    """After any number of invalid, refused and failed calls, the one call of the day is left."""
     user = new_user(broker_with(DAILY_LIMIT="1", OPENAI_MAX_RETRIES="0"))
     for _ in range(5):
         assert user.post("/gpt-4o", {}).status_code == 400
@@ -101,7 +101,7 @@ def test_what_is_not_answered_costs_nothing(broker_with: StartBroker, new_user: 
 def test_the_white_listed_are_counted_and_never_refused(
     start_broker: StartBroker, new_user: NewUser, redis_server: RedisProcess
 ) -> None:
-    """Beyond the limit; and Redis holds their calls."""
+    """Users on the white list exceed the limit, and Redis counts their calls."""
     user = new_user(start_broker())
     exempt = start_broker(DAILY_LIMIT="2", ID_WHITE_LIST=f'["{user.id}"]')
     user = User(user.id, exempt.url, user.token)
@@ -111,7 +111,7 @@ def test_the_white_listed_are_counted_and_never_refused(
 
 
 def test_a_restart_forgets_nothing(start_broker: StartBroker, new_user: NewUser) -> None:
-    """Neither of the broker nor of its workers."""
+    """Neither a restart of the broker nor of its workers changes the count."""
     broker = start_broker(DAILY_LIMIT="3", WEB_CONCURRENCY="1")
     user = new_user(broker)
     assert user.post("/gpt-4o", {"messages": "x"}).status_code == 200
@@ -128,7 +128,7 @@ def test_a_restart_forgets_nothing(start_broker: StartBroker, new_user: NewUser)
 def test_keys_hold_project_user_and_day_and_expire(
     broker: BrokerProcess, ada: User, redis_server: RedisProcess
 ) -> None:
-    """Two projects do not collide, and nothing stays for ever."""
+    """The keys of two projects do not collide, and every key expires."""
     ada.post("/gpt-4o", {"messages": "x"})
     (key,) = redis_server.client.keys(f"*{ada.id}*:calls:*")
     name = key.decode()
@@ -140,7 +140,7 @@ def test_keys_hold_project_user_and_day_and_expire(
 def test_a_dead_redis_refuses_at_once_and_is_logged_once(
     start_broker: StartBroker, new_user: NewUser, own_redis: RedisProcess
 ) -> None:
-    """503 with `Retry-After`; back within moments of its return, with the counts intact."""
+    """Calls get 503 with `Retry-After`. Service resumes within moments of Redis' return, with the counts intact."""
     broker = start_broker(REDIS_URL=own_redis.url, WEB_CONCURRENCY="1", DAILY_LIMIT="2")
     user = new_user(broker)
     assert user.post("/gpt-4o", {"messages": "x"}).status_code == 200
@@ -164,7 +164,7 @@ def test_a_dead_redis_refuses_at_once_and_is_logged_once(
 def test_a_frozen_redis_costs_one_time_out(
     start_broker: StartBroker, new_user: NewUser, own_redis: RedisProcess
 ) -> None:
-    """Not one a call."""
+    """The log has one line per outage, not one per call."""
     broker = start_broker(REDIS_URL=own_redis.url, WEB_CONCURRENCY="1")
     user = new_user(broker)
     user.post("/gpt-4o", {"messages": "x"})
@@ -181,7 +181,7 @@ def test_a_frozen_redis_costs_one_time_out(
 def test_a_settlement_waits_for_redis_to_return(
     start_broker: StartBroker, new_user: NewUser, own_redis: RedisProcess, openai: OpenAIStandIn
 ) -> None:
-    """A call that was answered while Redis was away counts once it is back."""
+    """A call that was answered while Redis was unavailable counts once Redis returns."""
     user = new_user(start_broker(REDIS_URL=own_redis.url, WEB_CONCURRENCY="1"))
     openai.first_token_delay = 0.5
     with ThreadPoolExecutor(1) as pool:
@@ -202,7 +202,7 @@ def test_a_settlement_waits_for_redis_to_return(
 def test_a_cluster_and_a_sentinel_count_alike(
     start_broker: StartBroker, new_user: NewUser, own_redis: RedisProcess, tmp_path: Path, kind: str
 ) -> None:
-    """By their own URLs."""
+    """Each is named by its own kind of URL."""
     folder = tmp_path / kind
     folder.mkdir()
     server: RedisProcess
@@ -223,7 +223,7 @@ def test_a_cluster_and_a_sentinel_count_alike(
 def test_redis_over_tls_counts_alike_and_its_certificate_is_checked(
     start_broker: StartBroker, new_user: NewUser, tmp_path: Path
 ) -> None:
-    """`rediss://`, with the authority that the URL names; with any other, Redis counts as away."""
+    """`rediss://` trusts the authority in the URL. With any other, Redis counts as unavailable."""
     server = TLSRedis(tmp_path)
     try:
         broker = start_broker(REDIS_URL=server.url, DAILY_LIMIT="3", WEB_CONCURRENCY="2")
@@ -235,7 +235,7 @@ def test_redis_over_tls_counts_alike_and_its_certificate_is_checked(
 
 
 def test_the_embedded_store_counts_by_the_same_rules(start_broker: StartBroker, new_user: NewUser) -> None:
-    """No REDIS_URL: one worker, whatever WEB_CONCURRENCY says, and the count is as exact."""
+    """Without REDIS_URL one worker runs regardless of WEB_CONCURRENCY, and the count is exact."""
     broker = start_broker(REDIS_URL="", WEB_CONCURRENCY="4", DAILY_LIMIT="5")
     assert len(broker.workers()) == 1
     assert statuses(new_user(broker), 40) == {200: 5, 429: 35}

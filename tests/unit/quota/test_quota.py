@@ -1,4 +1,4 @@
-"""Reserving, settling and giving back, as the broker does it."""
+"""Calls are reserved, settled and given back."""
 
 import hashlib
 import math
@@ -68,13 +68,13 @@ def reserve(quota: Quota, user: Caller = ADA) -> Reservation:
 
 
 def counted(redis: fakeredis.FakeRedis) -> int:
-    """Ada's calls that count for good, however their worker ends."""
+    """Ada's calls that stay counted regardless of how their worker ends."""
     (key,) = redis.keys("*ada*:calls:*")
     return int(redis.zcount(key, 1e15, "+inf"))
 
 
 def test_the_limit_is_the_limit(quota: Quota) -> None:
-    """The third call of two is told how the user stands."""
+    """With a limit of two, the third call gets the day's usage."""
     assert [reserve(quota).daily_usage.remaining_calls for _ in range(2)] == [1, 0]
     refused = quota.reserve(ADA)
     assert isinstance(refused, Refusal)
@@ -83,14 +83,14 @@ def test_the_limit_is_the_limit(quota: Quota) -> None:
 
 
 def test_exempt_users_are_counted_and_never_refused(quota: Quota) -> None:
-    """Their daily_usage says so."""
+    """Their usage names them exempt."""
     for number in range(1, 6):
         daily_usage = reserve(quota, GRACE).daily_usage
         assert (daily_usage.calls.used, daily_usage.exempt, daily_usage.remaining_calls) == (number, True, 2)
 
 
 def test_the_day_turns_at_midnight_utc(quota: Quota, clock: Clock) -> None:
-    """A user at the limit may call again, not a second before."""
+    """A user at the limit may call again at midnight, not a second earlier."""
     for _ in range(2):
         reserve(quota)
     clock.now += 4
@@ -100,7 +100,7 @@ def test_the_day_turns_at_midnight_utc(quota: Quota, clock: Clock) -> None:
 
 
 def test_a_call_belongs_to_the_day_in_which_it_began(quota: Quota, clock: Clock) -> None:
-    """Given back after midnight, it is given back to yesterday."""
+    """A call that is given back after midnight is returned to its own day."""
     reservation = reserve(quota)
     clock.now += 10
     reserve(quota)
@@ -109,7 +109,7 @@ def test_a_call_belongs_to_the_day_in_which_it_began(quota: Quota, clock: Clock)
 
 
 def test_only_the_first_of_settle_and_give_back_counts(quota: Quota) -> None:
-    """Whatever the ways in which a request may end, it is settled once or given back once."""
+    """A request is settled once or given back once, in whichever way it ends."""
     settled, given_back = reserve(quota), reserve(quota)
     settled.settle()
     settled.finish(NOTHING)
@@ -122,14 +122,14 @@ def test_only_the_first_of_settle_and_give_back_counts(quota: Quota) -> None:
 
 
 def test_a_settled_call_is_settled_in_redis(quota: Quota, redis: fakeredis.FakeRedis) -> None:
-    """With no lease to lapse."""
+    """A finished call leaves no lease."""
     reserve(quota).settle()
     quota.close()
     assert counted(redis) == 1
 
 
 class Away:
-    """A Redis that is not there, until it is."""
+    """A Redis that fails until a test repairs it."""
 
     def __init__(self, redis: fakeredis.FakeRedis) -> None:
         self.redis = redis
@@ -154,7 +154,7 @@ def away(redis: fakeredis.FakeRedis) -> Away:
 def test_a_redis_that_is_away_is_asked_once_a_second(
     away: Away, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every call is refused at once; the log says so once, and once when it is back."""
+    """Every call is refused at once. The log has one line for the outage and one for the recovery."""
     now = [100.0]
     monkeypatch.setattr("broker.quota.redis_clients.shards.time.monotonic", lambda: now[0])
     store = Store(away, Metrics())
@@ -190,7 +190,7 @@ def test_a_redis_that_is_away_is_asked_once_a_second(
     ],
 )
 def test_a_redis_that_cannot_count_is_away(error: Exception) -> None:
-    """Frozen, read-only, full, loading, locked: nobody is let through uncounted."""
+    """While Redis is frozen, read-only, full, loading or locked, no call passes uncounted."""
 
     class Broken:
         def evalsha(self, *_: object) -> None:
@@ -201,7 +201,7 @@ def test_a_redis_that_cannot_count_is_away(error: Exception) -> None:
 
 
 def test_who_waits_for_their_turn_at_a_redis_that_goes_is_refused_unasked() -> None:
-    """Their wait ends with the first time-out of those who have a turn: it is not one wait behind the other."""
+    """Waiting calls end with the first time-out of a running one, so that waits do not add up."""
     asked, time_is_up = [], threading.Event()
 
     class Frozen:
@@ -226,7 +226,7 @@ def test_who_waits_for_their_turn_at_a_redis_that_goes_is_refused_unasked() -> N
 
 
 def test_a_call_that_ends_before_its_turn_is_not_asked_for() -> None:
-    """Nor does it take the turn of anybody else."""
+    """It takes no other call's turn."""
     asked, goes_on = [], gevent.event.Event()
 
     class Slow:
@@ -247,7 +247,7 @@ def test_a_call_that_ends_before_its_turn_is_not_asked_for() -> None:
 
 
 class Fickle(Away):
-    """A Redis that does what it is asked for, and then is not there to say so."""
+    """A Redis that runs a command and then fails before it replies."""
 
     def evalsha(self, *arguments: Any) -> Any:
         if self.is_away:
@@ -271,7 +271,7 @@ def quota_of(redis: Any, clock: Callable[[], float], **environ: str) -> tuple[Qu
 
 
 def books(metrics: Metrics) -> list[float]:
-    """Admitted, settled, given back, in flight."""
+    """The counters are admitted, settled, given back and in flight."""
     text = metrics.exposition(None)[0]
     lines = (text if isinstance(text, str) else text.decode()).splitlines()
     names = ("calls_admitted_total", "calls_settled_total", "calls_given_back_total", "calls_in_flight")
@@ -286,7 +286,7 @@ def eventually(holds: Callable[[], object]) -> None:
 
 
 def test_a_call_that_redis_counted_unheard_is_taken_back(redis: fakeredis.FakeRedis, clock: Clock) -> None:
-    """It was refused: it must not cost the user a call, once Redis is back."""
+    """The call was refused, so it must not count once Redis returns."""
     fickle = Fickle(redis)
     quota, metrics = quota_of(fickle, clock)
     with pytest.raises(UsageUncertain):
@@ -298,7 +298,7 @@ def test_a_call_that_redis_counted_unheard_is_taken_back(redis: fakeredis.FakeRe
 
 
 def test_the_books_follow_redis(away: Away, redis: fakeredis.FakeRedis, clock: Clock) -> None:
-    """A call is in flight until Redis knows how it ended; nothing is lost while it is away."""
+    """A call is in flight until Redis knows its end, and nothing is lost while Redis is unavailable."""
     away.is_away = False
     quota, metrics = quota_of(away, clock)
     settled, given_back = reserve(quota), reserve(quota)
@@ -312,7 +312,7 @@ def test_the_books_follow_redis(away: Away, redis: fakeredis.FakeRedis, clock: C
 
 
 def test_without_redis_calls_may_be_counted_here(away: Away, redis: fakeredis.FakeRedis, clock: Clock) -> None:
-    """Up to the limit, in the contract's words; and Redis hears of them when it is back."""
+    """Local calls are bounded by the limit and are written to Redis when it returns."""
     quota, metrics = quota_of(away, clock, USAGE_WITHOUT_REDIS="allow")
     first, second = reserve(quota), reserve(quota)
     assert [one.daily_usage.remaining_calls for one in (first, second)] == [1, 0]
@@ -329,7 +329,7 @@ def test_without_redis_calls_may_be_counted_here(away: Away, redis: fakeredis.Fa
 
 
 def test_a_worker_that_has_spent_its_share_waits_for_redis(away: Away, clock: Clock) -> None:
-    """What is left of the limit is the other workers': that is no 429."""
+    """The rest of the limit belongs to the other workers, so the refusal is no 429."""
     quota, _ = quota_of(away, clock, USAGE_WITHOUT_REDIS="allow", WEB_CONCURRENCY="2")
     reserve(quota)
     with pytest.raises(UsageUnavailable):
@@ -337,7 +337,7 @@ def test_a_worker_that_has_spent_its_share_waits_for_redis(away: Away, clock: Cl
 
 
 def test_anonymous_users_have_their_own_limit(redis: fakeredis.FakeRedis, clock: Clock) -> None:
-    """Less than others, as a rule."""
+    """Anonymous users usually get a smaller limit."""
     quota, _ = quota_of(redis, clock, ANONYMOUS_DAILY_LIMIT="1")
     stranger = Caller("stranger", math.inf, is_anonymous=True)
     assert reserve(quota, stranger).daily_usage.calls.limit == 1
@@ -347,7 +347,7 @@ def test_anonymous_users_have_their_own_limit(redis: fakeredis.FakeRedis, clock:
 
 
 def test_a_user_may_have_so_many_calls_under_way(redis: fakeredis.FakeRedis, clock: Clock) -> None:
-    """A settled one is under way until it is over; the exempt are never refused."""
+    """A settled call takes a place until its answer ends. Exempt users are never refused."""
     quota, _ = quota_of(
         redis, clock, DAILY_LIMIT="9", MAX_CALLS_PER_USER="1", ID_WHITE_LIST='["00000000-0000-4000-8000-00000000000a"]'
     )
@@ -365,7 +365,7 @@ def test_a_user_may_have_so_many_calls_under_way(redis: fakeredis.FakeRedis, clo
 def test_a_full_redis_is_away_though_things_can_be_taken_from_it(
     redis: fakeredis.FakeRedis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Giving back works on: that is no return, and no line in the log."""
+    """Giving back still works, which neither counts as a recovery nor writes a log line."""
 
     class Full(Away):
         def evalsha(self, digest: str, *arguments: Any) -> Any:
@@ -386,7 +386,7 @@ def test_a_full_redis_is_away_though_things_can_be_taken_from_it(
 def test_a_worker_without_new_calls_learns_that_redis_is_back(
     away: Away, redis: fakeredis.FakeRedis, clock: Clock
 ) -> None:
-    """And tells it all that it has to give back, which by itself proves nothing, within 5 s."""
+    """The pending writes, which prove nothing by themselves, reach Redis within 5 s."""
     away.is_away = False
     quota, metrics = quota_of(away, clock, DAILY_LIMIT="50")
     calls = [reserve(quota) for _ in range(30)]
