@@ -19,7 +19,8 @@ def test_models_alone_points_both_names_at_the_successor(
     models = json.dumps({"gpt-4o": SUCCESSOR, "gpt-4o-mini": SUCCESSOR})
     user = new_user(start_broker(MODELS=models))
     assert user.post("/gpt-4o", {"messages": "x", "temperature": 0.3}).json() == {"message": ANSWER}
-    assert user.stream(model="gpt-4o-mini").status_code == 200
+    with user.stream(model="gpt-4o-mini") as stream:
+        assert stream.status_code == 200
     for seen in openai.completions():
         assert (seen.model, seen.body["reasoning_effort"]) == ("gpt-6-luna", "none")
 
@@ -32,7 +33,9 @@ def test_a_model_that_refuses_the_temperature_is_asked_without(
     broker = start_broker(MODELS=models, WEB_CONCURRENCY="1")
     user = new_user(broker)
     for _ in range(3):
-        whole, stream = user.post("/gpt-4o", {"messages": "x"}), user.stream(model="gpt-4o-mini")
+        whole = user.post("/gpt-4o", {"messages": "x"})
+        with user.stream(model="gpt-4o-mini") as stream:
+            assert stream.content
         assert whole.json() == {"message": ANSWER}
         assert stream.status_code == 200
         assert {answer.headers["X-Dropped-Parameters"] for answer in (whole, stream)} == {"temperature"}
