@@ -92,7 +92,8 @@ def test_what_is_not_answered_costs_nothing(broker_with: StartBroker, new_user: 
         openai.next("500_server_error")
         assert user.post("/gpt-4o", {"messages": "x"}).status_code == 502
         openai.next("stream_error_first")
-        assert user.stream().status_code == 502
+        with user.stream() as refused:
+            assert refused.status_code == 502
         assert requests.post(user.url + "/gpt-4o", timeout=5).status_code == 401
     assert user.post("/gpt-4o", {"messages": "x"}).status_code == 200
     assert user.post("/gpt-4o", {"messages": "x"}).status_code == 429
