@@ -1,8 +1,8 @@
-"""JSON from a client (RFC 8259, in UTF-8), where every reader must come to the same value: no name twice in an
-object, no half of a surrogate pair (RFC 7493, 2.1 and 2.3). Pure.
+"""Parses JSON from clients (RFC 8259, in UTF-8) and refuses ambiguous documents. Pure.
 
-Bounded before anything is built: a few megabytes of `[[],[],…` are seconds of work. What is bounded is
-the count of values and their depth; a long text, such as a picture, is one value.
+Duplicate names in an object and unpaired surrogates are refused (RFC 7493, 2.1 and 2.3), because parsers disagree on
+them. The number of values and their depth are checked before parsing: a few megabytes of `[[],[],…` take seconds to
+parse. A long text, such as an image, is one value.
 """
 
 import codecs
@@ -14,16 +14,16 @@ from typing import Any
 from broker.errors.base import BodyNotJson
 from broker.errors.request import JsonRefused
 
-MAX_VALUES = 50_000  # in one body; a long talk has hundreds
-MAX_SIGNS = 1_000_000  # that may begin a value, texts included: more than any model's context holds
+MAX_VALUES = 50_000  # in one body; a long conversation has hundreds
+MAX_SIGNS = 1_000_000  # that may begin a value, also inside texts: more than any model's context holds
 MAX_DEPTH = 64
-MAX_DIGITS = 500  # of a whole number; a longer one takes long to read, and is infinite to JavaScript
+MAX_DIGITS = 500  # of a whole number; a longer one takes long to parse, and is infinite in JavaScript
 _SPACE = b" \t\n\r"
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def read(body: bytes) -> Any:
-    """The value. NaN and Infinity, which JSON has not, are read. Raises `BodyNotJson`, or `JsonRefused`."""
+    """Return the value. NaN and Infinity are accepted. Raises `BodyNotJson`, or `JsonRefused` with the reason."""
     body = _trimmed(body.removeprefix(codecs.BOM_UTF8))
     signs = _count(body, b',[{"\\')
     if signs > MAX_VALUES and _has_too_many_values(body):
@@ -40,11 +40,11 @@ def read(body: bytes) -> Any:
 
 
 def _trimmed(body: bytes) -> bytes:
-    """Less the white space around it, of which the decoder would take megabytes one by one."""
+    """Strip surrounding white space, which the decoder would skip byte by byte."""
     start = len(body) - len(body.lstrip())
     value = body.strip()
     if (body[:start] + body[start + len(value) :]).translate(None, _SPACE):
-        raise BodyNotJson  # other than JSON's
+        raise BodyNotJson  # white space that JSON does not allow
     return value
 
 
@@ -54,15 +54,15 @@ def _count(text: bytes, signs: bytes) -> int:
 
 def _has_too_many_values(body: bytes) -> bool:
     if body.count(b"\\") > 2 * MAX_SIGNS or _count(body, b',[{"') > MAX_SIGNS:
-        return True  # unlooked at: to tell how many would take too long
+        return True  # an exact count would take too long
     return _values(body) > MAX_VALUES
 
 
 def _values(body: bytes) -> int:
-    """How many values at most, by the signs between texts, and by the texts."""
+    """Return an upper bound of the number of values, from the signs between texts and the number of texts."""
     plain = body.replace(b"\\\\", b"").replace(b'\\"', b"")
     texts = plain.count(b'"') // 2
-    if texts > 2 * MAX_VALUES:  # a member of an object has two: its name, and its value
+    if texts > 2 * MAX_VALUES:  # a member of an object has two: name and value
         return texts
     return _count(b"".join(plain.split(b'"')[::2]), b",[{")
 
@@ -75,7 +75,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def whole(digits: str) -> int | float:
-    """A number without a fraction."""
+    """Parse a number without a fraction; an overlong one becomes infinite."""
     if len(digits) <= MAX_DIGITS:
         return int(digits)
     return -math.inf if digits.startswith("-") else math.inf

@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 from broker.server import env_file  # noqa: E402 - after sys.path is set
 
-# gunicorn executes this file again on a reload; then the env file is read already, and the metrics stay
+# gunicorn executes this file again on a reload: the env file has been read by then, and the metrics stay
 IS_RELOAD = "prometheus_client" in sys.modules
 # the file `.env`, or the one in ENV_FILE, sets what the environment does not
 ENV_FILE = env_file.load(ROOT / os.environ.get("ENV_FILE", ".env"), os.environ)
@@ -51,7 +51,7 @@ worker_class = "broker.server.worker.Worker"
 # the embedded store lives in one process: two workers would count separately
 workers = settings.web_concurrency if settings.redis_url else 1
 worker_connections = 10_000  # open streams per worker
-preload_app = True  # errors show once, before the port opens; workers share the memory
+preload_app = True  # errors are reported once, before the port opens; workers share the memory
 keepalive = 75  # seconds; longer than nginx keeps its connections (60)
 timeout = 30  # seconds without a heartbeat after which a worker is replaced; open streams do not block it
 graceful_timeout = settings.graceful_timeout

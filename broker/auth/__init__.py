@@ -1,1 +1,1 @@
-"""From an `Authorization` header to a `Caller`. Never counts calls and never talks to OpenAI."""
+"""Authenticates callers by their `Authorization` header. Never counts calls and never talks to OpenAI."""

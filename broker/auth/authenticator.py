@@ -1,4 +1,4 @@
-"""From an `Authorization` header to a caller.
+"""Authenticates a request by its `Authorization` header.
 
 The token's algorithm decides how it is checked, and each key is bound to one algorithm: a public key can never be used
 as an HMAC secret.
@@ -118,7 +118,7 @@ class Authenticator:
         return caller
 
     def _check(self, text: str, token: tokens.Token, caller: Caller, address: str) -> None:
-        """Return if the token is genuine. Both results are cached."""
+        """Verify the token, or raise. Both results are cached."""
         digest, until = _digest(text), caller.expires_at  # within the leeway after it, each request is checked
         if self._cached(digest):  # another request has checked it meanwhile
             return

@@ -30,7 +30,7 @@ class RemoteCheck:
         return self._supabase.refusal
 
     def check(self, token: str, caller_id: str, address: str) -> None:
-        """Return if Supabase accepts `token` as `caller_id`'s. Concurrent calls for one token share the answer.
+        """Check with Supabase that `token` belongs to `caller_id`. Concurrent calls for one token share the answer.
 
         Raises as `SupabaseClient.check_token`, and `TooManyBadTokens`.
         """

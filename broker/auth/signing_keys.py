@@ -64,7 +64,7 @@ class SigningKeys:
         """The key with this id. A known key is returned at once, also during a fetch.
 
         Raises `TokenInvalid` if a fetch that began after the first sight of `kid` did not contain it, and
-        `SignInUnavailable` if there was none: a made-up `kid` of somebody else may have used up the fetch.
+        `SignInUnavailable` if there was no such fetch, because another client's made-up `kid` used it up.
         """
         if kid is None:
             raise TokenInvalid

@@ -29,7 +29,7 @@ def rejects_token(status: int, headers: Mapping[str, str], body: object) -> bool
 
 
 def advice(status: int, body: object) -> str:
-    """What an operator does about an answer of Supabase's that is no verdict. Repeats nothing of the answer."""
+    """Return advice for the operator about an answer that is no verdict. Quotes nothing of the answer."""
     if status in (401, 403) and isinstance(body, dict) and isinstance(body.get("message"), str):
         return f"status {status} for SUPABASE_SERVICE_KEY: renew the key"
     if status in (401, 403):

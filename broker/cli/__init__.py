@@ -1,1 +1,1 @@
-"""The operator's commands. They change nothing that they do not name."""
+"""The operator's commands. A command changes only what its name says."""

@@ -1,4 +1,4 @@
-"""Checks each part that the broker needs. A finding that is not fine says what to do.
+"""Checks each part that the broker needs. A finding that is not fine carries advice.
 
 Free of charge, except for one short call if a user's sign-in is given.
 """
@@ -22,7 +22,7 @@ from broker.openai.client import Upstream
 from broker.quota.redis_clients.urls import redis_client
 from broker.settings.settings import Settings
 
-UNREACHABLE = {  # what to do, by kind of failure: see `broker.errors.network`
+UNREACHABLE = {  # advice by kind of failure: see `broker.errors.network`
     "dns": "check the host's name servers and OPENAI_BASE_URL",
     "refused": "check outgoing connections and OPENAI_BASE_URL",
     "tls": "check OPENAI_BASE_URL; does a proxy answer in its place?",

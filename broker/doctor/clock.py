@@ -29,7 +29,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
 
 
 def advice(difference: float) -> str:
-    """What to do about a clock that is `difference` seconds ahead; "" if it is right."""
+    """Return advice about a clock that is `difference` seconds ahead; "" if it is right."""
     if abs(difference) <= TOLERANCE:
         return ""
     word = "ahead" if difference > 0 else "behind"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """What was checked, and what to do unless it is fine.
+    """The subject of a check, and advice unless it is fine.
 
     `is_checked` is false if the check could not run. `is_remark`: nothing is broken now, so it is no error.
     """
@@ -17,7 +17,7 @@ class Finding:
 
     @property
     def verdict(self) -> str:
-        """The word for it: fine, WRONG, remark or not checked."""
+        """The verdict in a word: fine, WRONG, remark or not checked."""
         if not self.is_checked:
             return "not checked"
         if not self.todo:

@@ -1,6 +1,6 @@
 """Asks OpenAI once per model name and API, with every parameter that the older endpoints and common SDKs send.
 
-Shows before a change of MODELS what a model would refuse. A refused request is free; an accepted one has a short
+Shows before a change of MODELS which parameters a model refuses. A refused request is free; an accepted one has a short
 prompt and a short answer.
 """
 

@@ -63,7 +63,7 @@ class ApiKeyAlone(AuthorizationMissing):
 
 
 class TokenInvalid(CallerFault):
-    """The cause of a failed signature or claim stays unsaid, under /v1 too."""
+    """The sentence never says which check failed, under /v1 either."""
 
     status = 401
     code = "invalid_token"

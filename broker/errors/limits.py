@@ -78,7 +78,7 @@ class DailySpendReached(DailyLimitReached):
 
 
 class TenantBudgetExhausted(OurFault):
-    """All users together have spent the tenant's money of the day: asking again today is in vain."""
+    """All users together have spent the tenant's budget of the day. A retry on the same day fails too."""
 
     code = "tenant_budget_exhausted"
     sentence = "The service has used up its budget for today; try again tomorrow"

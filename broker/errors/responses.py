@@ -59,7 +59,7 @@ class StoreRefused(CallerFault):
 
 
 class OwnershipUnavailable(OurFault):
-    """Redis cannot tell whose an id is."""
+    """Redis does not answer, so the owner of an id is unknown."""
 
     code = "ownership_unavailable"
     sentence = "The owner of this response cannot be checked at present; try again in a moment"

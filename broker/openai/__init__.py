@@ -1,1 +1,1 @@
-"""Requests to OpenAI and what its answers mean. Only this package knows the OpenAI key, and it never sees Redis."""
+"""Sends requests to OpenAI and interprets its answers. Only this package knows the OpenAI key; it never uses Redis."""

@@ -33,7 +33,7 @@ from broker.settings.settings import Settings
 
 log = logging.getLogger(__name__)
 
-RECENT = 10.0  # seconds for which a connection failure counts as the present state
+RECENT = 10.0  # seconds for which a connection failure counts as the current state
 
 Body = dict[str, Any]
 COMPLETIONS, RESPONSES = "/chat/completions", "/responses"
@@ -83,7 +83,7 @@ class Upstream:
         return WholeReply(replies.read_answer(response.status_code, content), request_id(response), changes)
 
     def open_stream(self, body: Body, call: OpenCall, *, retry: bool = True) -> tuple[Stream, Changes]:
-        """Return an open stream with status 200, of which nothing has been read. Raises as `ask`."""
+        """Return an open stream with status 200 and an unread body. Raises as `ask`."""
         usage = {**body.get("stream_options", {}), "include_usage": True}
         body = {**body, "stream": True, "stream_options": usage}
         response, changes = self.open(COMPLETIONS, body, call, retry=retry)
@@ -106,7 +106,7 @@ class Upstream:
         self._adapter.close()
 
     def open(self, path: str, body: Body, call: OpenCall, *, retry: bool) -> tuple[requests.Response, Changes]:
-        """Return a response with status 200 to a POST of `body`, of which nothing has been read. Raises as `ask`."""
+        """POST `body`; return a response with status 200 and an unread body. Raises as `ask`."""
         retries = self._settings.openai_max_retries if retry else 0
         attempt = functools.partial(self._attempt, self._templates[path], call)
         return self._refused.ask(body, lambda accepted: self._with_retries(lambda: attempt(accepted), call, retries))

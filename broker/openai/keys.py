@@ -1,4 +1,4 @@
-"""Several OpenAI keys: a call goes on to the next key when OpenAI refuses or limits the present one.
+"""Several OpenAI keys: a call goes on to the next key when OpenAI refuses or limits the current one.
 
 Such a key is set aside for a while. The log names keys by their number in `OPENAI_API_KEY`, from 1, never by content.
 """
@@ -29,7 +29,7 @@ class Keys:
     def __init__(self, keys: Sequence[str]) -> None:
         self._keys = tuple(keys)
         self._usable_at = [0.0] * len(keys)  # monotonic times
-        self._present: ContextVar[int] = ContextVar("openai_key", default=0)
+        self._current: ContextVar[int] = ContextVar("openai_key", default=0)
 
     @property
     def first(self) -> str:
@@ -45,12 +45,12 @@ class Keys:
             return attempt()
         *others, last = self._candidates()
         for number in others:
-            self._present.set(number)
+            self._current.set(number)
             try:
                 return attempt()
             except (OpenAIRefusedKey, OpenAIOutOfQuota, OpenAIRateLimited) as fault:
                 self._set_aside(number, fault)
-        self._present.set(last)
+        self._current.set(last)
         try:
             return attempt()
         except (OpenAIRefusedKey, OpenAIOutOfQuota, OpenAIRateLimited) as fault:
@@ -58,8 +58,8 @@ class Keys:
             raise
 
     def sign(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Return the request with the present key. `request` has the first one."""
-        number = self._present.get()
+        """Return the request with the current key. `request` has the first one."""
+        number = self._current.get()
         if len(self._keys) == 1 or number == 0:
             return request
         signed = copy.copy(request)
@@ -68,7 +68,7 @@ class Keys:
         return signed
 
     def _candidates(self) -> list[int]:
-        """The numbers of the keys that are not set aside; else of the one whose turn comes first."""
+        """The numbers of the keys that are not set aside; if all are, of the one that is usable first."""
         now = time.monotonic()
         usable = [number for number, at in enumerate(self._usable_at) if at <= now]
         return usable or [self._usable_at.index(min(self._usable_at))]

@@ -1,4 +1,4 @@
-"""A checked request on its way to OpenAI: what to reserve for it, and what to charge in the end."""
+"""A checked request to OpenAI, with the amounts to reserve before the call and to charge after it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from broker.settings.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What one call took. `is_estimated`: OpenAI sent no usage. `nano_dollars` is None for a model without a price."""
+    """The charge for a call. `is_estimated`: OpenAI sent no usage. `nano_dollars`: None for a model without a price."""
 
     usage: TokenUsage
     nano_dollars: int | None
@@ -42,7 +42,7 @@ class PreparedCall:
     _tier: tuple[int, int] = (1, 1)
 
     def demand(self, settings: Settings) -> tuple[int, int, int, int]:
-        """Return what to reserve: estimated input tokens, the longest answer, and nano-dollars for a token of either.
+        """Return the demand: estimated input tokens, the longest answer, and nano-dollars for a token of either.
 
         Without a cap an answer counts as MAX_COMPLETION_TOKENS long.
         """
@@ -55,16 +55,16 @@ class PreparedCall:
         return self._input_tokens, cap, each_in, each_out
 
     def bound_output(self, tokens: int) -> None:
-        """Lower the answer's cap to what was reserved."""
+        """Lower the answer's cap to the reserved `tokens`."""
         self.body[self.cap_name] = min(self._cap(tokens), tokens)
 
     def take_request(self) -> dict[str, Any]:
-        """Return the body for OpenAI and forget it: it may have megabytes, and an answer may take minutes."""
+        """Return the body for OpenAI and release it: it may have megabytes, and an answer may take minutes."""
         body, self.body = self.body, {}
         return body
 
     def charge(self, raw_usage: Mapping[str, Any], delivered_tokens: int) -> Charge:
-        """Return what the call took: OpenAI's usage, else the estimated input and the output that was delivered."""
+        """Return the charge: by OpenAI's usage, else by the estimated input and the delivered output."""
         usage = TokenUsage.read(raw_usage)
         is_estimated = usage is None
         if usage is None:

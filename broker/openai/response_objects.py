@@ -24,7 +24,7 @@ _CHAT_NAMES = {
     "output_tokens": "completion_tokens",
     "output_tokens_details": "completion_tokens_details",
 }
-# what a model wrote, in an event or in a response
+# text written by the model, in an event or in a response
 _WRITTEN = re.compile(rb'"(?:delta|text|arguments|refusal)": ?"((?:[^"\\]|\\.)*)"')
 _LIMITS = frozenset(
     {"rate_limit_exceeded", "rate_limit_error", "requests", "tokens", "insufficient_quota", "slow_down"}
@@ -59,7 +59,7 @@ def read(body: bytes) -> ResponseObject:
 
 
 def written_bytes(data: bytes) -> int:
-    """Return the bytes that the model wrote, as JSON spells them, in an event or a response."""
+    """Return the size in bytes of the model's text in an event or a response, JSON escapes included."""
     return sum(len(match[1]) for match in _WRITTEN.finditer(data))
 
 
@@ -89,7 +89,7 @@ def listed_ids(body: bytes) -> list[str]:
 
 
 def without_account(body: bytes) -> bytes:
-    """Return a stored response for its owner: as received, or with the sentence of its failure masked."""
+    """Return a stored response for its owner: as received, or with its failure's sentence masked."""
     content = _object(body)
     error = content.get("error")
     if not isinstance(error, dict):
@@ -121,7 +121,7 @@ def fault_of(error: Mapping[str, Any]) -> Fault:
         replies.read_reply(status, json.dumps({"error": dict(error)}).encode())
     except Fault as fault:
         return fault
-    raise AssertionError  # no status but 200 returns
+    raise AssertionError  # `read_reply` returns for status 200 only
 
 
 def error_event(fault: Fault, number: int, error: Mapping[str, Any] | None = None) -> bytes:

@@ -22,7 +22,7 @@ class ResponsesClient:
             return read_whole(response), request_id(response), changes
 
     def open_stream(self, body: Body, call: OpenCall) -> tuple[Stream, Changes]:
-        """Return an open stream, of which nothing has been read, and the changes. Raises as `Upstream.ask`."""
+        """Return an open, unread stream and the changes. Raises as `Upstream.ask`."""
         response, changes = self._upstream.open(RESPONSES, {**body, "stream": True}, call, retry=False)
         return Stream(response, call, self._silence), changes
 

@@ -1,1 +1,1 @@
-"""How much a caller may still use, counted in Redis. The only package that talks to Redis; it never checks tokens."""
+"""Counts each caller's usage in Redis and enforces the limits. Only this package uses Redis; it never checks tokens."""

@@ -13,7 +13,7 @@ MAX_CALLS = 100_000  # calls a day that a worker remembers; beyond, it refuses
 
 
 class LocalCounts:
-    """One worker's count of the present day: calls, tokens and nano-dollars of each user."""
+    """One worker's count of the current day: calls, tokens and nano-dollars of each user."""
 
     def __init__(self, workers: int) -> None:
         """`workers`: how many processes share the limits."""
@@ -23,7 +23,7 @@ class LocalCounts:
         self._total = 0
 
     def admit(self, day: Day, caller_id: str, limits: Limits, amounts: tuple[int, int] = (0, 0)) -> int | None:
-        """Count one call of so many tokens and nano-dollars; return the user's calls, None if it is not admitted."""
+        """Count one call with its tokens and nano-dollars; return the user's calls, None if it is not admitted."""
         used = self._of(day, caller_id)
         wanted = (used[0] + 1, used[1] + amounts[0], used[2] + amounts[1])
         allowed = (limits.calls, limits.tokens, limits.spend)
@@ -40,7 +40,7 @@ class LocalCounts:
         return self._of(day, caller_id)[0]
 
     def correct(self, day: Day, caller_id: str, calls: int, amounts: tuple[int, int]) -> None:
-        """Add to a user's counts of the day once a call is over; what was reserved for it comes back as a negative."""
+        """Correct a user's counts of the day when a call ends. `calls` and `amounts` are differences."""
         used = self._of(day, caller_id)
         if caller_id in self._used:
             self._used[caller_id] = (used[0] + calls, used[1] + amounts[0], used[2] + amounts[1])

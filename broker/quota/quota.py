@@ -1,4 +1,4 @@
-"""How many calls, tokens and nano-dollars each user may still use today.
+"""Enforces each user's daily limits of calls, tokens and nano-dollars.
 
 A call is reserved before anything is spent. It is settled once OpenAI begins to answer and finished once it is over;
 an unsettled call is given back. While Redis is unavailable calls are refused (503), because the limits are a promise
@@ -83,7 +83,7 @@ class Quota:
         return self._ledger.admit(record, usage, (output, _amounts(demand, output)))
 
     def daily_usage(self, caller: Caller) -> DailyUsage:
-        """Return a user's day. Raises `UsageUnavailable` and `CallerBlocked`."""
+        """Return a user's usage of the day. Raises `UsageUnavailable` and `CallerBlocked`."""
         record = self._records.new(caller)
         answer, *levels = self._store.run(scripts.READ, (*record.arguments, record.day.number))
         if answer == scripts.WRONG_DAY:
@@ -120,7 +120,7 @@ class Quota:
         return self._store.failure
 
     def close(self, within: float = 2.0) -> None:
-        """Write what is unwritten, in at most `within` seconds."""
+        """Wait at most `within` seconds until all queued writes are done."""
         self.fuse.report(is_last=True)
         self._writes.close(within)
 

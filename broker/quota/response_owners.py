@@ -98,7 +98,7 @@ class ResponseOwners:
         """Record the ids as this user's. Returns once Redis has them.
 
         If Redis does not answer, the write is queued until it does. The answer is not held back then: it is paid for,
-        and until Redis answers, `first_unknown` lets nobody use these ids.
+        and until Redis answers, `first_unknown` accepts these ids from no user.
         """
         self._write(REMEMBER, (*self._keys(caller_id), self._lifetime, response_id, *item_ids))
 

@@ -6,7 +6,7 @@ keys of a user in one slot of a cluster. The keys of user USER of project PROJEC
 1. `gpt-broker:{PROJECT:USER}:calls:DAY`, sorted set of call ids. The score is the state of the call: the time (ms) at
    which its lease expires, `COUNTED` once OpenAI has begun to answer, +inf once it is finished; a negative score marks
    a call that was given back, until that time, so that a late RESERVE does not bring it back. The day's calls are the
-   members above the present time.
+   members above the current time.
 2. `gpt-broker:{PROJECT:USER}:places`, sorted set of the ids of the calls in flight, by the time at which the lease
    expires. `MAX_CALLS_PER_USER` limits their number. A call that drops out of it loses its reserved amounts.
 3. `gpt-broker:{PROJECT:USER}:amounts:DAY`, hash: `t` tokens and `n` nano-dollars charged, `rt` and `rn` reserved,
@@ -18,7 +18,7 @@ An administrator grants with `HINCRBY` on `xc`, `xt` or `xn` of key 3 (and `EXPI
 setting key 4, and resets a day by deleting keys 1 and 3. DAY is a date (2026-11-24) by Redis' own clock.
 """
 
-LEASE = 60_000  # ms after which the reservation of a call that nobody renews lapses
+LEASE = 60_000  # ms after which a reservation lapses unless it is renewed
 KEYS = 4
 
 # answers of RESERVE: its first number
@@ -77,7 +77,7 @@ local function calls() return redis.call('ZCOUNT', KEYS[1], '(' .. now, '+inf') 
 # The output is lowered to half of what is left, but not below the least, so that a second call finds something too.
 # The ZADD of nothing fails on a full Redis, which lets a script add once it has removed something.
 # Result: the answer, calls, tokens and nano-dollars charged, reserved, granted on top; the output granted; the limits
-# that would have refused (1 tokens, 2 money). Of another day than Redis': WRONG_DAY and Redis' Unix time.
+# that would have refused (1 tokens, 2 money). If the day differs from Redis': WRONG_DAY and Redis' Unix time.
 RESERVE = (
     _COMMON
     + """

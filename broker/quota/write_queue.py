@@ -1,7 +1,7 @@
 """Background writes to Redis, and renewal of the leases of calls in flight. Failed writes are retried.
 
 The scripts are idempotent and independent of order, so several are in flight at once. Writes to a part of Redis that is
-unavailable wait apart, so that they do not hold up those to other parts.
+unavailable have a queue of their own, so that they do not delay writes to other parts.
 
 Writes that are unsent when a worker is killed are lost: the leases of those calls expire within a minute and their
 users get the calls back, even if OpenAI had begun to answer. Normally that concerns the last milliseconds of a worker,

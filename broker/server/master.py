@@ -20,7 +20,7 @@ from broker.server.multiprocess_metrics import DeadWorkers
 
 log = logging.getLogger(__name__)
 
-# a client that vanished without a word is noticed after 30 + 3 * 10 seconds
+# a client that vanished is detected after 30 + 3 * 10 seconds
 KEEP_ALIVE = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30),

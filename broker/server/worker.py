@@ -48,12 +48,12 @@ class Worker(RequestHandler):
         self._idle: set[socket.socket] = set()
         self._new_connections: dict[socket.socket, Any] = {}  # before their first request, with timers
         self._leaving_since = 0.0
-        self._is_told_to_stop = False
-        self.is_leaving = False  # in the master: it was told to leave
+        self._is_stopping = False
+        self.is_leaving = False  # in the master: the worker is being replaced
         self.state: SharedState  # set after the fork
 
     def patch(self) -> None:
-        """Patch what the master left unpatched. gevent warns about the intended second round."""
+        """Patch the modules that the master left unpatched. gevent warns about a second patch, which is intended."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", monkey.MonkeyPatchWarning)
             super().patch()
@@ -77,8 +77,8 @@ class Worker(RequestHandler):
             self._leaving_since = time.time()
             gevent.spawn_later(IDLE_MARGIN, self._end_idle_connections)
             self._leave_within(self.services().settings.openai_call_timeout + CLIENT_MARGIN)
-        if self.state.is_stopping and not self._is_told_to_stop:
-            self._is_told_to_stop = True
+        if self.state.is_stopping and not self._is_stopping:
+            self._is_stopping = True
             gevent.spawn(self._end_idle_connections)
             self._leave_within(self.services().settings.graceful_timeout)
 
@@ -117,7 +117,7 @@ class Worker(RequestHandler):
         sock.settimeout(self.services().settings.client_timeout)
         try:
             super().handle_request(listener_name, req, sock, addr)
-        except TimeoutError:  # the client has read nothing for so long
+        except TimeoutError:  # the client has read nothing for CLIENT_TIMEOUT seconds
             raise StopIteration from None
         finally:
             sock.settimeout(None)
@@ -131,7 +131,7 @@ class Worker(RequestHandler):
     def handle_error(self, _: Any, client: socket.socket, __: Any, error: BaseException) -> None:
         """Answer a request that gunicorn cannot parse, or on which it fails, and end the connection."""
         if isinstance(error, BodyBroken | NoMoreData) or not isinstance(error, Exception):
-            return  # the rest of an answered request, or no client to answer
+            return  # the request was answered already, or the client is gone
         fault = request_validation.fault_of(error)
         if fault.status >= 500:
             log.error("a request failed in the server", exc_info=error)
@@ -161,7 +161,7 @@ def _hang_up(client: socket.socket) -> None:
 
 
 def _rest_of_head(client: socket.socket) -> bytes:
-    """What of a rejected head arrived after the error, which may hold the `Origin` field."""
+    """Return the part of a rejected head that arrived after the error. It may hold the `Origin` field."""
     with contextlib.suppress(OSError, gevent.Timeout), gevent.Timeout(REST):
         return client.recv(request_validation.HEAD_BYTES)
     return b""

@@ -1,4 +1,4 @@
-"""Problems that no parser of a single setting can see: contradictions, and misspelt names."""
+"""Checks across several settings: contradictions and misspelt names. Pure."""
 
 import base64
 import difflib
@@ -47,7 +47,7 @@ def contradictions(values: Mapping[str, Any]) -> list[str]:
 
 
 def _unpriced(values: Mapping[str, Any]) -> list[str]:
-    """With a limit in dollars, a model without a price would be free."""
+    """Models without a price, if there is a limit in dollars: their calls would be free."""
     plans = values.get("plans", Plans()).plans.values()
     limits = [values.get("daily_spend"), values.get("tenant_daily_spend"), *(plan.spend for plan in plans)]
     if all(limit is None for limit in limits):

@@ -1,4 +1,4 @@
-"""What OpenAI charges for a token, and what a call costs. Pure, in integers: nano-dollars (10⁻⁹ USD).
+"""OpenAI's prices per token, and the cost of a call. Pure, in integers: nano-dollars (10⁻⁹ USD).
 
 Prices: https://platform.openai.com/docs/pricing, as read on `AS_OF`. One USD per million tokens is 1,000 nano-dollars
 per token. `PRICES` overrides the table or adds to it.
@@ -93,7 +93,7 @@ def dollars(text: str) -> int:
         amount = Decimal(text)
     except InvalidOperation:
         raise ValueError("must be an amount of US dollars, such as 2.50") from None
-    if not amount.is_finite() or not 0 <= amount <= 9_000_000:  # what Redis' scripts count exactly: below 2⁵³
+    if not amount.is_finite() or not 0 <= amount <= 9_000_000:  # Redis' scripts count exactly below 2⁵³
         raise ValueError("must be an amount of US dollars from 0 to 9000000, such as 2.50")
     return int(amount * NANO)
 

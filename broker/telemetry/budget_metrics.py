@@ -27,24 +27,24 @@ class Usage(Protocol):
 
     @property
     def reasoning(self) -> int:
-        """Of these, hidden ones."""
+        """Of these, reasoning tokens, which the client does not see."""
 
 
 class BudgetMetrics:
-    """What calls took, what limits refused, and what became of reservations.
+    """Charges, refusals and reservations.
 
-    reserved + exceeded = settled + released + lapsed + in flight, in tokens and in dollars. What was in flight in a
-    worker that died lapses, and is in none of the other states.
+    reserved + exceeded = settled + released + lapsed + in flight, in tokens and in dollars. Reservations of a worker
+    that died are lapsed, and count in none of the other states.
     """
 
     def __init__(self, counters: Callable[..., Counters], gauge: Callable[..., Gauge]) -> None:
         """`counters` and `gauge` make metrics by name, text, and labels or multiprocess mode."""
         self._tokens = counters("tokens_total", "Tokens that OpenAI counted", "model", "kind")
-        self._spend = counters("spend_dollars_total", "What calls cost", "model", "basis")
+        self._spend = counters("spend_dollars_total", "Cost of calls", "model", "basis")
         self._refusals = counters("budget_refusals_total", "Calls over a limit, by mode", "limit", "mode")
-        self._token_books = counters("budget_tokens_total", "Tokens of reservations, by what became", "state")
-        self._dollar_books = counters("budget_dollars_total", "Dollars of reservations, by what became", "state")
-        self.tenant_spend = gauge("tenant_spend_dollars", "What all users have spent today", "livemax")
+        self._reserved_tokens = counters("budget_tokens_total", "Tokens of reservations, by outcome", "state")
+        self._reserved_dollars = counters("budget_dollars_total", "Dollars of reservations, by outcome", "state")
+        self.tenant_spend = gauge("tenant_spend_dollars", "Spend of all users today", "livemax")
         self.tenant_budget = gauge("tenant_budget_dollars", "TENANT_DAILY_SPEND", "livemax")
 
     def tokens_used(self, model: str, usage: Usage) -> None:
@@ -54,7 +54,7 @@ class BudgetMetrics:
                 self._tokens(model, kind).inc(count)
 
     def call_charged(self, model: str, nano_dollars: int, *, is_estimated: bool) -> None:
-        """Record what a call cost. `is_estimated`: OpenAI sent no usage."""
+        """Record the cost of a call. `is_estimated`: OpenAI sent no usage."""
         self._spend(model, "estimate" if is_estimated else "usage").inc(nano_dollars / NANO)
 
     def refused(self, limit: str, *, is_watched: bool) -> None:
@@ -63,12 +63,12 @@ class BudgetMetrics:
 
     def reserved(self, amounts: Amounts) -> None:
         """Record a reservation."""
-        self._token_books("reserved").inc(amounts[0])
-        self._dollar_books("reserved").inc(amounts[1] / NANO)
+        self._reserved_tokens("reserved").inc(amounts[0])
+        self._reserved_dollars("reserved").inc(amounts[1] / NANO)
 
     def settled(self, reserved: Amounts, charged: Amounts) -> None:
-        """Record the end of a reservation, and what was charged instead."""
-        rows = zip((self._token_books, self._dollar_books), (1, NANO), reserved, charged, strict=True)
-        for books, unit, amount, charge in rows:
-            books("settled").inc(charge / unit)
-            books("released" if amount >= charge else "exceeded").inc(abs(amount - charge) / unit)
+        """Record the end of a reservation, and the amounts charged instead."""
+        counters = (self._reserved_tokens, self._reserved_dollars)
+        for counter, unit, amount, charge in zip(counters, (1, NANO), reserved, charged, strict=True):
+            counter("settled").inc(charge / unit)
+            counter("released" if amount >= charge else "exceeded").inc(abs(amount - charge) / unit)

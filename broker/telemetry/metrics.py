@@ -32,7 +32,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._exporter = PrometheusMetrics(None, path=None, export_defaults=False, registry=self._registry)
         self._requests = self._counters(
-            "requests_total", "Requests answered, but for /metrics", "method", "endpoint", "status_code"
+            "requests_total", "Requests answered, without those for /metrics", "method", "endpoint", "status_code"
         )
         self._duration = self._histograms(
             "request_duration_seconds", "From the request to the end of its answer", LONG, "method", "endpoint"
@@ -45,12 +45,12 @@ class Metrics:
         )
         self.budgets = BudgetMetrics(self._counters, self._gauge)
         self._count_failures()
-        # admitted = settled + given back + lapsed + in flight: see `usage`
+        # admitted = settled + given back + lapsed + in flight: see `quota.quota`
         self.calls_admitted = self._counter("calls_admitted_total", "Calls reserved")
-        self.calls_settled = self._counter("calls_settled_total", "Calls that OpenAI began to answer, as Redis knows")
-        self.calls_given_back = self._counter("calls_given_back_total", "Calls that cost nothing, as Redis knows")
+        self.calls_settled = self._counter("calls_settled_total", "Calls that count, as stored in Redis")
+        self.calls_given_back = self._counter("calls_given_back_total", "Calls that cost nothing, as stored in Redis")
         self.calls_lapsed = self._counter("calls_lapsed_total", "Calls that were in flight in a worker that died")
-        self.calls_in_flight = self._gauge("calls_in_flight", "Calls whose end Redis does not know yet", "livesum")
+        self.calls_in_flight = self._gauge("calls_in_flight", "Calls whose end is not yet stored in Redis", "livesum")
         self.quota_refusals = self._counter("quota_refusals_total", "Calls over the daily limit")
         self.streams_in_flight = self._gauge("streams_in_flight", "Streams under way", "livesum")
         self._workers = self._gauge("workers", "Processes that serve calls", "livesum")
@@ -63,7 +63,7 @@ class Metrics:
             "background_restarts_total", "Background tasks restarted after an exception", "task"
         )
         self.signing_keys_up = self._gauge(
-            "signing_keys_up", "1 where all workers last fetched Supabase's keys", "livemin"
+            "signing_keys_up", "1 if the last fetch of Supabase's keys succeeded in all workers", "livemin"
         )
 
     def call_admitted(self, amounts: tuple[int, int]) -> None:
@@ -73,17 +73,19 @@ class Metrics:
         self.budgets.reserved(amounts)
 
     def _count_failures(self) -> None:
-        self._upstream_failures = self._counters("upstream_failures_total", "Calls that OpenAI failed", "kind")
-        self._upstream_retries = self._counters("upstream_retries_total", "Attempts that OpenAI failed", "kind")
+        self._upstream_failures = self._counters("upstream_failures_total", "Calls that failed at OpenAI", "kind")
+        self._upstream_retries = self._counters(
+            "upstream_retries_total", "Failed attempts at OpenAI that are retried", "kind"
+        )
         self._connection_failures = self._counters(
             "openai_connection_failures_total", "Failed connections to OpenAI, by kind of failure", "kind"
         )
 
     def _add_redis_metrics(self) -> None:
-        self._redis_failures = self._counters("redis_failures_total", "Scripts that Redis failed", "kind")
-        self.redis_up = self._gauge("redis_up", "1 where every worker reached Redis when it last asked", "livemin")
+        self._redis_failures = self._counters("redis_failures_total", "Scripts that failed in Redis", "kind")
+        self.redis_up = self._gauge("redis_up", "1 if the last command to Redis succeeded in every worker", "livemin")
         self.counting_locally = self._gauge(
-            "counting_locally", "1 where a worker counts calls by itself because Redis is away", "livemax"
+            "counting_locally", "1 if a worker counts calls by itself because Redis is unavailable", "livemax"
         )
 
     def worker_started(self, revision: str) -> None:
@@ -111,7 +113,7 @@ class Metrics:
         self._upstream_failures(kind).inc()
 
     def openai_disconnected(self, kind: str) -> None:
-        """A connection to OpenAI failed; `kind` is one of `broker.errors.network.KINDS`."""
+        """Count a failed connection to OpenAI. `kind` is one of `broker.errors.network.KINDS`."""
         self._connection_failures(kind).inc()
 
     def redis_failed(self, kind: str) -> None:

@@ -1,4 +1,4 @@
-"""Who may pass. Each endpoint family names its guard, even the one that lets anyone in.
+"""Guards decide who may call an endpoint. Each endpoint family names its guard, even the one that admits everyone.
 
 A family of counted endpoints registers `counted`, and each of its views the reader of its requests:
 
@@ -44,11 +44,11 @@ _REFUSALS = {"calls": DailyLimitReached, "tokens": DailyTokensReached, "spend": 
 
 
 def anyone() -> None:
-    """No token is asked for."""
+    """Admit every request."""
 
 
 def listed_network() -> None:
-    """No token, but a client in METRICS_ALLOW, also behind a proxy. Raises `NetworkNotListed`."""
+    """Admit clients in METRICS_ALLOW, also behind a proxy, without a token. Raises `NetworkNotListed`."""
     fields = (request.headers.getlist(name) for name in ("X-Forwarded-For", "X-Real-IP", "Forwarded"))
     if not networks.all_within(
         services().settings.metrics_allow, request.remote_addr or "", networks.addresses_in(*fields)
@@ -57,7 +57,7 @@ def listed_network() -> None:
 
 
 def signed_in() -> None:
-    """A Supabase user, with or without calls left. Raises as `Authenticator.authenticate` and `Quota.daily_usage`."""
+    """Admit a Supabase user, even without calls left. Raises as `Authenticator.authenticate`, `Quota.daily_usage`."""
     request_context.current().daily_usage = services().quota.daily_usage(_authenticate(operator.call))
 
 
@@ -72,12 +72,12 @@ def reads(reader: Reader) -> Callable[[Any], Any]:
 
 
 def counted() -> None:
-    """A Supabase user with enough left today for this request, which is read, checked, and reserved for.
+    """Admit a Supabase user whose limits leave enough for this request. Reads and checks it, and reserves for it.
 
-    From now on the client is watched. Raises as `Authenticator.authenticate`, `OpenCalls.begin`, `Quota.reserve`,
+    Begins to watch the client's connection. Raises as `Authenticator.authenticate`, `OpenCalls.begin`, `Quota.reserve`,
     `request_context.read_body` and the view's reader; `DailyLimitReached`, `BodyEncoded` and `ModelNotInPlan`.
     """
-    if request.method == "HEAD":  # Flask would let it follow GET; a call would be paid for and thrown away
+    if request.method == "HEAD":  # Flask would answer it like GET, and discard a paid answer
         raise MethodNotAllowed(valid_methods=["GET", "OPTIONS"])
     context = request_context.current()
     caller = _authenticate(lambda check: request_context.open_call().run_detached(check))
@@ -144,7 +144,7 @@ def _reserve(context: RequestContext, caller: Caller) -> None:
 
 
 def _bound(prepared: PreparedCall, reservation: Reservation) -> None:
-    """Without a limit of amounts, an answer is as long as the request allows."""
+    """Bound the answer to the reservation if the user's tokens or money are limited."""
     if reservation.record.limits.are_amounts_limited and services().settings.budgets == "enforce":
         prepared.bound_output(reservation.output_tokens)
 

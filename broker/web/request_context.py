@@ -1,4 +1,4 @@
-"""One request from its first hook to its last byte: who, what, and what has to be undone at its end."""
+"""The state of one request from its first hook to its last byte, and the cleanups at its end."""
 
 import re
 import secrets
@@ -20,15 +20,15 @@ from broker.quota.calls.reservation import NOTHING, Reservation
 from broker.web.services import services
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-UNMATCHED = "unmatched"  # the endpoint of a request that no route knows
+UNMATCHED = "unmatched"  # the endpoint of a request without a route
 
 
 @dataclass(slots=True)
 class RequestContext:
-    """What is known of the current request. `end` runs exactly once, whatever happens.
+    """The state of the current request. `end` runs exactly once, in every case.
 
-    `usage` is OpenAI's usage object of the answer, {} if it sent none; `delivered_tokens` the estimated tokens of what
-    was sent to the client, which are charged without a usage. `charge` is what the call took in the end.
+    `usage` is OpenAI's usage object of the answer, {} if it sent none; `delivered_tokens` the estimated tokens sent to
+    the client, which are charged if OpenAI sent no usage. `charge` is the final charge of the call.
     """
 
     request_id: str
@@ -62,7 +62,7 @@ class RequestContext:
         self._cleanups.append(cleanup)
 
     def take_body(self) -> bytes:
-        """Return the request's body and forget it: it may have megabytes, and an answer may take minutes."""
+        """Return the request's body and release it: it may have megabytes, and an answer may take minutes."""
         body, self.body = self.body, b""
         return body
 
@@ -75,12 +75,12 @@ class RequestContext:
                 self.end()
 
     def settle(self, *, is_last: bool = False) -> None:
-        """OpenAI has begun to answer: the call counts. `is_last`: the whole answer is here."""
+        """Count the call, because OpenAI has begun to answer. `is_last`: the whole answer has arrived."""
         if self.reservation:
             self.reservation.settle(is_last=is_last)
 
     def finish(self) -> None:
-        """The call is over: charge what it took, or give it back if OpenAI did not begin to answer. Idempotent."""
+        """End the call: charge its usage, or give it back if OpenAI did not begin to answer. Idempotent."""
         reservation = self.reservation
         if not reservation or not reservation.is_open:
             return
@@ -114,12 +114,12 @@ def caller() -> Caller:
 
 
 def daily_usage() -> DailyUsage:
-    """Return the user's day as a guard read it."""
+    """Return the user's usage of the day, which a guard has read."""
     return cast("DailyUsage", current().daily_usage)
 
 
 def prepared() -> PreparedCall:
-    """Return the current request as the guard read it and reserved for it."""
+    """Return the checked request, for which the guard has made a reservation."""
     return cast("PreparedCall", current().prepared)
 
 
@@ -133,10 +133,10 @@ def open_call() -> OpenCall:
 
 
 def read_body() -> None:
-    """Have the request's body here as a whole.
+    """Read the whole body into the context.
 
-    Raises what broke into the call, `RequestTooSlow` where the body does not come in time, `BodyTooLarge`,
-    `TooManyBytesInFlight`, `WorkerBusy`, and `BodyBroken` where it does not come to its end.
+    Raises `RequestTooSlow` if the body does not arrive in time, `BodyBroken` if it is cut short, `BodyTooLarge`,
+    `TooManyBytesInFlight`, `WorkerBusy`, or the fault that interrupts the call.
     """
     call, settings = open_call(), services().settings
     size = _announced_size(settings.max_body_bytes)
@@ -144,13 +144,13 @@ def read_body() -> None:
     try:
         with call.at_most(settings.client_timeout, RequestTooSlow):
             current().body = _whole_body(size, settings.max_body_bytes)
-    except (RequestTooSlow, TimeoutError):  # the latter is the socket's own: nothing came at all
+    except (RequestTooSlow, TimeoutError):  # TimeoutError is the socket's: no data arrived at all
         call.stop_listening()
         raise RequestTooSlow from None
 
 
 def _announced_size(most: int) -> int:
-    """The bytes of the body; `most` for a chunked one, 0 for one whose end is not known. Raises `BodyTooLarge`."""
+    """Return the body's size in bytes: `most` if it is chunked, 0 without a known end. Raises `BodyTooLarge`."""
     length = request.content_length
     if length is None:
         return most if request.environ.get("wsgi.input_terminated") else 0

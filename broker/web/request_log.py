@@ -22,7 +22,7 @@ UNMEASURED = "/metrics"
 
 
 def log_at_end(response: Response) -> Response:
-    """Log and measure the request once its response is sent or broken off."""
+    """Log and measure the request after its response is sent or broken off."""
     context, service = request_context.current(), services()
     context.is_answered = True
     response.headers.add("X-Request-Id", context.request_id)

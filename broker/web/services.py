@@ -1,4 +1,4 @@
-"""The live parts of one app, built once in `create_app` and passed in: nothing is a global."""
+"""The services of one app, built once in `create_app` and passed in: none is a global."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ EXTENSION = "gpt-broker"
 
 @dataclass(frozen=True, kw_only=True)
 class Services:
-    """What the endpoints call."""
+    """The services that endpoints and guards call."""
 
     settings: Settings
     clock: Callable[[], float]  # Unix time, seconds
@@ -45,18 +45,18 @@ class Services:
     bodies: BodyBudget
 
     def start(self) -> None:
-        """Begin what runs in the background. Called in each worker, after the fork."""
+        """Start the background tasks. Called in each worker, after the fork."""
         self.metrics.worker_started(self.settings.revision)
         self.keys.start()
         self.quota.start()
         self.catalogue.start()
 
     def close(self) -> None:
-        """Finish what is unfinished, when a worker goes."""
+        """Finish pending writes and close connections. Called when a worker ends."""
         self.quota.close()
         self.upstream.close()
 
 
 def services() -> Services:
-    """The services of the app that handles the present request."""
+    """Return the services of the current app."""
     return cast("Services", current_app.extensions[EXTENSION])

@@ -1,4 +1,4 @@
-"""Responses that are sent as they arrive. A fault on the way becomes the last line."""
+"""Streamed responses. A fault within the stream becomes its last line."""
 
 import functools
 import json
@@ -16,7 +16,7 @@ from broker.web.services import Services, services
 log = logging.getLogger(__name__)
 
 EVENT_STREAM = "text/event-stream"
-_NO_BUFFERING = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # the latter: nginx's ngx_http_proxy_module
+_NO_BUFFERING = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # for nginx: ngx_http_proxy_module
 
 
 class _StreamBody:
@@ -39,7 +39,7 @@ class _StreamResponse(Response):
 
 
 def stream(pieces: Iterator[bytes], last_piece: Callable[[Fault], bytes], mimetype: str) -> Response:
-    """Return a response of `pieces`, sent as they arrive. `last_piece` turns a fault on the way into the last one."""
+    """Return a response that sends `pieces` as they arrive. `last_piece` turns a fault into the last piece."""
     context = request_context.current()
     context.is_stream = True
     context.outcome = ClientLeft.code  # until the stream ends
@@ -48,7 +48,7 @@ def stream(pieces: Iterator[bytes], last_piece: Callable[[Fault], bytes], mimety
 
 
 def _end_call(context: request_context.RequestContext, service: Services, fault: Fault | None) -> None:
-    """Before the client can see the end of its answer, and send the next call, the call has its end in the quota."""
+    """End the call in the quota before the client sees the end of its answer and can send the next call."""
     error_handlers.note_outcome(context, service, fault)
     context.finish()
 
@@ -65,7 +65,7 @@ def _until_fault(
         yield from pieces
         end_call(None)
     except ClientLeft:
-        raise  # the server then ends the connection without the last chunk, as the answer is cut
+        raise  # the server ends the connection without the last chunk, which marks the answer as cut
     except Fault as fault:
         end_call(fault)
         yield last_piece(fault)

@@ -1,7 +1,7 @@
 """Estimates of tokens where OpenAI has not counted them. Pure.
 
 A tokenizer would cost 81 MB a worker and stall every stream during a long prompt. Text takes 3 to 6 UTF-8 bytes a
-token in practice, and never less than one: so the bytes bound what an estimate may fall short by.
+token in practice, and at least one: the number of bytes is an upper bound.
 """
 
 from typing import Any
@@ -43,7 +43,7 @@ def input_tokens(body: dict[str, Any]) -> int:
 
 
 def output_tokens(size: int, events: int = 0) -> int:
-    """Return the estimated tokens of a part of an answer: so many bytes of text, in so many events of a stream.
+    """Return the estimated tokens of a part of an answer. `size`: UTF-8 bytes of text; `events`: stream events.
 
     Each event brings at least one token, and a token seldom has less than three bytes.
     """

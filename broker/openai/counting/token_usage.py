@@ -35,7 +35,7 @@ class TokenUsage:
         """The counts in a `usage` object.
 
         None if it is missing or malformed, or if all counts are zero: OpenAI sends zeros after an error event,
-        and an answer that cost nothing does not exist.
+        and every real answer has tokens.
         """
         if not isinstance(usage, Mapping):
             return None

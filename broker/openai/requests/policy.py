@@ -2,8 +2,8 @@
 
 Every request is checked against the size limits and gets its model's merge patch. A request in OpenAI's own format
 also gets an upper bound for its answer, because the operator pays for it, and a pseudonym of the user. The patch
-comes last, so the operator can undo either. The older endpoints get no bound: it would take room from the longest
-prompts, which production apps rely on.
+comes last, so the operator can undo either. The older endpoints get no bound: it would shorten the longest possible
+prompt, which production apps rely on.
 """
 
 import hashlib
@@ -57,7 +57,7 @@ class RequestPolicy:
         return patched
 
     def pseudonym(self, user_id: str) -> str:
-        """Return the name by which OpenAI knows a user: the same for every call, not to be guessed from the id.
+        """Return the user's name at OpenAI: the same for every call, and not derivable from the id without the secret.
 
         64 characters, OpenAI's limit: https://platform.openai.com/docs/guides/safety-best-practices#safety-identifiers.
         """

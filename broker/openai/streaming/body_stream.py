@@ -1,6 +1,6 @@
-"""The bodies of OpenAI's responses as they come in: a stream read by read, any other whole.
+"""Reads the bodies of OpenAI's responses: streams in pieces, others whole.
 
-Reads are bounded by time-outs, and broken into when the call is.
+Each read has a time-out and can be interrupted through its call.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from broker.errors.base import Fault
 from broker.errors.openai import OpenAITimeout, OpenAIUnreachable, StreamBroken
 from broker.openai.transport.response import Response
 
-LAST_WAIT = 1.0  # seconds for the end of a stream that has said all
+LAST_WAIT = 1.0  # seconds to wait for the end of the body after the last event
 MAX_REPLY_BYTES = 16 * 1024 * 1024
 
 
@@ -23,25 +23,25 @@ _NO_FIELDS = requests.structures.CaseInsensitiveDict[str]()
 
 
 class _Silence(OpenAITimeout):
-    """Nothing came for as long as a read may wait. The connection is as good as before."""
+    """A read timed out. The connection stays usable."""
 
 
 class Stream:
-    """An open answer. Iterate over `reads`; `close` it whatever happens."""
+    """An open response. Iterate over `reads`, and always `close` it."""
 
     def __init__(self, response: requests.Response, call: OpenCall, silence: float) -> None:
         self.request_id = request_id(response)
-        response.headers = _NO_FIELDS  # a stream is open for long
+        response.headers = _NO_FIELDS  # released, because a stream may stay open for minutes
         self._response = response
         self._call = call
         self._silence = silence
 
     def reads(self, patience: float | None = None) -> Iterator[bytes]:
-        """The body's bytes, all that one receive brought at a time, to its end.
+        """Yield the body in pieces, one per receive, until its end.
 
-        With `patience`: also b"" each time that nothing has come for so many seconds. Raises `OpenAITimeout`
-        after too long a silence, `StreamBroken` where it is cut, or what broke into the call. OpenAI is hung up on
-        before that: whoever hears of the fault may have to wait for Redis, and OpenAI would go on meanwhile.
+        `patience`: seconds of silence after each of which b"" is yielded. Raises `OpenAITimeout` after `silence`
+        seconds without data, `StreamBroken` if the body is cut, or the fault that interrupts the call. The
+        connection is closed first: handling the fault may wait for Redis, and OpenAI must stop generating before.
         """
         wait = min(patience or self._silence, self._silence)
         _set_timeout(self._response, wait)
@@ -55,7 +55,7 @@ class Stream:
                 if silent >= self._silence:
                     self.close()
                     raise
-                _set_timeout(self._response, wait)  # the one that is over is over
+                _set_timeout(self._response, wait)  # a time-out applies once
                 data = b""
             except Fault:
                 self.close()
@@ -67,12 +67,12 @@ class Stream:
             yield data
 
     def expect_end(self) -> None:
-        """Nothing more is to come but the end: wait for it no longer than a moment."""
+        """Wait for the end of the body for `LAST_WAIT` seconds at most, because the last event has arrived."""
         self._silence = LAST_WAIT
         _set_timeout(self._response, LAST_WAIT)
 
     def close(self) -> None:
-        """Give the connection back if the body was read to its end; else hang up, so that OpenAI stops."""
+        """Return the connection to the pool after the end of the body; otherwise close it, so that OpenAI stops."""
         self._response.close()
 
 
@@ -87,11 +87,11 @@ def _read1(raw: Any) -> bytes:
 
 
 def read_whole(response: requests.Response) -> bytes:
-    """The body of a reply, whole. Raises `OpenAITimeout`, or `OpenAIUnreachable` where it is cut."""
-    parts, size = [], 0
+    """Return the whole body. Raises `OpenAITimeout`, or `OpenAIUnreachable` if it is cut."""
+    pieces, size = [], 0
     try:
         while data := _read1(response.raw):
-            parts.append(data)
+            pieces.append(data)
             size += len(data)
             if size > MAX_REPLY_BYTES:
                 raise StreamBroken
@@ -99,15 +99,15 @@ def read_whole(response: requests.Response) -> bytes:
         raise OpenAIUnreachable from None
     finally:
         response.close()
-    return b"".join(parts)
+    return b"".join(pieces)
 
 
 def _set_timeout(response: requests.Response, seconds: float) -> None:
-    """How long a read may wait from now on; until now it was the time for the first byte."""
+    """Replace the time-out of the first byte by that of each further read."""
     if isinstance(response.raw, Response):
         response.raw.set_timeout(seconds)
 
 
 def request_id(response: requests.Response) -> str | None:
-    """OpenAI's own id for the request: https://platform.openai.com/docs/api-reference/debugging-requests."""
+    """Return OpenAI's id for the request: https://platform.openai.com/docs/api-reference/debugging-requests."""
     return response.headers.get("x-request-id")

@@ -69,7 +69,7 @@ def split(whole: bytes) -> list[bytes]:
 
 
 def _last_end(text: bytes) -> int:
-    """Return where the last whole event of `text` ends; 0 if there is none."""
+    """Return the end of the last whole event of `text`; 0 if there is none."""
     if b"\r" not in text:
         return text.rfind(b"\n\n") + 2 if b"\n\n" in text else 0
     return max((match.end() for match in _ANY_END.finditer(text)), default=0)

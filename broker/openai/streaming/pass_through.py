@@ -1,4 +1,4 @@
-"""Passes an open stream on to the client: when the response begins, and what is sent while OpenAI is silent."""
+"""Passes an open stream on to the client. Decides when the response begins, and fills the silences of OpenAI."""
 
 import time
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ STEPS = 4  # of a ping interval; after each, a silent stream is looked at
 
 
 class Relay(Protocol):
-    """Decides what the client gets of one stream."""
+    """Selects the client's part of one stream."""
 
     fault: Fault | None
 
@@ -21,7 +21,7 @@ class Relay(Protocol):
         """Return the whole events that `data` completes."""
 
     def silence(self) -> bytes:
-        """Return what to send while OpenAI is silent."""
+        """Return the bytes to send while OpenAI is silent."""
 
     def finish(self) -> bytes:
         """Return the rest at the end of the body."""
@@ -40,7 +40,7 @@ class Relay(Protocol):
 
 
 def pieces(stream: Stream, relay: Relay, interval: float) -> Iterator[bytes]:
-    """Yield what the client gets of each read, to the body's end; b"" if nothing.
+    """Yield the client's part of each read, to the body's end; b"" if it has none.
 
     `interval`: seconds of silence before a comment is sent. Raises as `Stream.reads`, and the relay's fault.
     """

@@ -25,7 +25,7 @@ _BEFORE_ANSWER = frozenset({"response.created", "response.queued", "response.in_
 
 
 class ResponsesRelay:
-    """One stream. `feed` returns what to send to the client; stop when `fault` is set."""
+    """One stream. `feed` returns the bytes for the client; stop when `fault` is set."""
 
     def __init__(self) -> None:
         self._splitter = EventSplitter()
@@ -81,11 +81,11 @@ class ResponsesRelay:
 
     @property
     def delivered_tokens(self) -> int:
-        """The estimated tokens of what has been passed on, for an answer that ends without usage."""
+        """The estimated tokens passed on so far, for an answer that ends without usage."""
         return token_estimate.output_tokens(self._delta_bytes, self._deltas)
 
     def last_event(self, fault: Fault) -> bytes:
-        """Return the event that tells the client of `fault`; b"" if the events of OpenAI's own failure did."""
+        """Return the event that reports `fault` to the client; b"" if OpenAI's own failure event already did."""
         return b"" if fault is self._failure else response_objects.error_event(fault, self.events)
 
     def _pass_on(self, event: bytes) -> bytes:

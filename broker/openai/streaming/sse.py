@@ -120,7 +120,7 @@ class Transcript:
 
     @property
     def delivered_tokens(self) -> int:
-        """The estimated tokens of what has been read, for an answer that breaks off before OpenAI sends its usage."""
+        """The estimated tokens read so far, for an answer that breaks off before OpenAI sends its usage."""
         return token_estimate.output_tokens(self.text_bytes, self.events)
 
     def _read(self, event: bytes) -> str:

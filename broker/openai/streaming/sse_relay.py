@@ -22,7 +22,7 @@ _WORD = re.compile(r"[a-z_]{1,64}")
 
 
 class Relay:
-    """One stream. `feed` returns what to send to the client; stop when `fault` is set."""
+    """One stream. `feed` returns the bytes for the client; stop when `fault` is set."""
 
     def __init__(self, *, with_usage: bool) -> None:
         """`with_usage`: the client asked for the usage."""

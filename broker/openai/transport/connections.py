@@ -73,7 +73,7 @@ class Adapter(HTTPAdapter):
     """The adapter for one server. Always verifies its certificate."""
 
     def __init__(self, url: str, options: Options | None = None) -> None:
-        """`options`: see `Options`, whose defaults apply without them."""
+        """`options`: the defaults of `Options` apply without them."""
         self._exchanges = Exchanges(url, options or Options())
         super().__init__()
 

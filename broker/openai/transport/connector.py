@@ -20,7 +20,7 @@ from broker.openai.transport.options import Options
 
 SESSION_AGE = 600.0  # seconds after which a newer TLS session is remembered
 MAX_PROXY_HEAD = 16_384  # bytes
-# a peer that is gone without a word (NAT, load balancer) is noticed within 20 + 3 * 10 seconds
+# a peer that vanished (NAT, load balancer) is detected within 20 + 3 * 10 seconds
 KEEPALIVE = ((socket.TCP_KEEPIDLE, 20), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
 _CONNECTED = re.compile(rb"HTTP/1\.[01] 200\b")
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})\b")

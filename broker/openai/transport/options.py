@@ -1,4 +1,4 @@
-"""How connections to OpenAI are made and kept."""
+"""Options of the connections to OpenAI."""
 
 from dataclasses import dataclass
 from typing import Self

@@ -9,11 +9,11 @@ import gevent
 from broker.openai.transport.connector import Connector, is_alive
 from broker.openai.transport.options import Options
 
-REAP_INTERVAL = 5.0  # seconds between looks at the idle connections
+REAP_INTERVAL = 5.0  # seconds between checks of the idle connections
 
 
 class Pool:
-    """The idle connections of one worker. A connection is either in here or in use by one exchange."""
+    """The idle connections of one worker. A connection is either in the pool or in use by one exchange."""
 
     def __init__(self, url: str, options: Options) -> None:
         self._options = options

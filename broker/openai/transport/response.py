@@ -89,8 +89,8 @@ class Response:
 
     def _keeps_connection(self, parser: Any) -> bool:
         """RFC 9112, 9.3."""
-        wish = self._fields.get("connection", "").lower()
-        return "close" not in wish and (parser.get_http_version() == "1.1" or "keep-alive" in wish)
+        options = self._fields.get("connection", "").lower()
+        return "close" not in options and (parser.get_http_version() == "1.1" or "keep-alive" in options)
 
     def _receive(self) -> bytes:
         try:
@@ -118,7 +118,7 @@ class Response:
         try:
             self._parser.feed_data(data)
         except HttpParserError as error:
-            if self._is_complete:  # what follows the body was not asked for: the connection is not used again
+            if self._is_complete:  # unsolicited data after the body: the connection is not reused
                 self._is_ended_by_close = True
                 return
             if isinstance(error.__context__, HTTPException):  # raised by one of the methods below

@@ -56,7 +56,7 @@ def _push(sock: Any, rest: memoryview) -> memoryview:
 
 
 def _peek(sock: Any) -> bytes | None:
-    """What the server has sent so far; None if it has sent nothing, which includes TLS session tickets."""
+    """Return the server's data so far; None if it sent nothing or only TLS session tickets."""
     try:
         data: bytes = sock.recv(PIECE)
     except (BlockingIOError, SSLWantReadError):

@@ -1,4 +1,4 @@
-"""A user's day: what is used of each limit, and what is left. Pure."""
+"""A user's usage of one day, and the remainder of each limit. Pure."""
 
 from dataclasses import dataclass, replace
 
@@ -7,7 +7,7 @@ from broker.quota.calls.records import CallRecord
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One limit of a day, None if there is none; what is used of it; and what calls in flight have reserved."""
+    """One daily limit (None: unlimited), the amount used, and the amount reserved by calls in flight."""
 
     limit: int | None
     used: int
@@ -15,13 +15,13 @@ class Level:
 
     @property
     def remaining(self) -> int | None:
-        """What is left, None without a limit."""
+        """The remainder; None without a limit."""
         return None if self.limit is None else max(0, self.limit - self.used - self.reserved)
 
 
 @dataclass(frozen=True, slots=True)
 class DailyUsage:
-    """A user's day.
+    """A user's usage of one UTC day.
 
     `calls` counts calls in flight as used. `spend` is in nano-dollars. `resets_at` is the Unix time of the next day.
     Exempt users are counted and never refused.
@@ -40,11 +40,11 @@ class DailyUsage:
         return self.calls.limit or 0 if self.exempt else self.calls.remaining or 0
 
     def without_call(self) -> "DailyUsage":
-        """Return the day after the call in flight was given back."""
+        """Return the usage after the call in flight was given back."""
         return replace(self, calls=replace(self.calls, used=self.calls.used - 1))
 
     def after(self, reserved: tuple[int, int], charged: tuple[int, int]) -> "DailyUsage":
-        """Return the day after a call's reserved tokens and nano-dollars were replaced by the charged ones."""
+        """Return the usage after a call's reserved tokens and nano-dollars were replaced by the charged ones."""
         tokens, spend = (
             replace(level, used=level.used + charge, reserved=max(0, level.reserved - amount))
             for level, amount, charge in zip((self.tokens, self.spend), reserved, charged, strict=True)
@@ -53,7 +53,7 @@ class DailyUsage:
 
 
 def usage_of(record: CallRecord, numbers: list[int]) -> DailyUsage:
-    """Return the day that a script's result shows: calls, amounts charged, reserved and granted on top."""
+    """Return the usage in a script's result: calls, amounts charged, reserved and granted on top."""
     calls, tokens, nano, reserved_tokens, reserved_nano, more_calls, more_tokens, more_nano = numbers
     limits = record.limits
     return DailyUsage(
@@ -67,7 +67,7 @@ def usage_of(record: CallRecord, numbers: list[int]) -> DailyUsage:
 
 
 def unknown_usage(record: CallRecord, calls: int) -> DailyUsage:
-    """Return the day as a worker knows it without Redis: its calls alone."""
+    """Return the usage that a worker knows without Redis: its own calls."""
     return usage_of(record, [calls, *[0] * 7])
 
 

@@ -1,15 +1,15 @@
-"""The tenant's money of a UTC day in Redis, of which workers hold slices, and the script that changes it.
+"""The tenant's daily budget in Redis, and the script that allots slices of it to workers.
 
 KEYS: `gpt-broker:{PROJECT:tenant}:spend:DAY`, hash: `spent` nano-dollars reported, `held` by all workers, `h:WORKER`
 held by one, `q:WORKER` the number of its last message; and `…:holders:DAY`, sorted set of workers by the time (ms) at
-which their hold lapses. What a dead worker held is free again a minute later.
+which their hold lapses. The slice of a dead worker is released after a minute.
 """
 
-HOLD = 60_000  # ms after which the slice of a worker that sends nothing is free again
+HOLD = 60_000  # ms after which the slice of a silent worker is released
 
 # ARGV: worker, hold in ms, Unix time at which the keys expire, day number, limit, the message's number, nano-dollars
-# spent since the last message, wanted (negative: no longer needed). A message that is sent twice counts once.
-# Result: 1, held by this worker, spent, held by all; of another day than Redis': -2 and Redis' Unix time.
+# spent since the last message, wanted (negative: no longer needed). A repeated message counts once.
+# Result: 1, held by this worker, spent, held by all; if the day differs from Redis': -2 and Redis' Unix time.
 EXCHANGE = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

@@ -1,9 +1,9 @@
-"""TENANT_DAILY_SPEND: what all users together may spend in a UTC day.
+"""TENANT_DAILY_SPEND: the budget of all users together for a UTC day.
 
-Workers hold slices of the budget, so a call rarely needs a script of its own and no key of a cluster is hot. A worker
-that dies takes what it had spent of its slice and not yet reported with it; so the day's spend exceeds the budget by at
-most replicas × workers × slice, and by what calls in flight take beyond their reservation. While Redis is unavailable
-a worker spends the slice that it holds, and then refuses.
+Workers hold slices of the budget, so a call rarely needs a script of its own and no key of a cluster is hot. The
+unreported spend of a worker that dies is lost. The day's spend therefore exceeds the budget by at most replicas ×
+workers × slice, plus the charges of calls in flight beyond their reservations. While Redis is unavailable a worker
+spends its slice, and then refuses.
 """
 
 import secrets
@@ -23,13 +23,13 @@ from broker.settings.prices import NANO
 from broker.settings.settings import Settings
 from broker.telemetry.metrics import Metrics
 
-REPORT_INTERVAL = 5.0  # seconds between a worker's reports of what it has spent
+REPORT_INTERVAL = 5.0  # seconds between a worker's reports of its spend
 SHARE = 100  # without TENANT_SPEND_SLICE, a slice is the budget divided by this
 
 
 @dataclass(slots=True)
 class _Slice:
-    """What this worker holds of a day, in nano-dollars."""
+    """This worker's slice of a day's budget, in nano-dollars."""
 
     day: Day
     held: int = 0
@@ -74,7 +74,7 @@ class TenantFuse:
         return self.limit is not None and (self._has_refused or self.spent >= self.limit)
 
     def summary(self) -> dict[str, float] | None:
-        """Return the budget, what is spent, and by how much one replica may exceed it, in dollars; None without one."""
+        """Return the budget, the spend and one replica's possible overspend, in dollars; None without a budget."""
         if self.limit is None:
             return None
         amounts = {"limit": self.limit, "spent": self.spent, "worst_overspend_of_a_replica": self.worst_overspend}
@@ -90,7 +90,7 @@ class TenantFuse:
         with self._lock:
             self._turn_day()
             self._slice.in_flight += nano
-            for _ in range(2):  # the first may tell that the slice has lapsed, while Redis was away
+            for _ in range(2):  # the first reply may report that the slice lapsed during an outage of Redis
                 if self._slice.left < 0:
                     self._exchange(wanted=max(self.slice, -self._slice.left))
             if self._slice.left < 0:
@@ -99,12 +99,12 @@ class TenantFuse:
                 self._has_refused = False
 
     def settle(self, reserved: int, charged: int) -> None:
-        """Replace what `take` reserved by what the call cost."""
+        """Replace a call's reservation by its cost, in nano-dollars."""
         self._slice.in_flight = max(0, self._slice.in_flight - reserved)
         self._slice.unreported += charged
 
     def report(self, *, is_last: bool = False) -> None:
-        """Tell Redis what was spent, and give back what is held beyond a slice; all of it at last."""
+        """Report the spend to Redis and return the surplus over one slice; the last report returns everything."""
         if self.limit is None or not self._worker:
             return
         with self._lock:
@@ -113,7 +113,7 @@ class TenantFuse:
             self._exchange(wanted=min(0, kept - self._slice.left))
 
     def keep_reporting(self) -> None:
-        """Report for ever; the work of a background task."""
+        """Report periodically, in a background task."""
         while True:
             time.sleep(REPORT_INTERVAL)
             self.report()
@@ -130,9 +130,9 @@ class TenantFuse:
             self._slice, self.spent, self._has_refused = _Slice(today), 0, False
 
     def _exchange(self, wanted: int) -> None:
-        """Send one message, after the one that Redis may or may not have had: a message that comes twice counts once.
+        """Send one message, after repeating the last one if its outcome is unknown: a repeated message counts once.
 
-        Raises `UsageUnavailable` where money is wanted and none can be had.
+        Raises `UsageUnavailable` if Redis does not answer and `wanted` is positive.
         """
         self._worker = self._worker or secrets.token_urlsafe(6)
         try:

@@ -1,1 +1,1 @@
-"""One call in the books: its record, reservation, keys and end. Never decides a limit."""
+"""The accounting of one call: its record, reservation, Redis keys and end. Never decides a limit."""

@@ -1,4 +1,4 @@
-"""UTC days, and the names of a user's keys in Redis. `scripts` says what they hold."""
+"""UTC days, and the names of a user's keys in Redis. `scripts` documents their contents."""
 
 import datetime
 import functools

@@ -1,4 +1,4 @@
-"""Writes down what becomes of admitted calls: in Redis, in the metrics, and against the tenant's fuse."""
+"""Records the end of admitted calls: in Redis, in the metrics, and against the tenant's fuse."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,12 +16,12 @@ from broker.telemetry.metrics import Metrics
 
 
 class CallLedger:
-    """The ends of one worker's calls. A write that Redis does not take is repeated in the background."""
+    """Records the calls of one worker. Failed writes to Redis are retried in the background."""
 
     def __init__(
         self, store: Store, writes: WriteQueue, metrics: Metrics, fuse: TenantFuse, free_abandoned: int
     ) -> None:
-        """`free_abandoned`: calls that a user may abandon before the first text each day for nothing."""
+        """`free_abandoned`: calls a day that are free for a user who abandons them before the first text."""
         self._store = store
         self._writes = writes
         self._metrics = metrics
@@ -31,9 +31,9 @@ class CallLedger:
     def admit(
         self, record: CallRecord, usage: DailyUsage, covers: tuple[int, Amounts], local: LocalCounts | None = None
     ) -> Reservation:
-        """Return the reservation of a call that is counted. `local`: by this worker, not by Redis.
+        """Return the reservation of a counted call. `local`: the worker's own count, if Redis did not count it.
 
-        Raises `TenantBudgetExhausted` or `UsageUnavailable`, if the tenant's fuse does not give what the call may cost.
+        Raises `TenantBudgetExhausted` or `UsageUnavailable` if the tenant's fuse cannot reserve the call's cost.
         """
         self._metrics.call_admitted(covers[1])
         self._writes.add_lease(record.id, record.arguments)

@@ -1,4 +1,4 @@
-"""One call as the scripts are given it. Pure, but for the clock and the random id."""
+"""The scripts' arguments for one call. Pure except for the clock and the random id."""
 
 import secrets
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from broker.settings.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a call may take: estimated input tokens, the output's cap, and nano-dollars for each token of either."""
+    """The most that a call may use: estimated input tokens, the output's cap, and nano-dollars per token of each."""
 
     input_tokens: int = 0
     output_tokens: int = 1
@@ -22,11 +22,11 @@ class Demand:
     output_price: int = 0
 
     def cost(self, output_tokens: int) -> int:
-        """Return nano-dollars for the input and so many output tokens."""
+        """Return nano-dollars for the input and `output_tokens`."""
         return self.input_tokens * self.input_price + output_tokens * self.output_price
 
 
-LEAST = Demand()  # of a request that turned out to be wrong
+LEAST = Demand()  # for a request that is invalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +56,15 @@ class CallRecords:
 
     @property
     def project(self) -> str:
-        """The part of the keys' names that keeps two projects in one Redis apart."""
+        """The part of the key names that separates projects which share a Redis."""
         return self._project
 
     def now(self) -> float:
-        """Return Unix time in seconds, by Redis' clock where it was of another day than ours."""
+        """Return Unix time in seconds, corrected to Redis' clock if the two were on different days."""
         return self._clock() + self._offset
 
     def correct_clock(self, redis_time: float) -> None:
-        """Redis refused a record because its clock shows another day: from now on, its clock counts."""
+        """Follow Redis' clock from now on, after it refused a record of another day."""
         self._offset = redis_time - self._clock()
 
     def limits_of(self, caller: Caller) -> Limits:

@@ -1,4 +1,4 @@
-"""A call that was admitted, and a call that was not."""
+"""The result of asking for a call: a reservation or a refusal."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -21,7 +21,7 @@ class Refusal:
 
 
 class Ledger(Protocol):
-    """Where a reservation's end is written down."""
+    """Records the end of a reservation."""
 
     def settle(self, reservation: "Reservation") -> None:
         """Count the call for good."""
@@ -60,7 +60,7 @@ class Reservation:
         self.is_noted = False  # whether the metrics count the call as settled
 
     def settle(self, *, is_last: bool = False) -> None:
-        """OpenAI has begun to answer: the call counts, even if this worker dies. Returns at once.
+        """Count the call, because OpenAI has begun to answer. It counts even if this worker dies. Returns at once.
 
         `is_last`: the answer is complete and `finish` follows at once, which settles too.
         """
@@ -70,11 +70,11 @@ class Reservation:
                 self._ledger.settle(self)
 
     def finish(self, charged: Amounts, *, is_abandoned: bool = False) -> None:
-        """The call is over and took so much. The first call of this method counts.
+        """End the call and charge tokens and nano-dollars. Only the first call of this method has an effect.
 
         A call that was not settled is given back. `is_abandoned`: its client left while OpenAI worked on it; only
-        the first few of a day are given back. If the user has a limited number of places, or the call is not settled,
-        Redis knows when this returns, so that the user's next call finds the place and the count.
+        the first few of a day are given back. If the user's places are limited, or the call is not settled, this
+        returns after Redis has replied, so that the user's next call finds the place and the count.
         """
         if not self.is_open:
             return

@@ -13,17 +13,17 @@ import redis
 
 from broker.quota.redis_clients.lookups import resolve
 
-BUSY = 1.25  # a time-out that comes so much later than its time, relatively, says that the worker was busy
+BUSY = 1.25  # a time-out that fires later than its limit by this factor means that the worker was busy
 # A dead peer is detected after 30 s. The probes keep entries in NAT tables alive: common limits are 60 s and more.
 _KEEPALIVE = ((socket.TCP_KEEPIDLE, 15), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3))
 
 
-class _Patient:
+class _LateReplies:
     """If a reply arrived while the worker was busy, it is read instead of timing out."""
 
     def read_response(self, *arguments: Any, **options: Any) -> Any:
         """Return Redis' reply. Raises `redis.RedisError`, and leaves the connection open."""
-        read: Any = super().read_response  # type: ignore[misc]  # of the redis-py class that this one precedes
+        read: Any = super().read_response  # type: ignore[misc]  # a method of the redis-py class beside this one
         options["disconnect_on_error"] = False
         try:
             return read(*arguments, **options)
@@ -33,11 +33,11 @@ class _Patient:
             return read(*arguments, **options)
 
 
-class UnixConnection(_Patient, redis.UnixDomainSocketConnection):  # type: ignore[misc]  # mypy does not follow redis-py
+class UnixConnection(_LateReplies, redis.UnixDomainSocketConnection):  # type: ignore[misc]  # as for TcpConnection
     """A connection to a Unix socket."""
 
 
-class TcpConnection(_Patient, redis.Connection):  # type: ignore[misc]  # mypy does not follow redis-py's types
+class TcpConnection(_LateReplies, redis.Connection):  # type: ignore[misc]  # mypy does not follow redis-py's types
     """A connection with keep-alive probes, whose name look-up is within the connect time-out."""
 
     def _connect(self) -> socket.socket:
@@ -50,7 +50,7 @@ class TcpConnection(_Patient, redis.Connection):  # type: ignore[misc]  # mypy d
         except TimeoutError:
             if time.monotonic() - started < BUSY * self.socket_connect_timeout:
                 raise
-        # the worker was too busy to see the connection open
+        # the worker was too busy to notice that the connection opened
         return self._connect_within(addresses, time.monotonic() + self.socket_connect_timeout)
 
     def _connect_within(self, addresses: list[Any], deadline: float) -> socket.socket:

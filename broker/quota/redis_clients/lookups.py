@@ -6,7 +6,7 @@ from typing import Any
 
 import gevent
 
-LATE = 10.0  # seconds for which the result of a look-up that came too late serves the next one
+LATE = 10.0  # seconds for which the result of a late look-up serves the next call
 
 _running: dict[tuple[Any, str, int], Any] = {}
 
@@ -14,8 +14,8 @@ _running: dict[tuple[Any, str, int], Any] = {}
 def resolve(host: str, port: int, limit: float) -> list[Any]:
     """Return the addresses of a host like `socket.getaddrinfo`. `limit` is in seconds.
 
-    Raises `socket.gaierror`. Look-ups of one name at the same time are one look-up, so that a slow name server does not
-    fill gevent's thread pool. One that takes too long goes on, and its result serves the next call.
+    Raises `socket.gaierror`. Concurrent look-ups of one name share a query, so that a slow name server does not fill
+    gevent's thread pool. A query that exceeds the limit goes on, and its result serves the next call.
     """
     key = (gevent.get_hub(), host, port)
     lookup = _running.get(key)

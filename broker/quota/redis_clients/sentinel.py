@@ -32,10 +32,10 @@ class SentinelMaster:
         return self._connect_to(self.address())
 
     def address(self) -> Address:
-        """Ask all Sentinels at once, and believe the one that knows the newest configuration.
+        """Ask all Sentinels at once; return the master of the reply with the newest configuration epoch.
 
         A Sentinel that is cut off from the others keeps naming the old master, with an older epoch. The replies of a
-        majority are enough, so that one frozen Sentinel delays nobody. Raises `redis.ConnectionError`.
+        majority are enough, so that one frozen Sentinel causes no delay. Raises `redis.ConnectionError`.
         """
         asking = [functools.partial(sentinel.execute_command, *self._command) for sentinel in self._sentinels]
         replies = first_results(asking, len(asking) // 2 + 1, self._limit)

@@ -24,7 +24,7 @@ def shards_of(client: Any) -> dict[str, str]:
 
 
 class Health:
-    """Whether one part answers, as far as is known from the scripts sent to it."""
+    """The state of one part, as shown by the scripts sent to it."""
 
     def __init__(self) -> None:
         self.is_up: bool | None = None
@@ -37,13 +37,13 @@ class Health:
         return time.monotonic() < self._paused_until
 
     def begin(self) -> int:
-        """A script is about to be sent. If the last one failed, others are paused until its outcome is known."""
+        """Note that a script is about to be sent. After a failure, others are paused until its outcome is known."""
         if self.is_up is False:
             self._paused_until = time.monotonic() + PAUSE
         return self.changes
 
     def end_pause(self, changes: int) -> None:
-        """Something worked, though it does not show a recovery."""
+        """End the pause after a success that does not prove a recovery."""
         if self.is_up is False and changes == self.changes:
             self._paused_until = 0.0
 

@@ -1,4 +1,4 @@
-"""What a signed-in user may do here, and has done today. Nothing of it counts as a call."""
+"""The signed-in user's usage and models. These requests do not count as calls."""
 
 import json
 
@@ -17,7 +17,7 @@ blueprint.before_request(guards.signed_in)
 
 @blueprint.get("/v1/usage")
 def usage() -> Response:
-    """The user's day: calls, tokens and dollars, when it resets, the plan, whether the limits bind the user."""
+    """Serve the user's calls, tokens and dollars of the day, the time of the reset, the plan, and any exemption."""
     usage = request_context.daily_usage()
     return _json(
         {
@@ -36,27 +36,27 @@ def usage() -> Response:
 
 
 def _level(level: Level, unit: int | None = None) -> dict[str, object]:
-    """One limit, in units of `unit`; null where there is no limit."""
+    """Return one limit, in units of `unit`; null if there is none."""
     values = {"limit": level.limit, "used": level.used, "reserved": level.reserved, "remaining": level.remaining}
     return {name: value / unit if unit and value is not None else value for name, value in values.items()}
 
 
 @blueprint.get("/v1/models")
 def models() -> Response:
-    """The names that a client may use, in OpenAI's format."""
+    """List the models that a client may use, in OpenAI's format."""
     return _json({"object": "list", "data": [_model(name) for name in services().settings.models]})
 
 
 @blueprint.get("/v1/models/<path:name>")
 def model(name: str) -> Response:
-    """One of them. Raises `ModelNotFound`."""
+    """Serve one model. Raises `ModelNotFound`."""
     if name not in services().settings.models:
         raise ModelNotFound
     return _json(_model(name))
 
 
 def _model(name: str) -> dict[str, object]:
-    """OpenAI's fields; `created` is unknown here, and `shutdown_date` is that of the model which serves the name."""
+    """Return OpenAI's fields. `created` is unknown; `shutdown_date` is that of the model that serves the name."""
     service = services()
     served = str(service.settings.models[name]["model"])
     dates = {"shutdown_date": date} if (date := service.catalogue.shutdown_dates.get(served)) else {}

@@ -1,4 +1,4 @@
-"""The endpoints that answer in one piece."""
+"""The older endpoints that return a whole completion."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""For Prometheus alone: what the broker has done. nginx keeps the public away from it, and so does the guard."""
+"""The metrics for Prometheus. The guard admits listed networks only, and nginx does not pass this path on."""
 
 from flask import Blueprint, Response, request
 
@@ -11,6 +11,6 @@ blueprint.before_request(guards.listed_network)
 
 @blueprint.get("/metrics")
 def metrics() -> Response:
-    """Prometheus text, over all workers."""
+    """Serve the metrics of all workers in Prometheus' text format."""
     content, content_type = services().metrics.exposition(request.headers.get("Accept"))
     return Response(content, content_type=content_type)

@@ -1,4 +1,4 @@
-"""For whoever runs it or builds on it: is it alive, can it serve, what does it offer."""
+"""Health, readiness and the OpenAPI document. No token is required."""
 
 import json
 
@@ -10,7 +10,7 @@ from broker.web.error_handlers import JSON
 from broker.web.openapi.document import document
 from broker.web.services import Services, services
 
-# States in which calls are served. Advice may follow a state, after a colon.
+# States of a part in which calls are served. Advice may follow a state, after a colon.
 SERVING = frozenset({"ok", "stale", "counted without", "restarting", "exhausted", "partly"})
 
 blueprint = Blueprint("operations", __name__)
@@ -19,7 +19,7 @@ blueprint.before_request(guards.anyone)
 
 @blueprint.get("/openapi.json")
 def description() -> Response:
-    """What there is, in the form that tools read."""
+    """Serve the OpenAPI document."""
     settings = services().settings
     content = document(settings.models, settings.max_completion_tokens)
     return Response(json.dumps(content) + "\n", mimetype=JSON)
@@ -27,13 +27,13 @@ def description() -> Response:
 
 @blueprint.get("/health")
 def health() -> Response:
-    """The process is alive. Asks nothing of anyone."""
+    """Report that the process is alive. Checks no other service."""
     return Response("OK", mimetype="text/plain")
 
 
 @blueprint.get("/ready")
 def ready() -> Response:
-    """200 if calls can be served, else 503; each part with "ok" or what is wrong with it."""
+    """Report whether calls can be served: 200 or 503, with the state of each part."""
     service = services()
     state = {"redis": _redis(service), "supabase": _supabase(service), "openai": _openai(service)}
     state["background"] = _background(service)
@@ -58,9 +58,9 @@ def _redis(service: Services) -> str:
 
 
 def _supabase(service: Services) -> str:
-    """The last good keys serve while Supabase is away; with a secret, no key is needed at all.
+    """Return Supabase's state. The last known keys serve during an outage; with a secret no keys are needed.
 
-    Where Supabase refuses to check tokens, the advice follows a colon: "partly" if other tokens can be checked.
+    If Supabase refuses to check tokens, advice follows a colon; "partly" means that other tokens can be checked.
     """
     if refusal := service.authenticator.refusal:
         is_needed = service.keys.is_empty and not service.settings.supabase_jwt_secret
@@ -71,7 +71,7 @@ def _supabase(service: Services) -> str:
 
 
 def _background(service: Services) -> str:
-    """Without its vital tasks a worker loses counts or misses that clients leave."""
+    """Return the state of the background tasks. Without the vital ones a worker loses counts or misses disconnects."""
     if service.background.failing(only_vital=True):
         return "failing"
     return "restarting" if service.background.failing() else "ok"

@@ -84,7 +84,7 @@ def _stream(body: Body) -> Response:
 
 
 def _pieces(upstream: Stream, relay: ResponsesRelay, patience: float) -> Iterator[bytes]:
-    """Yield what the client gets of each read, to the body's end. Raises as `Stream.reads`, and the relay's fault."""
+    """Yield the client's part of each read, to the body's end. Raises as `Stream.reads`, and the relay's fault."""
     try:
         for data in upstream.reads(patience):
             yield relay.feed(data) if data else relay.silence()

@@ -16,7 +16,7 @@ from broker.web.services import services
 blueprint = Blueprint("stored_responses", __name__)
 blueprint.before_request(guards.signed_in)
 
-# the parameters that are passed on; `stream` would replay a background response, and there are none
+# the parameters that are passed on; `stream` replays background responses, which the broker refuses
 RETRIEVE = frozenset({"include", "include[]"})
 LIST = RETRIEVE | {"after", "limit", "order"}
 

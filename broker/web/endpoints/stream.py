@@ -1,4 +1,4 @@
-"""`/stream`: the answer as it arrives, one JSON object a line."""
+"""`POST /stream`: streams the answer as JSON objects, one per line."""
 
 import itertools
 from collections.abc import Iterator

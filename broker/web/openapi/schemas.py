@@ -35,7 +35,7 @@ def all_schemas(models: Collection[str], most_tokens: int) -> dict[str, Schema]:
 
 
 def object_of(required: Collection[str] = (), **properties: object) -> Schema:
-    """An object with these properties; `required` names those that must be present."""
+    """An object with these properties; `required` names the mandatory ones."""
     return {"type": "object", "required": list(required), "properties": properties}
 
 
@@ -123,7 +123,7 @@ def _chat_completion() -> Schema:
 
 
 def _response_request(models: Collection[str], most_tokens: int) -> Schema:
-    """What https://platform.openai.com/docs/api-reference/responses/create takes and passes; null means absent."""
+    """Parameters of https://platform.openai.com/docs/api-reference/responses/create that pass; null means absent."""
     tool = object_of(["type", "name"], type={"enum": sorted(CLIENT_TOOLS)}, name={"type": "string", "minLength": 1})
     properties: dict[str, object] = {
         "model": {"enum": list(models)},

@@ -1,1 +1,1 @@
-"""From a client's JSON for the Responses API to a request that OpenAI is sent, or a refusal. Does no I/O."""
+"""Turns a client's JSON for the Responses API into a request to OpenAI, or refuses it. Does no I/O."""

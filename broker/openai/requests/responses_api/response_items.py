@@ -10,7 +10,7 @@ from typing import Any
 
 from broker.errors.base import ParameterRefused
 
-# items that any caller may send: text, images, and what functions of the client's own need
+# items that any caller may send: text, images, and calls of the client's own functions
 ITEMS = frozenset(
     {
         "message", "function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output",

@@ -101,7 +101,7 @@ def _check_options(body: dict[str, Any]) -> None:
 
 
 def _bound(body: dict[str, Any], most: int) -> None:
-    """Refuse a bound over `most`. OpenAI's least bound is OpenAI's to check."""
+    """Refuse a bound over `most`. OpenAI itself checks the minimum."""
     value = body.get("max_output_tokens", 1)
     if isinstance(value, float) and value.is_integer():
         value = body["max_output_tokens"] = int(value)  # in JSON, 5.0 is the same number as 5
@@ -112,7 +112,7 @@ def _bound(body: dict[str, Any], most: int) -> None:
 
 
 def _input(body: dict[str, Any]) -> list[Any]:
-    """Return the input items; text is no item."""
+    """Return the input items; plain text has none."""
     value = body.get("input")
     if value is None:
         raise ParameterRefused("input", "is required", "missing_required_parameter")
