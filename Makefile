@@ -67,7 +67,7 @@ live: setup ## check running brokers as a user: make live TARGET=sksndev (sksnde
 doctor: ## check a tenant and its dependencies: make doctor TENANT=sksndev
 	@deploy/stack doctor "$(TENANT)"
 
-rehearse: ## ask OpenAI once per name in MODELS: what would be left out or refused: make rehearse TENANT=sksndev
+rehearse: ## ask OpenAI once per name in MODELS which parameters it refuses: make rehearse TENANT=sksndev
 	@deploy/stack rehearse "$(TENANT)"
 
 status: ## show what runs on the Docker host (HOST=ssh://user@host: on a remote one, for this and the targets below)

@@ -63,7 +63,7 @@ def ledger() -> list[tuple[str, str]]:
 
 
 def spend_an_hour() -> tuple[str, str]:
-    """Dollars by model, at the present rate; the basis is OpenAI's usage or an estimate."""
+    """Dollars by model, at the current rate; the basis is OpenAI's usage or an estimate."""
     return f"3600 * sum by (model, basis) ({_over('rate', 'spend_dollars_total')})", "{{model}} by {{basis}}"
 
 
@@ -165,7 +165,7 @@ def deployments() -> dict[str, Any]:
 
 
 def tenant_variable() -> dict[str, Any]:
-    """The choice of the tenant: Prometheus knows them all."""
+    """The variable that selects the tenant, filled from Prometheus' labels."""
     query = 'label_values(up{job="gpt-broker"}, tenant)'
     return {
         "name": "tenant",

@@ -25,7 +25,7 @@ def names() -> list[str]:
 
 
 def written() -> str:
-    """The schema as it has to be."""
+    """The expected text of the schema file."""
     schema: dict[str, Any] = json.loads(FILE.read_text())
     schema["properties"]["settings"]["propertyNames"] = {"enum": names()}
     return json.dumps(schema, indent=2) + "\n"

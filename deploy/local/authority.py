@@ -17,7 +17,7 @@ _UNENCRYPTED = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
 class Authority:
     """An authority with one server certificate for `localhost` and 127.0.0.1.
 
-    `file` is what clients have to trust: the value for SSL_CERT_FILE.
+    `file`: the certificate that clients must trust, for SSL_CERT_FILE.
     """
 
     def __init__(self, folder: Path) -> None:

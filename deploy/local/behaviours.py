@@ -25,7 +25,7 @@ async def silent_after_headers(exchange: Exchange, _: list[bytes], __: Options) 
 
 
 async def slow_to_start(exchange: Exchange, events: list[bytes], options: Options) -> None:
-    """Answer well after `delay` seconds."""
+    """Send a complete answer after `delay` seconds."""
     if not await exchange.pause(options.get("delay", 0.5)):
         return
     if exchange.request.json().get("stream"):

@@ -1,4 +1,4 @@
-"""What each generation of models refuses on chat completions.
+"""The parameters that each generation of models refuses on chat completions.
 
 Sources: OpenAI's latest-model guide and the public issue threads that quote its 400s. `gpt-6-luna` accepts sampling
 parameters with reasoning effort `none` only, and function tools likewise.
@@ -23,7 +23,7 @@ class Generation:
     tools_with_effort: bool = True
 
     def refusal(self, body: Mapping[str, Any]) -> Refusal | None:
-        """Return what the model refuses of a request first; None if it accepts the request."""
+        """Return the model's first refusal of a request; None if it accepts the request."""
         effort = body.get("reasoning_effort")
         if effort is not None and effort not in self.efforts:
             return (

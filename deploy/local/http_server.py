@@ -50,7 +50,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def unsent(self) -> int:
-        """Bytes that the peer has not taken. Under TLS they wait in the transport below the one that is written to."""
+        """Bytes that the peer has not received. Under TLS they are in the buffer of the underlying transport."""
         ssl_protocol = getattr(self.transport, "_ssl_protocol", None)
         below = ssl_protocol._transport.get_write_buffer_size() if ssl_protocol else 0  # noqa: SLF001 - no public way
         return self.transport.get_write_buffer_size() + int(below)

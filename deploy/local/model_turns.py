@@ -1,7 +1,7 @@
-"""What a model does with tools and schemas, played by rule, so that a client's whole loop can be run.
+"""Simulates a model's use of tools and schemas by fixed rules, so that a client's whole loop can run.
 
-Asked to `use your tools`, it calls them in turn, one a turn, and answers with their results. Where a JSON schema or
-a tool is required, it gives a value that fits.
+On the words `use your tools` it calls each tool in a turn of its own and then answers with their results. For a
+required JSON schema or tool it returns a matching value.
 """
 
 import json
@@ -17,7 +17,7 @@ JsonObject = dict[str, Any]
 
 
 async def answer(exchange: Exchange, body: JsonObject) -> bool:
-    """Answer a chat completion that asks for tools or a schema; False where it asks for neither."""
+    """Answer a chat completion that asks for tools or a schema; False if it asks for neither."""
     call = next_call(body)
     text = None if call else next_text(body)
     if call is None and text is None:
@@ -34,7 +34,7 @@ async def answer(exchange: Exchange, body: JsonObject) -> bool:
 
 
 def next_call(body: JsonObject) -> JsonObject | None:
-    """The tool call of this turn, as a message carries it; None where the turn is an answer."""
+    """The tool call of this turn, as a message carries it; None if the turn is an answer."""
     tools = [tool["function"] for tool in body.get("tools") or () if tool.get("type") == "function"]
     done = len(_results(body))
     is_required = body.get("tool_choice") == "required" or isinstance(body.get("tool_choice"), dict)
@@ -50,12 +50,12 @@ def next_call(body: JsonObject) -> JsonObject | None:
 
 
 def next_text(body: JsonObject) -> str | None:
-    """The text of this turn where a schema or tools decide it."""
+    """The text of this turn if a schema or tools determine it."""
     return _structured(body) or _told(body)
 
 
 def sample(schema: JsonObject, root: JsonObject | None = None) -> Any:
-    """A value that fits this JSON schema, as far as SDKs write such schemas."""
+    """A value that matches this JSON schema. Covers the schemas that SDKs generate."""
     root = root or schema
     if "$ref" in schema:
         return sample(root["$defs"][schema["$ref"].rpartition("/")[2]], root)
@@ -90,7 +90,7 @@ def _text(message: object) -> str:
 
 
 def _results(body: JsonObject) -> list[str]:
-    """What the tools have returned since the last question."""
+    """The tools' results since the last question."""
     results: list[str] = []
     for message in body.get("messages") or ():
         if _role(message) == "user":

@@ -1,4 +1,4 @@
-"""A stand-in for OpenAI's Responses API, with its memory: what is stored, retrieved, deleted and referred to.
+"""A stand-in for OpenAI's Responses API that stores, returns and deletes responses and resolves references to them.
 
 https://platform.openai.com/docs/api-reference/responses. Its turns follow the rules of `model_turns`.
 """
@@ -24,7 +24,7 @@ PARAMETERS = frozenset(
 
 
 class StoredResponses:
-    """All responses of one account, whoever asks: the account's users are not OpenAI's business."""
+    """All responses of one account. As at OpenAI, the account's users are not distinguished."""
 
     def __init__(self) -> None:
         self._responses: dict[str, Json] = {}
@@ -61,7 +61,7 @@ class StoredResponses:
         return None
 
     def _context(self, body: Json) -> list[Json]:
-        """Every item that the model sees: of earlier responses, referred to, and sent."""
+        """Every input item of the model: of earlier responses, by reference, and from the request."""
         previous = self._responses.get(body.get("previous_response_id") or "")
         earlier: list[Json] = []
         if previous:
@@ -81,7 +81,7 @@ class StoredResponses:
         return response
 
     def _as_chat(self, body: Json) -> Json:
-        """The request as a chat completion, for the rules by which the stand-in's model takes its turns."""
+        """The request as a chat completion, for the rules of `model_turns`."""
         outputs = ("function_call_output", "custom_tool_call_output")
         messages = [
             {"role": "tool", "content": item.get("output")}

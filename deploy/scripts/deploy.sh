@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Put a release into service: deploy, rollback, up, reload.
 
-# From here on a release serves: remember it, let the one before end its calls, and remove what is older.
+# Record the release that serves now, drain the previous one, and remove older ones.
 commit_release() { # tenant number before
   docker tag "$(state "$(broker "$1" "$2")" '{{.Image}}')" "gpt-broker:$1-$2"
   unchecked=''
@@ -9,7 +9,7 @@ commit_release() { # tenant number before
   prune "$1"
 }
 
-# Check a prepared release, switch the proxy to it, and keep the one before if anything fails.
+# Check a prepared release and switch the proxy to it. The previous release stays in service if anything fails.
 release() { # tenant number image
   local before status=0
   before=$(current "$1")
@@ -34,7 +34,7 @@ release() { # tenant number image
   return 1
 }
 
-# The release before serves on, or the last good one is started with its own settings.
+# After a failure: the previous release stays in service, or the last good one starts with its own settings.
 put_back() { # tenant before
   local last
   if [ -n "$2" ]; then
@@ -74,7 +74,7 @@ repeat() { # tenant number
 
 address() { docker port "$1-proxy" 8011 2>/dev/null | head -n 1; } # tenant
 
-# Before the proxies, a broker published its port itself. It has to stop before the proxy can start, once.
+# Older versions had no proxy: the broker published the port itself. It must stop before the proxy can start, once.
 leave_old_layout() { # tenant
   local old=$1-gpt-broker
   [ -n "$(state "$old")" ] || return 0

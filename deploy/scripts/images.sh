@@ -9,7 +9,7 @@ commit_of() { # image
   docker image inspect --format '{{index .Config.Labels "org.opencontainers.image.revision"}}' "$1" 2>/dev/null || true
 }
 
-# Build the image of this commit. What is not committed is named and is not in the image.
+# Build the image of this commit. Uncommitted files are reported and left out.
 build() { # sets `built`, the commit's name
   local context=$work/context.tar changed
   if built=$(git rev-parse --short=12 HEAD 2>/dev/null); then
@@ -32,7 +32,7 @@ releases() { # tenant: numbers of the releases that passed, newest first
   docker image ls --filter "reference=gpt-broker:$1-*" --format '{{.Tag}}' | sed -nE "s/^$1-([0-9]+)$/\1/p" | sort -rn
 }
 
-# Remove what no release among the last five needs: images, settings, and the stopped containers with their logs.
+# Remove images, settings, and stopped containers with their logs, unless one of the last five releases needs them.
 prune() { # tenant
   local number kept tag
   kept=$(releases "$1" | head -n "$KEEP")

@@ -52,7 +52,7 @@ sys.exit(urllib.request.urlopen(sys.argv[1], timeout=3).read() != b"OK")' "http:
   return 1
 }
 
-# Say what to do if another program has the tenant's port. Nothing was touched yet.
+# Report another program on the tenant's port. Runs before anything changes.
 need_port() { # tenant
   local holder
   ! proxy_running "$1" || return 0

@@ -31,7 +31,7 @@ need_env_files() { # tenant...
   close_secrets
 }
 
-# Env files hold keys and passwords: take them from other users.
+# Env files hold keys and passwords: remove other users' access.
 close_secrets() {
   local file
   for file in .env .env.* deploy/.env deploy/secrets/*/* tests/live/.env.*; do
