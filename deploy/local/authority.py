@@ -17,13 +17,13 @@ _UNENCRYPTED = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
 class Authority:
     """An authority with one server certificate for `localhost` and 127.0.0.1.
 
-    `file`: the certificate that clients must trust, for SSL_CERT_FILE.
+    `file`: the certificate that clients must trust, for SSL_CERT_FILE. `server_file`: the server's key and certificate.
     """
 
     def __init__(self, folder: Path) -> None:
         """Create keys and certificates in `folder`."""
         self.file = str(folder / "authority.pem")
-        self._server_file = folder / "server.pem"
+        self.server_file = folder / "server.pem"
         key, name = ec.generate_private_key(ec.SECP256R1()), _name("GPT Broker's tests")
         certificate = _builder(name, name, key).add_extension(
             x509.BasicConstraints(ca=True, path_length=0), critical=True
@@ -34,7 +34,7 @@ class Authority:
             [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
         )
         server = _builder(_name("localhost"), name, own_key).add_extension(names, critical=False)
-        self._server_file.write_bytes(
+        self.server_file.write_bytes(
             own_key.private_bytes(serialization.Encoding.PEM, *_UNENCRYPTED)
             + server.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
         )
@@ -42,7 +42,7 @@ class Authority:
     def server_context(self) -> ssl.SSLContext:
         """The TLS context of a server with the certificate."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self._server_file)
+        context.load_cert_chain(self.server_file)
         return context
 
 

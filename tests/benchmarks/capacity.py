@@ -35,7 +35,7 @@ class Costs:
             rounds.median("1", "broker", "processor_ms"),
             rounds.median("3", "broker", "processor_us"),
             rounds.median("1", "broker", "redis_ms"),
-            rounds.median("5 at 5000", "broker", "stream_kb"),
+            rounds.median("5 at 3000", "broker", "stream_kb"),
             rounds.median("6", "broker", "pss_mb"),
             rounds.median("7 with 1000000 users", "broker", "redis_bytes"),
         )

@@ -35,6 +35,7 @@ _STREAM = (
 )
 _OPEN = (Column("stream_kb", "KB a stream"), *_FIRST, Column("processor_us", "processor µs a token"),
          Column("failed", "failed", 0))  # fmt: skip
+_BODY = (Column("processor_ms", "processor ms a call", 3), Column("p50_ms", "p50, ms"), Column("p99_ms", "p99, ms"))
 
 TABLES = (
     Table("1", "1 · Whole calls, immediate upstream, 32 connections", (
@@ -54,12 +55,14 @@ TABLES = (
     Table("4", "4 · The same, tokens in clumps of 1 to 10", _STREAM),
     Table("5 at 100", "5 · 100 open streams, one token a second each, 10 begun a second", _OPEN),
     Table("5 at 1000", "5 · 1,000 open streams, one token a second each, 250 begun a second", _OPEN),
-    Table("5 at 5000", "5 · 5,000 open streams, one token a second each, 250 begun a second", _OPEN),
+    Table("5 at 3000", "5 · 3,000 open streams, one token a second each, 250 begun a second", _OPEN),
     Table("6", "6 · At rest", (
         Column("pss_mb", "memory (PSS), MB"),
         Column("alone_mb", "the same, were it alone, MB"),
         Column("start_s", "start to first answer, s", 2),
     )),
+    Table("8 with a conversation of 100 KB", "8 · Whole calls with a conversation of 100 KB, 4 connections", _BODY),
+    Table("8 with an image of 2 MB", "8 · Whole calls with an image of 2 MB, 4 connections", _BODY),
 )  # fmt: skip
 
 GROWTH = (

@@ -1,4 +1,4 @@
-"""The contestants: each sends the same questions to the same stand-in in its own format."""
+"""The programs that are compared. Each carries the same questions to the same stand-in, in its own form."""
 
 import os
 import signal
@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,26 @@ class DidNotStart(Exception):
     """A contestant did not answer in time."""
 
 
+@dataclass(frozen=True)
+class Origin:
+    """The stand-in for OpenAI as a contestant reaches it. `authority`: the file of the authority to trust, over TLS."""
+
+    port: int
+    authority: str | None
+
+    @property
+    def url(self) -> str:
+        """Without a path. The certificate names the address."""
+        return f"{'https' if self.authority else 'http'}://127.0.0.1:{self.port}"
+
+    @property
+    def trust(self) -> dict[str, str]:
+        """The environment variables by which Python's programs trust the authority."""
+        return {name: self.authority for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE") if self.authority}
+
+
 class Contestant:
-    """A program under test, started on creation. The base class goes directly to the stand-in at no cost."""
+    """A program under test, started by the constructor. This class is the way straight to the stand-in."""
 
     name = "direct"
     call_path = stream_path = "/v1/chat/completions"
@@ -38,6 +57,11 @@ class Contestant:
         """Return requests for a whole answer, one for each user."""
         body = {"messages": _messages(QUESTION), **self.model_of_calls()}
         return [payloads.post(self.call_path, body, key) for key in self.keys]
+
+    def calls_with(self, messages: list[dict[str, Any]]) -> list[bytes]:
+        """Requests for a whole answer to this conversation, one a user."""
+        body = {"messages": messages, **self.model_of_calls()}
+        return [payloads.post(self.call_path, body, key) for key in self.keys[:8]]
 
     def streams(self, plan: Plan) -> list[bytes]:
         """Return requests for a stream, one for each user."""
@@ -74,13 +98,13 @@ class Contestant:
 
 
 class Nginx(Contestant):
-    """The floor: one worker that passes everything through."""
+    """The floor: one worker, which passes everything on as it is."""
 
     name = "nginx"
 
-    def __init__(self, folder: Path, upstream_port: int) -> None:
+    def __init__(self, folder: Path, origin: Origin) -> None:
         port = free_port()
-        (folder / "nginx.conf").write_text(_nginx_settings(port, upstream_port))
+        (folder / "nginx.conf").write_text(_nginx_settings(port, origin))
         command = ("nginx", "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr")
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         super().__init__(port, self._process.pid)
@@ -144,21 +168,23 @@ def _messages(text: str) -> list[dict[str, str]]:
     return [{"role": "user", "content": text}]
 
 
-def _nginx_settings(port: int, upstream_port: int) -> str:
+def _nginx_settings(port: int, origin: Origin) -> str:
+    trust = f"proxy_ssl_trusted_certificate {origin.authority}; proxy_ssl_verify on;" if origin.authority else ""
     return f"""
 daemon off; worker_processes 1; worker_rlimit_nofile 20000; pid nginx.pid; error_log stderr crit;
 events {{ worker_connections 19000; }}
 http {{
   access_log off;
+  client_max_body_size 16m; client_body_buffer_size 16m;
   client_body_temp_path body; proxy_temp_path proxy;
   fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;
   keepalive_requests 1000000000;
-  upstream stand_in {{ server 127.0.0.1:{upstream_port}; keepalive 10000; keepalive_requests 1000000000; }}
+  upstream stand_in {{ server 127.0.0.1:{origin.port}; keepalive 10000; keepalive_requests 1000000000; }}
   server {{
     listen 127.0.0.1:{port} backlog=4096;
     location / {{
-      proxy_pass http://stand_in; proxy_http_version 1.1; proxy_set_header Connection "";
-      proxy_buffering off; proxy_read_timeout 300s;
+      proxy_pass {origin.url.partition(":")[0]}://stand_in; proxy_http_version 1.1; proxy_set_header Connection "";
+      proxy_buffering off; proxy_read_timeout 300s; {trust} proxy_ssl_name localhost;
     }}
   }}
 }}

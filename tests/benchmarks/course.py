@@ -9,11 +9,13 @@ from tests.benchmarks.contestants import Contestant
 from tests.benchmarks.figures import Values
 from tests.benchmarks.payloads import Plan
 from tests.benchmarks.sizes import Sizes, load_for
-from tests.benchmarks.surroundings import Surroundings
+from tests.benchmarks.surroundings import TCP, Surroundings
 
 Note = Callable[[str, str, Values], None]  # figure, contestant, values
-FIGURES = ("1", "2", "3", "4", "5", "6", "7")
-CONTESTANTS = ("direct", "nginx", "broker", "plain", "litellm")
+FIGURES = ("1", "2", "3", "4", "5", "6", "7", "8")
+CONTESTANTS = ("direct", "nginx", "broker", "plain", "litellm", "nginx-tcp", "broker-tcp")
+OVER_TCP = ("1", "2", "3")  # the figures that show what TLS costs
+WITH_BODIES = ("nginx", "broker")
 
 
 class Course:
@@ -29,6 +31,8 @@ class Course:
         """Run all figures of this contestant."""
         sizes = load_for(name, self._sizes)
         self._answer(name, sizes)
+        if name.endswith(TCP):
+            return
         if "5" in self._only and name != "direct":
             for count in sizes.open_streams:
                 self._hold_open(f"5 at {count}", name, sizes, (count, 1.0))
@@ -40,13 +44,16 @@ class Course:
         began = time.monotonic()
         with self._around.contestant(name) as contestant:
             started = time.monotonic() - began
-            if "6" in self._only and contestant.tree:
+            if "6" in self._only and contestant.tree and not name.endswith(TCP):
                 self._note("6", name, {"start_s": started, **figures.at_rest(contestant)})
             figures.warm_up(self._around, contestant, sizes)
-            for figure, values in self._while_running(contestant, sizes):
+            for figure, values in self._while_running(name, contestant, sizes):
                 self._note(figure, name, values)
+            if "8" in self._only and name in WITH_BODIES:
+                for body, values in figures.calls_with_bodies(self._around, contestant, sizes):
+                    self._note(f"8 with {body}", name, values)
 
-    def _while_running(self, contestant: Contestant, sizes: Sizes) -> list[tuple[str, Values]]:
+    def _while_running(self, name: str, contestant: Contestant, sizes: Sizes) -> list[tuple[str, Values]]:
         one_by_one = replace(sizes, clump=1)
         measures: dict[str, Callable[[], Values]] = {
             "1": lambda: figures.calls(self._around, contestant, sizes),
@@ -56,6 +63,8 @@ class Course:
         }
         if not contestant.tree:
             del measures["4"]  # see rounds.STRAIGHT
+        if name.endswith(TCP):
+            measures = {figure: measures[figure] for figure in OVER_TCP}
         return [(figure, measure()) for figure, measure in measures.items() if figure in self._only]
 
     def _hold_open(self, figure: str, name: str, sizes: Sizes, load: tuple[int, float]) -> None:

@@ -5,10 +5,11 @@ Each takes a contestant that has answered once, and returns values by name; `col
 
 import statistics
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from tests.benchmarks import call_load, stream_load
+from tests.benchmarks import call_load, payloads, stream_load
 from tests.benchmarks.contestants import Contestant
 from tests.benchmarks.meter import Meter
 from tests.benchmarks.payloads import Plan
@@ -43,6 +44,19 @@ def calls(around: Surroundings, contestant: Contestant, sizes: Sizes) -> Values:
 def single_calls(around: Surroundings, contestant: Contestant, sizes: Sizes) -> Values:
     """Figure 2: one call at a time, on one connection."""
     return _quantiles("", make_calls(around, contestant, calls=sizes.single_calls).times)
+
+
+def calls_with_bodies(around: Surroundings, contestant: Contestant, sizes: Sizes) -> Iterator[tuple[str, Values]]:
+    """Figure 8: whole calls with bodies as real clients send them."""
+    assert contestant.tree
+    for name, messages in payloads.CONVERSATIONS.items():
+        requests = [request.decode() for request in contestant.calls_with(messages)]
+        with Meter(around, contestant) as meter:
+            job = call_load.Job(contestant.port, requests, connections=4, seconds=sizes.call_seconds)
+            report = around.make_calls(job)
+        if report.failed or not report.calls:
+            raise Failed(f"{contestant.name}: {report.failed} calls with {name}, the first: {report.failure}")
+        yield name, {"processor_ms": meter.spent["contestant"] / report.calls * 1e3, **_quantiles("", report.times)}
 
 
 def streams(around: Surroundings, contestant: Contestant, sizes: Sizes) -> Values:

@@ -97,6 +97,20 @@ def _head(content_type: bytes, framing: bytes) -> bytes:
     return _HEAD % (content_type, framing)
 
 
+def _conversation(size: int) -> list[dict[str, Any]]:
+    """A conversation in turns of 2 KB, of about `size` bytes."""
+    turn = ("The tide comes twice a day, because the moon pulls the sea. 満ちる " * 40)[:1_990]
+    return [{"role": ("user", "assistant")[at % 2], "content": turn} for at in range(size // 2_048 | 1)]
+
+
+def _image(size: int) -> list[dict[str, Any]]:
+    """A question about an image of `size` bytes in base64."""
+    url = "data:image/jpeg;base64," + "/9j4AAQSkZJRgABAQAAAQABAAD2wBDAAgGBgcGBQgHBwcJ" * (size // 48)
+    parts = [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": url}}]
+    return [{"role": "user", "content": parts}]
+
+
+CONVERSATIONS = {"a conversation of 100 KB": _conversation(100_000), "an image of 2 MB": _image(2_000_000)}
 MODELS = _head(b"application/json", b"content-length: 27") + b'{"object":"list","data":[]}'
 WHOLE_ANSWER = _whole()
 STREAM_BEGIN = _head(b"text/event-stream; charset=utf-8", b"transfer-encoding: chunked") + _event(

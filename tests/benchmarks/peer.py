@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from deploy.local.broker_process import ROOT, free_port
-from tests.benchmarks.contestants import Contestant
+from tests.benchmarks.contestants import Contestant, Origin
 from tests.benchmarks.payloads import MODEL
 
 FOLDER = ROOT / ".litellm"
@@ -48,15 +48,15 @@ class LiteLLM(Contestant):
     name = "litellm"
     keys = (KEY,)
 
-    def __init__(self, folder: Path, upstream_port: int) -> None:
+    def __init__(self, folder: Path, origin: Origin) -> None:
         port = free_port()
         settings = folder / "litellm.yaml"
-        settings.write_text(_settings(upstream_port))
+        settings.write_text(_settings(origin))
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         self._process = subprocess.Popen(
             (str(PROGRAM), "--config", str(settings), "--host", "127.0.0.1", "--port", str(port), "--run_granian"),
             cwd=folder,
-            env=kept | _ENVIRON,
+            env=kept | _ENVIRON | origin.trust,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -70,13 +70,13 @@ class LiteLLM(Contestant):
         self._process.wait()
 
 
-def _settings(upstream_port: int) -> str:
+def _settings(origin: Origin) -> str:
     return f"""
 model_list:
   - model_name: {MODEL}
     litellm_params:
       model: openai/{MODEL}
-      api_base: http://127.0.0.1:{upstream_port}/v1
+      api_base: {origin.url}/v1
       api_key: sk-benchmark-0123456789
 litellm_settings:
   callbacks: []

@@ -26,7 +26,7 @@ def create_app() -> Flask:
     app, environ = Flask(__name__), os.environ
     PrometheusMetrics(app)
     session, redis = requests.Session(), Redis.from_url(environ["REDIS_URL"], max_connections=10_000)
-    session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=10_000))
+    session.mount("https://", requests.adapters.HTTPAdapter(pool_maxsize=10_000))
     session.headers["Authorization"] = f"Bearer {environ['OPENAI_API_KEY']}"
     keys = jwt.PyJWKClient(f"{environ['SUPABASE_URL']}/auth/v1/.well-known/jwks.json")
     url = f"{environ['OPENAI_BASE_URL']}/chat/completions"

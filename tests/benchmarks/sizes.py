@@ -16,7 +16,7 @@ class Sizes:
     stream_pace: float = 50.0  # tokens a second
     stream_starts: float = 200.0  # a second
     clump: int = 10  # most tokens in one write
-    open_streams: tuple[int, ...] = (1_000, 5_000)  # at one token a second each
+    open_streams: tuple[int, ...] = (1_000, 3_000)  # at one token a second each
     open_starts: float = 250.0  # a second
     open_seconds: float = 2.5  # measured once all are open, and again with calls
     open_margin: float = 2.0  # extra seconds open while a load generator starts

@@ -1,4 +1,4 @@
-"""The surroundings of a contestant: stand-ins, Redis and load generator."""
+"""Everything around a contestant: the stand-ins, Redis, and the load generator."""
 
 import contextlib
 import json
@@ -9,15 +9,17 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+from deploy.local.authority import Authority
 from deploy.local.broker_process import ROOT
 from deploy.local.supabase_auth import SupabaseStandIn
 from tests.benchmarks import call_load, processors, stream_load
-from tests.benchmarks.contestants import Broker, Contestant, Nginx, Plain
+from tests.benchmarks.contestants import Broker, Contestant, Nginx, Origin, Plain
 from tests.benchmarks.counters import Counters, user_ids
 from tests.benchmarks.peer import LiteLLM
 from tests.benchmarks.processors import running_on
 
 USERS = 200  # calling in turn
+TCP = "-tcp"  # the end of the name of a contestant that reaches the stand-in over plain TCP
 KEY = "sk-benchmark-0123456789"
 Process = subprocess.Popen[str]
 
@@ -28,6 +30,7 @@ class Surroundings:
     def __init__(self) -> None:
         self._stack = contextlib.ExitStack()
         self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="gpt-broker-bench-")))
+        self._authority = Authority(self._folder)
         with running_on(processors.REST):
             self.upstream = self._start_upstream()
             self.redis = Counters(self._folder)
@@ -47,8 +50,8 @@ class Surroundings:
     @contextlib.contextmanager
     def contestant(self, name: str) -> Iterator[Contestant]:
         """Start this contestant on its own processor and wait for its first answer."""
-        if name == Broker.name:
-            with self.broker() as broker:
+        if name.removesuffix(TCP) == Broker.name:
+            with self.broker(origin=self._origin(name)) as broker:
                 yield broker
             return
         with running_on(processors.CONTESTANT):
@@ -58,11 +61,13 @@ class Surroundings:
             yield contestant
 
     @contextlib.contextmanager
-    def broker(self, workers: int = 1, users: Iterable[str] | None = None) -> Iterator[Broker]:
+    def broker(
+        self, workers: int = 1, users: Iterable[str] | None = None, origin: Origin | None = None
+    ) -> Iterator[Broker]:
         """Start a broker likewise; one with several workers may use all processors."""
         tokens = self.tokens(users or user_ids(USERS))
         with running_on(processors.CONTESTANT if workers == 1 else set(processors.ALL)):
-            broker = Broker(self._settings(), tokens, workers)
+            broker = Broker(self._settings(origin or self._origin()), tokens, workers)
         with contextlib.closing(broker):
             broker.wait_until_it_answers()
             yield broker
@@ -85,18 +90,23 @@ class Surroundings:
             return stream_load.Report(**json.loads(line))
 
     def _make(self, name: str) -> Contestant:
-        if name == Nginx.name:
-            return Nginx(self._folder, self.upstream_port)
+        origin = self._origin(name)
+        if name.removesuffix(TCP) == Nginx.name:
+            return Nginx(self._folder, origin)
         if name == Plain.name:
-            return Plain(self._settings(), self.tokens(user_ids(USERS)))
+            return Plain(self._settings(origin), self.tokens(user_ids(USERS)))
         if name == LiteLLM.name:
-            return LiteLLM(self._folder, self.upstream_port)
-        return Contestant(self.upstream_port)
+            return LiteLLM(self._folder, origin)
+        return Contestant(self._tcp_port)
 
-    def _settings(self) -> dict[str, str]:
-        return {
+    def _origin(self, name: str = "") -> Origin:
+        """The stand-in as this contestant reaches it: over TLS unless its name says otherwise."""
+        return Origin(self._tcp_port, None) if name.endswith(TCP) else Origin(self._tls_port, self._authority.file)
+
+    def _settings(self, origin: Origin) -> dict[str, str]:
+        return origin.trust | {
             "OPENAI_API_KEY": KEY,
-            "OPENAI_BASE_URL": f"http://127.0.0.1:{self.upstream_port}/v1",
+            "OPENAI_BASE_URL": origin.url + "/v1",
             "SUPABASE_URL": self._supabase.url,
             "SUPABASE_SERVICE_KEY": self._supabase.service_key,
             "REDIS_URL": self.redis.url,
@@ -115,11 +125,11 @@ class Surroundings:
             yield process
 
     def _start_upstream(self) -> Process:
-        process = self._run("upstream")
+        process = self._run("upstream", str(self._authority.server_file))
         self._stack.enter_context(process)
         self._stack.callback(process.kill)
         assert process.stdout
-        self.upstream_port = int(process.stdout.readline())
+        self._tcp_port, self._tls_port = map(int, process.stdout.readline().split())
         return process
 
     def _run(self, module: str, *arguments: str, stdin: int = subprocess.DEVNULL) -> Process:

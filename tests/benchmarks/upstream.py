@@ -1,6 +1,7 @@
-"""The stand-in for OpenAI for benchmarks: `python -m tests.benchmarks.upstream` prints its port.
+"""The stand-in for OpenAI under load: `python -m tests.benchmarks.upstream CERTIFICATE` prints its ports: plain, TLS.
 
-One process, one epoll and prepared bytes: a token costs little more than its system call.
+CERTIFICATE is a file with a key and its certificate. One process, one epoll, bytes made beforehand: a token costs it
+little more than the system call that sends it.
 """
 
 import contextlib
@@ -9,6 +10,8 @@ import random
 import resource
 import select
 import socket
+import ssl
+import sys
 import time
 from dataclasses import dataclass, field
 
@@ -24,7 +27,8 @@ class Connection:
     """A contestant's connection and the stream on it."""
 
     socket: socket.socket
-    received: bytes = b""
+    received: list[bytes] = field(default_factory=list)
+    missing: int = -1  # bytes of the request's body that are still to come; -1: its head has not come
     unsent: bytes = b""
     plan: Plan | None = None
     sent: int = 0  # tokens
@@ -36,52 +40,72 @@ class Connection:
 class Upstream:
     """Answers whole calls at once, and streams at the rate of their plan."""
 
-    def __init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
-        self._listener.setblocking(False)
-        self.port: int = self._listener.getsockname()[1]
+    def __init__(self, tls: ssl.SSLContext) -> None:
+        self._tls = tls
+        self._listeners = {one.fileno(): one for one in (_listener(), _listener())}
+        self._over_tcp, self._over_tls = self._listeners.values()
         self._epoll = select.epoll()
-        self._epoll.register(self._listener.fileno(), select.EPOLLIN)
+        for number in self._listeners:
+            self._epoll.register(number, select.EPOLLIN)
         self._connections: dict[int, Connection] = {}
         self._timers: list[tuple[float, int, Connection]] = []
+
+    @property
+    def ports(self) -> tuple[int, int]:
+        """Where it listens: for plain TCP, and for TLS."""
+        return self._over_tcp.getsockname()[1], self._over_tls.getsockname()[1]
 
     def serve(self) -> None:
         """Until killed."""
         while True:
             wait = max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else -1
             for number, event in self._epoll.poll(wait):
-                if number == self._listener.fileno():
-                    self._accept()
+                if number in self._listeners:
+                    self._accept(self._listeners[number])
                 elif event & select.EPOLLOUT:
                     self._send(self._connections[number], b"")
                 else:
                     self._receive(self._connections[number])
             self._go_on()
 
-    def _accept(self) -> None:
+    def _accept(self, listener: socket.socket) -> None:
         with contextlib.suppress(BlockingIOError):
             while True:
-                client, _ = self._listener.accept()
+                client, _ = listener.accept()
                 client.setblocking(False)
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if listener is self._over_tls:  # the first receive makes the handshake
+                    client = self._tls.wrap_socket(client, server_side=True, do_handshake_on_connect=False)
                 self._connections[client.fileno()] = Connection(client)
                 self._epoll.register(client.fileno(), select.EPOLLIN)
 
     def _receive(self, connection: Connection) -> None:
         try:
             data = connection.socket.recv(READ_SIZE)
-        except BlockingIOError:
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return
         except OSError:
             data = b""
         if not data:
             self._close(connection)
             return
-        connection.received += data
-        head, end, body = connection.received.partition(b"\r\n\r\n")
-        if end and len(body) >= _content_length(head):
-            connection.received = b""
+        connection.received.append(data)
+        if connection.missing < 0:
+            self._read_head(connection)
+        else:
+            connection.missing -= len(data)
+        if connection.missing == 0:
+            head, _, body = b"".join(connection.received).partition(b"\r\n\r\n")
+            connection.received, connection.missing = [], -1
             self._answer(connection, head, body)
+        elif isinstance(connection.socket, ssl.SSLSocket) and connection.socket.pending():
+            self._receive(connection)  # the kernel does not tell of what the socket holds back
+
+    @staticmethod
+    def _read_head(connection: Connection) -> None:
+        head, end, body = b"".join(connection.received).partition(b"\r\n\r\n")
+        if end:
+            connection.missing = _content_length(head) - len(body)
 
     def _answer(self, connection: Connection, head: bytes, body: bytes) -> None:
         plan = payloads.read_plan(body)
@@ -126,7 +150,7 @@ class Upstream:
         data = connection.unsent + data
         try:
             connection.unsent = data[connection.socket.send(data) :]
-        except BlockingIOError:
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             connection.unsent = data
         except OSError:
             self._close(connection)
@@ -139,6 +163,12 @@ class Upstream:
         connection.is_open = False
         self._connections.pop(connection.socket.fileno(), None)
         connection.socket.close()
+
+
+def _listener() -> socket.socket:
+    listener = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
+    listener.setblocking(False)
+    return listener
 
 
 def _content_length(head: bytes) -> int:
@@ -155,8 +185,10 @@ def allow_many_files() -> None:
 def main() -> None:
     """Serve until killed."""
     allow_many_files()
-    upstream = Upstream()
-    print(upstream.port, flush=True)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(sys.argv[1])
+    upstream = Upstream(tls)
+    print(*upstream.ports, flush=True)
     upstream.serve()
 
 

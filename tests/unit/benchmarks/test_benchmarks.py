@@ -117,12 +117,12 @@ def test_a_ratio_is_within_one_round() -> None:
     """Rounds that lack one of the values are left out."""
     rounds = Rounds(
         rounds=[
-            {"5 at 1000": {"nginx": {"stream_kb": 10.0}, "broker": {"failed": 9, "stream_kb": 1.0}}},
-            {"5 at 1000": {"nginx": {"stream_kb": 20.0}, "broker": {"failed": 0, "stream_kb": 40.0}}},
+            {"5 at 3000": {"nginx": {"stream_kb": 10.0}, "broker": {"failed": 9, "stream_kb": 1.0}}},
+            {"5 at 3000": {"nginx": {"stream_kb": 20.0}, "broker": {"failed": 0, "stream_kb": 40.0}}},
         ]
     )
 
-    assert "| 40.0 (40.0–40.0) | – | – | 2.0 (2.0–2.0) | – | – |" in report.text(rounds)
+    assert "| 40.0 (40.0–40.0) | – | – | – | 2.0 (2.0–2.0) | – | – |" in report.text(rounds)
 
 
 def test_a_cell_shows_the_median_and_the_range() -> None:
