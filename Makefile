@@ -35,9 +35,9 @@ test: .venv/development ## run all tests with a real Redis and gunicorn; install
 test-quick: .venv/development ## run the tests that need no other program
 	@$(BIN)/python -m pytest -m "not integration"
 
-bench: .venv/development ## measure the cost of a call and a token: ROUNDS=5 ONLY="1 3" AMONG="nginx broker" SIZE=quick
+bench: .venv/development ## measure the cost of a call and a token: ROUNDS=5 ONLY="1 3" AMONG="nginx broker" SIZE=quick CHECK=1
 	@tests/install-parts
-	@ROUNDS="$(ROUNDS)" ONLY="$(ONLY)" AMONG="$(AMONG)" SIZE="$(SIZE)" $(BIN)/python -m tests.benchmarks
+	@ROUNDS="$(ROUNDS)" ONLY="$(ONLY)" AMONG="$(AMONG)" SIZE="$(SIZE)" CHECK="$(CHECK)" $(BIN)/python -m tests.benchmarks
 
 test-containers: .venv/development ## build the image and test the container stack
 	@tests/containers/run

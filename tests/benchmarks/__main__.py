@@ -4,6 +4,7 @@ import os
 import sys
 
 from tests.benchmarks import pages, peer, report
+from tests.benchmarks.check import regressions
 from tests.benchmarks.course import CONTESTANTS, FIGURES, Course
 from tests.benchmarks.figures import Values
 from tests.benchmarks.rounds import FILE, Rounds
@@ -26,7 +27,14 @@ def main() -> int:
         if _chosen("SIZE", "full") == "full":
             pages.write(rounds)
     print(report.text(rounds))
-    return 0
+    return _check(rounds) if _chosen("CHECK") else 0
+
+
+def _check(rounds: Rounds) -> int:
+    """Say what has become dearer; the exit status."""
+    dearer = list(regressions(rounds, Rounds.load()))
+    print("\n".join(dearer) or "Nothing has become more than a tenth dearer.")
+    return 1 if dearer else 0
 
 
 def _run_round(rounds: Rounds, among: list[str]) -> None:
