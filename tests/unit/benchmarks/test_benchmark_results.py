@@ -1,16 +1,11 @@
 """The documents show the committed results."""
 
 import re
-import statistics
-from pathlib import Path
 
 import pytest
 
 from tests.benchmarks import pages, report
-from tests.benchmarks.columns import Column
 from tests.benchmarks.rounds import FILE, Rounds
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -39,13 +34,27 @@ def test_every_round_of_the_results_has_every_figure(results: Rounds) -> None:
     assert all(one.keys() == results.rounds[0].keys() for one in results.rounds)
 
 
-def test_the_readme_shows_the_three_main_figures_as_measured(results: Rounds) -> None:
-    """The figures of the README are those of the results."""
-    told = re.findall(r"\*\*([\d.]+) (ms|µs|KB)\*\*", (ROOT / "README.md").read_text())
-    added = Column("p50_ms", "", 2, is_added=True)
+def test_the_readme_shows_the_main_figures_as_measured(results: Rounds) -> None:
+    """The figures of the README are those of the results, and there are six."""
+    readme = pages.PROJECT_README.read_text()
 
-    assert told == [
-        (f"{statistics.median(report.take(results, '2', 'broker', added)):.2f}", "ms"),
-        (f"{results.median('3', 'broker', 'processor_us'):.0f}", "µs"),
-        (f"{results.median('5 at 3000', 'broker', 'stream_kb'):.0f}", "KB"),
-    ]
+    assert readme == pages.with_figures(readme, results)
+    assert re.findall(r"\*\*[\d.]+ (ms|µs|KB)\*\*|\d+ times (?:as much )?for a (\w+)", readme) == [
+        ("ms", ""), ("µs", ""), ("KB", ""), ("", "call"), ("", "token"), ("", "stream"),
+    ]  # fmt: skip
+
+
+def test_figures_are_written_into_the_readme() -> None:
+    """Everything else of the text stays as it is."""
+    values = {"p50_ms": 1.3, "processor_us": 60.4, "processor_ms": 1.2, "stream_kb": 48.0}
+    peer = {"p50_ms": 30.0, "processor_us": 906.0, "processor_ms": 18.0, "stream_kb": 1200.0}
+    one = {figure: {"direct": {"p50_ms": 0.1}, "broker": values, "litellm": peer} for figure in ("1", "2", "3")}
+    rounds = Rounds(rounds=[{**one, pages.OPEN: {"broker": values}, "5 at 100": {"litellm": peer}}])
+
+    assert pages.with_figures(
+        "**9.99 ms**, **1 µs**, **1 KB**; 1 times as much for a call, 1 times for a token, 1 times for a stream; 7 ms",
+        rounds,
+    ) == (
+        "**1.20 ms**, **60 µs**, **48 KB**; 15 times as much for a call, 15 times for a token, "
+        "25 times for a stream; 7 ms"
+    )  # fmt: skip
