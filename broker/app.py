@@ -79,8 +79,7 @@ def build_services(settings: Settings, redis: Client | None, clock: Callable[[],
     metrics = Metrics()
     background = Background(metrics.background_restarted)
     client = redis or redis_client(settings)
-    auth_url = settings.supabase_url + "/auth/v1"
-    supabase = SupabaseClient(auth_url, settings.supabase_service_key, settings.supabase_timeout)
+    supabase = SupabaseClient(settings, metrics.supabase_failed)
     keys = SigningKeys(supabase, metrics, background)
     is_required = settings.usage_without_redis == "refuse"
     store = Store(client, metrics, is_required=is_required)
@@ -92,6 +91,7 @@ def build_services(settings: Settings, redis: Client | None, clock: Callable[[],
         clock=clock,
         metrics=metrics,
         background=background,
+        supabase=supabase,
         keys=keys,
         policy=_request_policy(settings),
         authenticator=Authenticator(settings, keys, RemoteCheck(supabase), clock),

@@ -13,7 +13,7 @@ import time
 from collections import OrderedDict
 
 from broker.auth import tokens
-from broker.auth.supabase_client import SupabaseClient, SupabaseUnavailable
+from broker.auth.supabase_client import ANSWER, STATUS, SupabaseClient, SupabaseUnavailable
 from broker.errors.base import SignInUnavailable, TokenInvalid
 from broker.telemetry.background import Background
 from broker.telemetry.metrics import Metrics
@@ -38,6 +38,7 @@ class SigningKeys:
         self._fetching = threading.Lock()
         self._cool_until = 0.0
         self._is_up: bool | None = None
+        self.failure = ""  # the kind of the last fetch's failure: see `SupabaseUnavailable`
         self._begun = self._answered = 0  # the number of the last fetch, and of the last one that succeeded
         self._seen: OrderedDict[bytes, int] = OrderedDict()  # unknown `kid`s, and `_begun` at the first sight of each
         self.ever_fetched = False
@@ -108,25 +109,33 @@ class SigningKeys:
     def _fetch(self) -> None:
         self._begun += 1
         try:
-            status, document = self._supabase.get(KEY_SET)
-            keys = tokens.key_set(document)
-        except (SupabaseUnavailable, ValueError) as error:
-            self._note(is_up=False, why=str(error))
-            return
-        if status != 200:
-            self._note(is_up=False, why=f"status {status}")
+            keys = fetch_keys(self._supabase)
+        except SupabaseUnavailable as failure:
+            self._note(failure)
             return
         for revoked in self._keys.keys() - keys.keys():
             self._first_sight(revoked, self._begun - 1)
         self._keys, self._answered = keys, self._begun
         self.ever_fetched = True
-        self._note(is_up=True)
+        self._note(None)
 
-    def _note(self, *, is_up: bool, why: str = "") -> None:
-        if is_up is not self._is_up:
-            if not is_up:
-                log.error("Supabase's signing keys cannot be fetched", extra={"why": why})
-            elif self._is_up is False:
-                log.warning("Supabase's signing keys are fetched again")
-        self._is_up = is_up
+    def _note(self, failure: SupabaseUnavailable | None) -> None:
+        is_up = failure is None
+        if failure and self._is_up is not False:
+            about = {"kind": failure.kind, "host": self._supabase.host, "reason": failure.reason}
+            log.error("Supabase's signing keys cannot be fetched", extra=about)
+        elif is_up and self._is_up is False:
+            log.warning("Supabase's signing keys are fetched again")
+        self._is_up, self.failure = is_up, failure.kind if failure else ""
         self._metrics.signing_keys_up.set(is_up)
+
+
+def fetch_keys(supabase: SupabaseClient) -> dict[str, tokens.Key]:
+    """The keys that Supabase publishes, by `kid`. Raises `SupabaseUnavailable`."""
+    status, document = supabase.get(KEY_SET)
+    if status != 200:
+        raise supabase.failure(STATUS, str(status))
+    try:
+        return tokens.key_set(document)
+    except ValueError as error:
+        raise supabase.failure(ANSWER, str(error)) from None

@@ -4,13 +4,14 @@ Free of charge, except for one short call if a user's sign-in is given.
 """
 
 import base64
+import contextlib
 import datetime
 import json
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
-from broker.auth import tokens, verdicts
-from broker.auth.signing_keys import KEY_SET
+from broker.auth import verdicts
+from broker.auth.signing_keys import KEY_SET, fetch_keys
 from broker.auth.supabase_client import SupabaseClient, SupabaseUnavailable
 from broker.doctor import clock, public_checks
 from broker.doctor.findings import Finding
@@ -22,12 +23,14 @@ from broker.openai.client import Upstream
 from broker.quota.redis_clients.urls import redis_client
 from broker.settings.settings import Settings
 
-UNREACHABLE = {  # advice by kind of failure: see `broker.errors.network`
-    "dns": "check the host's name servers and OPENAI_BASE_URL",
-    "refused": "check outgoing connections and OPENAI_BASE_URL",
-    "tls": "check OPENAI_BASE_URL; does a proxy answer in its place?",
-    "certificate": "check OPENAI_BASE_URL; set REQUESTS_CA_BUNDLE if the network inspects TLS",
-    "cut": "check outgoing connections and OPENAI_BASE_URL; set HTTPS_PROXY if the network requires one",
+UNREACHABLE = {  # advice by kind of failure: see `broker.errors.network` and `broker.auth.supabase_client`
+    "dns": "check the host's name servers and {}",
+    "refused": "check outgoing connections and {}",
+    "tls": "check {}; does a proxy answer in its place?",
+    "certificate": "check {}; set REQUESTS_CA_BUNDLE if the network inspects TLS",
+    "cut": "check outgoing connections and {}; set HTTPS_PROXY if the network requires one",
+    "status": "check {}, and whether the project is paused",
+    "answer": "check {}; does a proxy answer in its place?",
 }
 NEARLY_FULL = 0.8  # of Redis's memory
 
@@ -54,15 +57,17 @@ def _service_key(settings: Settings) -> Iterator[Finding]:
     yield Finding("service key", f"it belongs to the project '{named}', not to '{project}'" if wrong else "")
     headers = {"apikey": str(settings.supabase_service_key)}
     try:
-        status, body = _supabase(settings).get("/settings", headers)
+        with contextlib.closing(SupabaseClient(settings)) as supabase:
+            status, body = supabase.get("/settings", headers)
     except SupabaseUnavailable as away:
-        yield Finding("Supabase Auth", f"no response ({away}): check SUPABASE_URL, and whether the project is paused")
+        yield Finding("Supabase Auth", f"no response ({away}): {_unreachable(away.kind, 'SUPABASE_URL')}")
         return
     yield Finding("Supabase Auth", "" if status == 200 else verdicts.advice(status, body))
 
 
-def _supabase(settings: Settings) -> SupabaseClient:
-    return SupabaseClient(settings.supabase_url + "/auth/v1", settings.supabase_service_key, settings.supabase_timeout)
+def _unreachable(kind: str, variable: str) -> str:
+    """What to do about a server that `variable` names and that cannot be reached."""
+    return UNREACHABLE.get(kind, UNREACHABLE["cut"]).format(variable)
 
 
 def _claims(key: str) -> dict[str, object]:
@@ -78,14 +83,12 @@ def _claims(key: str) -> dict[str, object]:
 def _signing_keys(settings: Settings) -> Iterator[Finding]:
     url = settings.supabase_url + "/auth/v1" + KEY_SET
     try:
-        status, document = _supabase(settings).get(KEY_SET)
-        keys = tokens.key_set(document) if status == 200 else None
-    except (SupabaseUnavailable, ValueError) as error:
-        yield Finding("signing keys", f"{url} returns no key set ({error})")
+        with contextlib.closing(SupabaseClient(settings)) as supabase:
+            keys = fetch_keys(supabase)
+    except SupabaseUnavailable as away:
+        yield Finding("signing keys", f"{url} returns no key set ({away}): {_unreachable(away.kind, 'SUPABASE_URL')}")
         return
-    if keys is None:
-        yield Finding("signing keys", f"{url} returns status {status}: check SUPABASE_URL")
-    elif keys or settings.supabase_jwt_secret:
+    if keys or settings.supabase_jwt_secret:
         yield Finding(
             f"signing keys: {len(keys)} published" + (", and a secret" if settings.supabase_jwt_secret else "")
         )
@@ -126,7 +129,7 @@ def _openai(settings: Settings) -> Iterator[Finding]:
         return
     except Fault as fault:
         kind = upstream.unreachable or fault.code
-        yield Finding("OpenAI's key", f"no response from OpenAI ({kind}): {UNREACHABLE.get(kind, UNREACHABLE['cut'])}")
+        yield Finding("OpenAI's key", f"no response from OpenAI ({kind}): {_unreachable(kind, 'OPENAI_BASE_URL')}")
         return
     finally:
         upstream.close()

@@ -27,9 +27,9 @@ from broker.openai.keys import Keys
 from broker.openai.refused_parameters import RefusedParameters
 from broker.openai.requests.json_body import encode
 from broker.openai.streaming.body_stream import Stream, read_whole, request_id
-from broker.openai.transport.connections import Adapter
-from broker.openai.transport.options import Options
 from broker.settings.settings import Settings
+from broker.transport.connections import Adapter
+from broker.transport.options import openai_options
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class Upstream:
         self._disconnected = disconnected
         self._failure = ("", 0.0)  # the kind of the last connection failure since the last success, and its time
         self._host = urlsplit(settings.openai_base_url).hostname
-        self._adapter = Adapter(settings.openai_base_url, Options.of(settings))
+        self._adapter = Adapter(settings.openai_base_url, openai_options(settings))
         self._keys = Keys(settings.openai_api_keys)
         self._templates = {path: self._template("POST", path) for path in (COMPLETIONS, RESPONSES)}
         self._models = self._template("GET", "/models")

@@ -80,6 +80,9 @@ class Metrics:
         self._connection_failures = self._counters(
             "openai_connection_failures_total", "Failed connections to OpenAI, by kind of failure", "kind"
         )
+        self._supabase_failures = self._counters(
+            "supabase_failures_total", "Requests that Supabase Auth failed, by kind of failure", "kind"
+        )
 
     def _add_redis_metrics(self) -> None:
         self._redis_failures = self._counters("redis_failures_total", "Scripts that failed in Redis", "kind")
@@ -115,6 +118,10 @@ class Metrics:
     def openai_disconnected(self, kind: str) -> None:
         """Count a failed connection to OpenAI. `kind` is one of `broker.errors.network.KINDS`."""
         self._connection_failures(kind).inc()
+
+    def supabase_failed(self, kind: str) -> None:
+        """Count a failed request. `kind` is one of `supabase_client.KINDS`."""
+        self._supabase_failures(kind).inc()
 
     def redis_failed(self, kind: str) -> None:
         """Count a failed script. `kind` is one of `redis_clients.failures.KINDS`."""

@@ -9,6 +9,7 @@ from flask import current_app
 from broker.active_calls import OpenCalls
 from broker.auth.authenticator import Authenticator
 from broker.auth.signing_keys import SigningKeys
+from broker.auth.supabase_client import SupabaseClient
 from broker.openai.client import Upstream
 from broker.openai.model_catalogue import ModelCatalogue
 from broker.openai.requests.policy import RequestPolicy
@@ -32,6 +33,7 @@ class Services:
     clock: Callable[[], float]  # Unix time, seconds
     metrics: Metrics
     background: Background
+    supabase: SupabaseClient
     keys: SigningKeys
     authenticator: Authenticator
     quota: Quota
@@ -55,6 +57,7 @@ class Services:
         """Finish pending writes and close connections. Called when a worker ends."""
         self.quota.close()
         self.upstream.close()
+        self.supabase.close()
 
 
 def services() -> Services:

@@ -28,6 +28,12 @@ CORS = {
     "access-control-allow-headers": "*, authorization, apikey, content-type, x-client-info, x-supabase-api-version",
     "access-control-expose-headers": "x-sb-error-code",
 }
+GATEWAY: dict[str, tuple[int, object]] = {  # behaviours of what stands in front of Supabase Auth
+    "key disabled": (401, {"message": "Legacy API keys are disabled", "hint": "use a secret key"}),
+    "key unknown": (401, {"message": "Invalid API key"}),
+    "page": (401, b"<html>sign in to the network"),
+    "firewall": (403, b"<html>blocked"),
+}
 User = dict[str, Any]
 
 
@@ -41,7 +47,7 @@ class SupabaseStandIn(Server):
         self.anon_key = jwt.encode(_api_claims("anon"), self.keys.secret, "HS256")
         self.service_key = jwt.encode(_api_claims("service_role"), self.keys.secret, "HS256")
         self.requests: Counter[str] = Counter()
-        self.behaviour = "well"  # or silent, slow, failing, garbage, key refused
+        self.behaviour = "well"  # or silent, slow, failing, garbage, one of GATEWAY
         self.users = {email: _user(user_id, email) for email, user_id in CAST.items()}
         self.signed_out: set[str] = set()
         self._refresh_tokens: dict[str, User] = {}
@@ -82,10 +88,10 @@ class SupabaseStandIn(Server):
     def _answer(self, path: str, request: Request) -> tuple[int, object, dict[str, str]]:
         if path == "/.well-known/jwks.json":
             return 200, self.keys.jwks(), {"cache-control": "public, max-age=600"}
+        if self.behaviour in GATEWAY:
+            return *GATEWAY[self.behaviour], {}
         if path in ("/health", "/settings"):
             return 200, {"name": "GoTrue", "description": "a stand-in", "external": {"email": True}}, {}
-        if self.behaviour == "key refused":  # the gateway's answer
-            return 401, {"message": "Legacy API keys are disabled", "hint": "use a secret key"}, {}
         if "apikey" not in request.headers:
             return 401, {"message": "No API key found in request"}, {}
         routes = {"/token": self._sign_in, "/signup": self._sign_up, "/user": self._get_user, "/logout": self._sign_out}

@@ -82,7 +82,26 @@ def test_all_is_fine_where_all_is_well(
         ({"REDIS_URL": f"redis://127.0.0.1:{free_port()}"}, "Redis", "check that it runs"),
         ({"REDIS_URL": ""}, "Redis", "set REDIS_URL"),
         ({"SUPABASE_URL": f"http://127.0.0.1:{free_port()}"}, "signing keys", "returns no key set"),
-        ({"SUPABASE_URL": f"http://127.0.0.1:{free_port()}"}, "Supabase Auth", "check SUPABASE_URL"),
+        (
+            {"SUPABASE_URL": f"http://127.0.0.1:{free_port()}"},
+            "Supabase Auth",
+            "(refused: Connection refused): check out",
+        ),
+        (
+            {"SUPABASE_URL": "https://supabase.invalid"},
+            "Supabase Auth",
+            "check the host's name servers and SUPABASE_URL",
+        ),
+        (
+            {"SUPABASE_URL": "https://supabase.invalid"},
+            "signing keys",
+            "check the host's name servers and SUPABASE_URL",
+        ),
+        (
+            {"OPENAI_BASE_URL": "https://openai.invalid/v1"},
+            "OpenAI's key",
+            "check the host's name servers and OPENAI_BASE",
+        ),
         ({"BASE_URL": f"http://127.0.0.1:{free_port()}"}, "a page's preflight", "no response"),
     ],
 )
@@ -121,6 +140,29 @@ def test_a_supabase_that_fails_is_found(examine: Examine, supabase: SupabaseStan
         supabase.behaviour = "well"
     assert found["signing keys"].startswith("WRONG")
     assert found["Supabase Auth"].startswith("WRONG")
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "advice"),
+    [
+        ("key disabled", "renew the key"),
+        ("key unknown", "renew the key"),
+        ("page", "firewalls"),
+        ("firewall", "firewalls"),
+    ],
+)
+def test_a_refusal_of_supabases_gateway_has_advice(
+    examine: Examine, supabase: SupabaseStandIn, behaviour: str, advice: str
+) -> None:
+    """The same as in `/ready`: the key, or what stands between."""
+    supabase.behaviour = behaviour
+    try:
+        found = examine()
+    finally:
+        supabase.behaviour = "well"
+    assert found["Supabase Auth"].startswith("WRONG status 40")
+    assert advice in found["Supabase Auth"]
+    assert found["signing keys"] == "fine 1 published"
 
 
 def test_missing_tls_and_open_metrics_are_reported(examine: Examine, broker: BrokerProcess) -> None:

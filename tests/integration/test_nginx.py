@@ -22,6 +22,7 @@ from tests.integration.live_targets import live, resolve_here, write_target
 from tests.integration.nginx_process import HOSTS, NginxProcess
 from tests.integration.waiting import within
 
+LONGEST_TOKEN = 16_384  # characters
 OUTSIDE = "127.0.0.9"  # not in METRICS_ALLOW of this nginx
 SPELLINGS = (
     "/metrics",
@@ -205,13 +206,27 @@ def test_the_broker_refuses_a_request_line_that_is_too_long(start_nginx: StartNg
 def test_headers_too_large_for_nginx_get_the_broker_s_error(start_nginx: StartNginx, broker: BrokerProcess) -> None:
     """The sentence tells a page to send a long prompt in a body."""
     nginx, path = start_nginx(at(broker)), "/simple-gpt-4o-mini-complete?prompt="
-    by_broker, by_nginx = nginx.get(path + "x" * 12_000), nginx.get(path + "planted-prompt" * 2_000)
+    by_broker, by_nginx = nginx.get(path + "x" * 12_000), nginx.get(path + "planted-prompt" * 3_000)
     assert by_nginx.error() == by_broker.error() == (414, "target_too_long", None)
     assert by_nginx.body == by_broker.body
-    assert nginx.get("/gpt-4o", X_Long="x" * 20_000).error() == (431, "headers_too_large", None)
-    assert nginx.get("/v1/models", X_Long="x" * 20_000).openai_error()[2] == "headers_too_large"
+    assert nginx.get("/gpt-4o", X_Long="x" * 40_000).error() == (431, "headers_too_large", None)
+    assert nginx.get("/v1/models", X_Long="x" * 40_000).openai_error()[2] == "headers_too_large"
     assert nginx.get("/too-long").status == 404  # internal only
     assert "planted" not in nginx.logs()
+
+
+def test_the_longest_token_passes(
+    start_nginx: StartNginx, broker: BrokerProcess, ada: User, supabase: SupabaseStandIn
+) -> None:
+    """16,384 characters, which with the field's name are more than 16 KB."""
+    token = next(
+        token
+        for length in range(11_000, 13_000)
+        if len(token := supabase.token_for(ada.id, app_metadata={"groups": "g" * length})) > LONGEST_TOKEN - 4
+    )
+    assert len(token) <= LONGEST_TOKEN
+    answer = start_nginx(at(broker)).get("/v1/usage", Authorization=f"Bearer {token}")
+    assert answer.status == 200, answer.body
 
 
 def test_pages_can_read_nginx_s_errors(start_nginx: StartNginx, broker: BrokerProcess, ada: User) -> None:

@@ -9,11 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-from deploy.local.broker_process import BrokerProcess
+from deploy.local.broker_process import ROOT, BrokerProcess, free_port
 from deploy.local.signing import SigningKey
 from deploy.local.supabase_auth import SupabaseStandIn
+from tests.authority import authority
+from tests.integration import ledger
 from tests.integration.conftest import StartBroker, User
 from tests.integration.waiting import within
+from tests.network_path import NetworkPath
 
 JWKS = "/.well-known/jwks.json"
 UNCHECKED = (503, "sign_in_unavailable")
@@ -111,6 +114,8 @@ def test_made_up_kids_cause_one_fetch(start_broker: StartBroker, project: Supaba
     assert set(seen) == {OUT, UNCHECKED}
     assert project.requests[JWKS] == before + 1
     assert try_in(broker, project.token()) == IN
+    project.keys.rotate()  # a valid token of a new key, in the cool-down
+    assert try_in(broker, project.token()) == UNCHECKED
 
 
 def test_the_last_good_keys_serve_while_supabase_is_unavailable(
@@ -132,7 +137,7 @@ def test_the_last_good_keys_serve_while_supabase_is_unavailable(
         assert time.monotonic() - started < 0.5
         assert not waiting.done()
         assert waiting.result() == UNCHECKED
-    assert requests.get(broker.url + "/ready", timeout=5).json()["parts"]["supabase"] == "stale"
+    assert requests.get(broker.url + "/ready", timeout=5).json()["parts"]["supabase"] == "stale: unreachable (timeout)"
 
 
 def test_supabase_unavailable_at_the_first_start(start_broker: StartBroker, project: SupabaseStandIn) -> None:
@@ -141,7 +146,7 @@ def test_supabase_unavailable_at_the_first_start(start_broker: StartBroker, proj
     broker = broker_of(start_broker, project)
     assert try_in(broker, project.token()) == UNCHECKED
     ready = requests.get(broker.url + "/ready", timeout=5)
-    assert (ready.status_code, ready.json()["parts"]["supabase"]) == (503, "away")
+    assert (ready.status_code, ready.json()["parts"]["supabase"]) == (503, "away (status)")
     project.behaviour = "well"
     within(5, lambda: try_in(broker, project.token()) == IN)
     assert requests.get(broker.url + "/ready", timeout=5).status_code == 200
@@ -191,19 +196,112 @@ def test_hs256_without_the_secret_is_checked_by_supabase_once(
     assert project.requests["/user"] == asked
 
 
-def test_a_refused_service_key_is_not_the_users_fault(start_broker: StartBroker, legacy: SupabaseStandIn) -> None:
-    """503 until Supabase takes the key again, also for the same token; `/ready` and one log line say what to do."""
+RENEW = "status 401 for SUPABASE_SERVICE_KEY: renew the key"
+LOOK = "not from Supabase Auth: check SUPABASE_URL and the firewalls in front of it"
+REFUSALS = {
+    "key disabled": RENEW, "key unknown": RENEW, "page": f"status 401, {LOOK}", "firewall": f"status 403, {LOOK}"
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("behaviour", REFUSALS)
+def test_a_refusal_of_the_gateway_is_not_the_users_fault(
+    start_broker: StartBroker, legacy: SupabaseStandIn, behaviour: str
+) -> None:
+    """503 until Supabase checks tokens again, also for the same token; `/ready` and one log line say what to do."""
     broker = broker_of(start_broker, legacy)
-    legacy.behaviour = "key refused"
+    legacy.behaviour = behaviour
     token = legacy.token()
     assert [try_in(broker, token) for _ in range(3)] == [UNCHECKED] * 3
     ready = requests.get(broker.url + "/ready", timeout=5)
-    todo = "refused: status 401 for SUPABASE_SERVICE_KEY: renew the key"
-    assert (ready.status_code, ready.json()["parts"]["supabase"]) == (503, todo)
-    assert len(broker.log_lines("Supabase does not check tokens")) == 1
+    assert (ready.status_code, ready.json()["parts"]["supabase"]) == (503, "refused: " + REFUSALS[behaviour])
+    (line,) = broker.log_lines("Supabase does not check tokens")
+    assert (line["kind"], line["host"], line["reason"]) == ("status", "127.0.0.1", REFUSALS[behaviour])
     legacy.behaviour = "well"
     assert try_in(broker, token) == IN
     assert requests.get(broker.url + "/ready", timeout=5).status_code == 200
+
+
+def test_a_refusal_that_concerns_few_tokens_leaves_the_broker_ready(
+    start_broker: StartBroker, project: SupabaseStandIn
+) -> None:
+    """The project signs with ES256; old HS256 tokens are the only ones that Supabase has to check."""
+    broker = broker_of(start_broker, project)
+    recent = project.token()
+    project.keys.in_use = None
+    project.behaviour = "key disabled"
+    assert try_in(broker, project.token()) == UNCHECKED
+    assert try_in(broker, recent) == IN
+    ready = requests.get(broker.url + "/ready", timeout=5)
+    assert (ready.status_code, ready.json()["parts"]["supabase"]) == (200, "partly: " + RENEW)
+
+
+@pytest.mark.parametrize("kind", ["refused", "dns", "tls", "certificate", "cut", "timeout", "status", "answer"])
+def test_each_kind_of_failure_of_supabase_is_named(
+    start_broker: StartBroker, project: SupabaseStandIn, kind: str
+) -> None:
+    """In one log line, in a metric and in `/ready`."""
+    path, secure = NetworkPath(project.port), SupabaseStandIn(alg="ES256")
+    secure.tls = authority().server_context()
+    secure.start_in_thread()
+    urls = {
+        "refused": f"http://127.0.0.1:{free_port()}", "dns": "https://supabase.invalid",
+        "tls": f"https://127.0.0.1:{path.port}", "certificate": f"https://127.0.0.1:{secure.port}",
+        "cut": f"http://127.0.0.1:{path.port}",
+    }  # fmt: skip
+    project.behaviour = {"timeout": "silent", "status": "failing", "answer": "garbage"}.get(kind, "well")
+    if kind == "tls":
+        path.garbage = b"HTTP/1.1 400 Bad Request\r\n\r\n"
+    else:
+        path.to_port = free_port()  # nothing listens there: the relay closes the connection
+    broker = broker_of(
+        start_broker, project, SUPABASE_URL=urls.get(kind, project.url), SSL_CERT_FILE="", SUPABASE_TIMEOUT="0.5"
+    )
+    within(5, lambda: broker.log_lines("Supabase's signing keys cannot be fetched"))
+    assert try_in(broker, project.token(iss=urls.get(kind, project.url) + "/auth/v1")) == UNCHECKED
+    (line,) = broker.log_lines("Supabase's signing keys cannot be fetched")
+    assert line["kind"] == kind
+    assert line["host"] == ("supabase.invalid" if kind == "dns" else "127.0.0.1")
+    assert line["reason"]
+    assert ledger.scrape(broker)[ledger.name_of("gpt_broker_supabase_failures_total", kind=kind)] >= 1
+    ready = requests.get(broker.url + "/ready", timeout=5)
+    assert (ready.status_code, ready.json()["parts"]["supabase"]) == (503, f"away ({kind})")
+    path.close()
+    secure.stop()
+
+
+@pytest.mark.parametrize("alg", ["ES256", "HS256"])
+def test_a_slow_name_look_up_is_within_the_time_out(start_broker: StartBroker, alg: str) -> None:
+    """Of 0.5 s, for keys and for checks of tokens; it takes 3 s. Other names are looked up meanwhile."""
+    slow = SupabaseStandIn(alg=alg)
+    slow.start_in_thread()
+    broker = broker_of(
+        start_broker, slow, SUPABASE_URL=f"http://localhost:{slow.port}", SUPABASE_TIMEOUT="0.5",
+        PYTHONPATH=str(ROOT / "tests" / "slow_dns"), SLOW_NAMES="localhost", SLOW_DNS="3",
+    )  # fmt: skip
+    issuer = f"http://localhost:{slow.port}/auth/v1"
+    tokens = [slow.token(iss=issuer, session_id=str(number)) for number in range(12)]
+    began = time.monotonic()
+    with ThreadPoolExecutor(12) as pool:
+        seen = set(pool.map(lambda token: try_in(broker, token), tokens))
+    assert time.monotonic() - began < 1.5
+    assert seen == {UNCHECKED}
+    within(10, lambda: try_in(broker, tokens[0]) == IN)  # the result of the slow look-up serves
+    slow.stop()
+
+
+def test_supabase_is_reached_through_tls_and_the_proxy(start_broker: StartBroker) -> None:
+    """With the authorities of SSL_CERT_FILE; a host of NO_PROXY is reached directly."""
+    secure = SupabaseStandIn(alg="ES256")
+    secure.tls = authority().server_context()
+    secure.start_in_thread()
+    for no_proxy in ("", "127.0.0.1"):
+        proxy = NetworkPath(0, is_proxy=True)
+        environ = {"HTTPS_PROXY": f"http://127.0.0.1:{proxy.port}", "NO_PROXY": no_proxy}
+        assert try_in(broker_of(start_broker, secure, **environ), secure.token()) == IN
+        heads = {head.split(b"\r\n")[0] for head in proxy.connects}
+        assert (b"CONNECT 127.0.0.1:%d HTTP/1.1" % secure.port in heads) is not bool(no_proxy)
+        proxy.close()
+    secure.stop()
 
 
 @pytest.mark.parametrize("behaviour", ["failing", "silent", "garbage"])

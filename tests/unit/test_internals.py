@@ -2,13 +2,13 @@
 
 A failure here after an upgrade means: read the place that is named, and adapt it or leave the old version.
 
-- `openai/transport/connections`: `HTTPAdapter.send` calls `urlopen` of the pool that `get_connection_with_tls_context`
+- `transport/connections`: `HTTPAdapter.send` calls `urlopen` of the pool that `get_connection_with_tls_context`
   returns. With urllib3's pool and http.client a call costs a third more.
-- `openai/transport/upload`: gevent's `SSLSocket.write` raises `SSLWantWriteError` at time-out 0. `send` returns 0, and
+- `transport/upload`: gevent's `SSLSocket.write` raises `SSLWantWriteError` at time-out 0. `send` returns 0, and
   a loop on it stops the worker.
-- `openai/transport/response`: an exception of a callback is the `__context__` of httptools' error. It tells the
+- `transport/response`: an exception of a callback is the `__context__` of httptools' error. It tells the
   refusals of the broker from those of llhttp.
-- `openai/transport/options`: `urllib.request.proxy_bypass_environment` takes the proxies as an argument. The proxies
+- `transport/options`: `urllib.request.proxy_bypass_environment` takes the proxies as an argument. The proxies
   are settings and do not come from `os.environ`.
 """
 

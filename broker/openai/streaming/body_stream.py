@@ -13,7 +13,7 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 from broker.active_calls import OpenCall
 from broker.errors.base import Fault
 from broker.errors.openai import OpenAITimeout, OpenAIUnreachable, StreamBroken
-from broker.openai.transport.response import Response
+from broker.transport.response import Response
 
 LAST_WAIT = 1.0  # seconds to wait for the end of the body after the last event
 MAX_REPLY_BYTES = 16 * 1024 * 1024

@@ -11,7 +11,7 @@ from typing import Any
 import gevent
 import redis
 
-from broker.quota.redis_clients.lookups import resolve
+from broker.transport.lookups import resolve
 
 BUSY = 1.25  # a time-out that fires later than its limit by this factor means that the worker was busy
 # A dead peer is detected after 30 s. The probes keep entries in NAT tables alive: common limits are 60 s and more.

@@ -67,7 +67,9 @@ def _supabase(service: Services) -> str:
         return f"{'refused' if is_needed else 'partly'}: {refusal}"
     if service.keys.is_up:
         return "ok"
-    return "stale" if service.keys.ever_fetched or service.settings.supabase_jwt_secret else "away"
+    if service.keys.ever_fetched or service.settings.supabase_jwt_secret:
+        return f"stale: unreachable ({service.keys.failure})" if service.keys.failure else "stale"
+    return f"away ({service.keys.failure})" if service.keys.failure else "away"
 
 
 def _background(service: Services) -> str:

@@ -17,6 +17,8 @@ class FakeSupabase:
 
     def __init__(self) -> None:
         self.ring = KeyRing("ES256")
+        self.host = "supabase.test"
+        self.failure = SupabaseUnavailable
         self.fetches = 0
         self.error: Exception | None = None
         self.status = 200
@@ -126,20 +128,27 @@ def test_a_rotated_key_is_found_with_its_first_token(
     assert keys.find(old)
 
 
-@pytest.mark.parametrize("error", [SupabaseUnavailable("status 500"), ValueError("not a JWKS document")])
+@pytest.mark.parametrize("failure", [("status", "500"), ("dns", "Name or service not known"), ("answer", "not a JWKS")])
 def test_the_last_good_set_is_kept(
-    keys: SigningKeys, supabase: FakeSupabase, now: list[float], error: Exception, caplog: pytest.LogCaptureFixture
+    keys: SigningKeys,
+    supabase: FakeSupabase,
+    now: list[float],
+    failure: tuple[str, str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Tokens of unknown keys cannot be checked then; one log line says so."""
+    """Tokens of unknown keys cannot be checked then; one log line says so and why."""
     keys.find(kid(supabase))
-    supabase.error = error
+    supabase.error = SupabaseUnavailable(*failure)
     for _ in range(3):
         now[0] += COOL_DOWN
         with pytest.raises(SignInUnavailable):
             keys.find("unknown")
     assert keys.find(kid(supabase))
     assert not keys.is_up
-    assert len(caplog.records) == 1
+    (record,) = caplog.records
+    about = vars(record)
+    assert (about["kind"], about["reason"], about["host"]) == (*failure, "supabase.test")
+    assert keys.failure == failure[0]
 
 
 def test_an_error_status_is_no_key_set(keys: SigningKeys, supabase: FakeSupabase) -> None:
@@ -147,6 +156,7 @@ def test_an_error_status_is_no_key_set(keys: SigningKeys, supabase: FakeSupabase
     supabase.status = 404
     with pytest.raises(SignInUnavailable):
         keys.find(kid(supabase))
+    assert keys.failure == "status"
 
 
 def test_no_kid_is_no_key(keys: SigningKeys, supabase: FakeSupabase) -> None:

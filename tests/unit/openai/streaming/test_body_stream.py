@@ -10,7 +10,7 @@ from broker.active_calls import OpenCalls
 from broker.errors.base import ClientLeft, Fault
 from broker.errors.openai import OpenAITimeout, StreamBroken
 from broker.openai.streaming.body_stream import Stream
-from broker.openai.transport.connections import Adapter
+from broker.transport.connections import Adapter
 from tests.servers import ScriptedServer
 
 BEGUN = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n"

@@ -44,9 +44,7 @@ def test_a_slow_name_look_up_is_within_the_connect_time_out(monkeypatch: pytest.
         answered.wait()
         return addresses
 
-    monkeypatch.setattr(
-        "broker.quota.redis_clients.lookups.socket", SimpleNamespace(**vars(socket) | {"getaddrinfo": slow})
-    )
+    monkeypatch.setattr("broker.transport.lookups.socket", SimpleNamespace(**vars(socket) | {"getaddrinfo": slow}))
     started = time.monotonic()
     for _ in range(2):
         with pytest.raises(redis.ConnectionError) as error:

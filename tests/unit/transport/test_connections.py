@@ -10,8 +10,8 @@ import pytest
 import requests
 
 from broker.errors.network import kind_of
-from broker.openai.transport.connections import Adapter
-from broker.openai.transport.options import Options
+from broker.transport.connections import Adapter
+from broker.transport.options import Options
 from deploy.local.authority import Authority
 from tests.servers import ScriptedServer
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import gevent
 
-from broker.openai.transport.connector import Connector, is_alive
-from broker.openai.transport.options import Options
+from broker.transport.connector import Connector, is_alive
+from broker.transport.options import Options
 
 REAP_INTERVAL = 5.0  # seconds between checks of the idle connections
 

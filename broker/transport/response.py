@@ -1,4 +1,4 @@
-"""Responses from OpenAI, parsed by llhttp (`httptools`). The body comes in the pieces in which the network brings it:
+"""Responses, parsed by llhttp (`httptools`). The body comes in the pieces in which the network brings it:
 `http.client` returns one HTTP chunk at a time, and OpenAI sends one chunk per token.
 """
 
@@ -23,7 +23,7 @@ class Malformed(HTTPException):
 
 
 class Response:
-    """A response whose head has been read. Has the members of `requests.Response` that the client uses."""
+    """A response whose head has been read. Has the members of `requests.Response` that the clients use."""
 
     __slots__ = (
         "_decoder", "_fields", "_has_head", "_is_complete", "_is_ended_by_close", "_parser", "_pieces", "_release",
@@ -124,7 +124,7 @@ class Response:
             if isinstance(error.__context__, HTTPException):  # raised by one of the methods below
                 raise error.__context__ from None
             # llhttp's message names a rule of HTTP and quotes nothing of the response
-            log.warning("OpenAI's response is malformed", extra={"reason": str(error)})
+            log.warning("a response is malformed", extra={"reason": str(error)})
             raise Malformed("the response is malformed") from None
 
     def _end_by_close(self) -> None:
@@ -178,7 +178,7 @@ class Response:
         if encoding in ("", "identity"):
             return
         if encoding not in ("gzip", "x-gzip", "deflate"):
-            log.warning("OpenAI's response has an unknown content encoding", extra={"encoding": encoding[:20]})
+            log.warning("a response has an unknown content encoding", extra={"encoding": encoding[:20]})
             raise Malformed("an unknown content encoding")
         self._decoder = zlib.decompressobj(_GZIP_OR_ZLIB)
 

@@ -6,9 +6,9 @@ from typing import Any
 import gevent
 import pytest
 
-from broker.openai.transport.connector import Connector
-from broker.openai.transport.options import Options
-from broker.openai.transport.pool import Pool
+from broker.transport.connector import Connector
+from broker.transport.options import Options
+from broker.transport.pool import Pool
 from deploy.local.authority import Authority
 from tests.servers import ScriptedServer
 

@@ -16,7 +16,8 @@ from gevent import socket
 from gevent.ssl import PROTOCOL_TLS_CLIENT, SSLContext, SSLWantReadError, TLSVersion
 from requests.adapters import DEFAULT_CA_BUNDLE_PATH
 
-from broker.openai.transport.options import Options
+from broker.transport.lookups import resolve
+from broker.transport.options import Options
 
 SESSION_AGE = 600.0  # seconds after which a newer TLS session is remembered
 MAX_PROXY_HEAD = 16_384  # bytes
@@ -44,8 +45,11 @@ class Connector:
 
         Raises TimeoutError, or another OSError (`broker.errors.network` names its kind).
         """
-        with gevent.Timeout(seconds, TimeoutError("connecting took too long")):
-            sock = self._reach(time.monotonic() + seconds)
+        ends_at = time.monotonic() + seconds
+        addresses = self._look_up(seconds)
+        rest = max(0.001, ends_at - time.monotonic())
+        with gevent.Timeout(rest, TimeoutError(errno.ETIMEDOUT, "connecting took too long")):
+            sock = _connect(addresses, ends_at)
             try:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -68,23 +72,11 @@ class Connector:
             if session is not None and session.has_ticket:
                 self._session, self._session_until = session, time.monotonic() + SESSION_AGE
 
-    def _reach(self, ends_at: float) -> Any:
-        """Connect to the first address that answers. Each address gets an equal share of the time that is left."""
-        host, port = self._host, self._port
+    def _look_up(self, seconds: float) -> list[Any]:
+        """The addresses of the server, or of the proxy that leads to it."""
         if self._proxy:
-            host, port = self._proxy.hostname or "", self._proxy.port or 80
-        found = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
-        for number, (family, kind, protocol, _, address) in enumerate(found, 1):
-            sock = socket.socket(family, kind, protocol)
-            try:
-                sock.settimeout(max(0.001, (ends_at - time.monotonic()) / (len(found) - number + 1)))
-                sock.connect(address)
-                return sock
-            except BaseException as error:
-                sock.close()
-                if number == len(found) or not isinstance(error, OSError):
-                    raise
-        raise AssertionError  # getaddrinfo raises where it finds nothing
+            return resolve(self._proxy.hostname or "", self._proxy.port or 80, seconds)
+        return resolve(self._host, self._port, seconds)
 
     def _tunnel(self, sock: Any) -> None:
         """Ask the proxy for a tunnel (RFC 9110, 9.3.6)."""
@@ -103,6 +95,21 @@ class Connector:
         if not _CONNECTED.match(head):
             status = _STATUS.match(head)
             raise OSError(errno.EPROTO, f"the proxy answered {status[1].decode() if status else 'no HTTP'}")
+
+
+def _connect(addresses: list[Any], ends_at: float) -> Any:
+    """Connect to the first address that answers. Each address gets an equal share of the time that is left."""
+    for number, (family, kind, protocol, _, address) in enumerate(addresses, 1):
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(max(0.001, (ends_at - time.monotonic()) / (len(addresses) - number + 1)))
+            sock.connect(address)
+            return sock
+        except BaseException as error:
+            sock.close()
+            if number == len(addresses) or not isinstance(error, OSError):
+                raise
+    raise AssertionError  # getaddrinfo raises where it finds nothing
 
 
 def is_alive(sock: Any) -> bool:

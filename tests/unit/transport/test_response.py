@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.openai.transport.response import Response
+from broker.transport.response import Response
 from tests.responses import BODY, CLEAR, MALFORMED, UNSOLICITED
 from tests.servers import FakeSocket
 

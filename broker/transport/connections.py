@@ -1,4 +1,4 @@
-"""The adapter that `requests` sends through to OpenAI.
+"""The adapter that `requests` sends through to one server.
 
 Replaces urllib3's pool, which spends a third of a call's cost on features that the broker does not use.
 """
@@ -13,10 +13,10 @@ from requests import PreparedRequest
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ReadTimeoutError
 
-from broker.openai.transport.options import Options
-from broker.openai.transport.pool import Pool
-from broker.openai.transport.response import Response
-from broker.openai.transport.upload import send
+from broker.transport.options import Options
+from broker.transport.pool import Pool
+from broker.transport.response import Response
+from broker.transport.upload import send
 
 STALE = 1.0  # seconds within which a connection that was closed while idle fails
 

@@ -1,10 +1,10 @@
 """Name look-ups with a time limit, which the operating system's resolver does not have."""
 
-import socket
 import time
 from typing import Any
 
 import gevent
+from gevent import socket
 
 LATE = 10.0  # seconds for which the result of a late look-up serves the next call
 
@@ -40,7 +40,7 @@ def _look_up(host: str, port: int) -> tuple[float, Any]:
     """The time and the result, or the error: gevent prints the traceback of a greenlet that raises."""
     outcome: Any
     try:
-        outcome = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        outcome = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
     except OSError as error:
         outcome = error
     return time.monotonic(), outcome

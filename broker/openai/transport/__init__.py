@@ -1,1 +1,0 @@
-"""The connections that `requests` sends through: opening, reuse, framing, timeouts. Knows nothing of chat."""
