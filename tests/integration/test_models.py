@@ -62,6 +62,25 @@ def test_one_users_effort_takes_nobodys_temperature(
     assert openai.completions()[-1].body["temperature"] == 0.2
 
 
+def test_a_bound_over_the_cap_is_lowered_for_a_model_that_reasons(
+    start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
+) -> None:
+    """On both APIs; refused for any other model, before OpenAI is asked."""
+    user = new_user(start_broker(MODELS=json.dumps({"gpt-4o": "gpt-6-luna", "gpt-4o-mini": "gpt-4o-mini"})))
+    calls = (
+        ("/v1/chat/completions", "max_completion_tokens", {"messages": [{"role": "user", "content": "x"}]}),
+        ("/v1/responses", "max_output_tokens", {"input": "x"}),
+    )
+    for path, name, body in calls:
+        openai.seen.clear()
+        lowered = user.post(path, {**body, "model": "gpt-4o", name: 1_000_000})
+        assert (lowered.status_code, openai.completions()[-1].body[name]) == (200, 16_384)
+        refused = user.post(path, {**body, "model": "gpt-4o-mini", name: 1_000_000})
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, name)
+        assert "from 1 to 16384" in refused.json()["error"]["message"]
+        assert len(openai.completions()) == 1
+
+
 def test_function_tools_work_on_the_successor(
     start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
 ) -> None:

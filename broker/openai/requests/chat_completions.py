@@ -6,15 +6,13 @@ parameters, in words that its SDKs know.
 """
 
 import json
-import re
-import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from broker import strict_json
 from broker.errors.base import BodyNotJson, ModelNotFound, ParameterRefused
-from broker.openai.requests import content_parts
+from broker.openai.requests import answer_bound, content_parts
 
 Models = Mapping[str, Mapping[str, object]]  # a merge patch for each name that clients use
 
@@ -37,7 +35,6 @@ ALLOWED_VALUES: dict[str, tuple[object, ...]] = {
 STREAM_OPTIONS = ("include_usage", "include_obfuscation")
 # replaced by the broker's own pseudonym of the user; and of no use to an answer that is not stored
 IGNORED = frozenset({"metadata", "safety_identifier", "user"})
-_REASONING_MODEL = re.compile(r"o\d|gpt-(?:[5-9]|\d\d)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +63,7 @@ def read(content: bytes, models: Models, most_tokens: int) -> ChatRequest:
     model = _checked(body, "model", str, "a text")
     if model not in models:
         raise ModelNotFound(f"The model '{model[:64]}' does not exist here; there are {', '.join(models)}")
-    _bound(body, most_tokens, is_lowered=_reasons(models[model]))
+    _bound(body, most_tokens, answer_bound.most_accepted(models[model], most_tokens))
     is_stream = _checked(body, "stream", bool, "true or false", default=False)
     return ChatRequest(model, body, is_stream, _wants_usage(body))
 
@@ -100,32 +97,15 @@ def _message(message: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in message.items() if value is not None or name == "content"}
 
 
-def _reasons(patch: Mapping[str, object]) -> bool:
-    """Return whether the model behind a name reasons. SDKs send such models bounds far above any answer."""
-    return bool(_REASONING_MODEL.match(str(patch["model"]))) or "reasoning_effort" in patch
+def _bound(body: dict[str, Any], most: int, accepted: int) -> None:
+    """Bound the answer's length to `most` tokens, or to the lowest bound in the request, up to `accepted`.
 
-
-def _bound(body: dict[str, Any], most: int, *, is_lowered: bool) -> None:
-    """Bound the answer's length to `most` tokens, or to the lowest bound in the request.
-
-    `is_lowered`: a higher bound in the request is lowered to `most` instead of refused. `max_tokens` is deprecated and
-    newer models refuse it, so it is renamed to `max_completion_tokens`.
+    `max_tokens` is deprecated and newer models refuse it, so it is renamed to `max_completion_tokens`.
     """
-    most_accepted = sys.maxsize if is_lowered else most
     names = [name for name in ("max_tokens", "max_completion_tokens") if name in body]
-    bounds = [_tokens(name, body.pop(name), most_accepted) for name in names]
+    bounds = [answer_bound.tokens(name, body.pop(name), accepted) for name in names]
     if bounds:
         body["max_completion_tokens"] = min(most, *bounds)
-
-
-def _tokens(name: str, value: object, most: int) -> int:
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)  # in JSON, 5.0 is the same number as 5
-    if type(value) is not int:
-        raise ParameterRefused(name, "must be a whole number", "invalid_type")
-    if not 1 <= value <= most:
-        raise ParameterRefused(name, f"must be from 1 to {most} with this broker", "invalid_value")
-    return value
 
 
 def _wants_usage(body: dict[str, Any]) -> bool:

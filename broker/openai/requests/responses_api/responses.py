@@ -5,13 +5,14 @@ names a stored object of the operator's account, except by ids that `references`
 OpenAI itself checks the values of most parameters, in words that its SDKs know.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from broker import strict_json
 from broker.errors.base import BodyNotJson, ModelNotFound, ParameterRefused
 from broker.errors.responses import StoreRefused
+from broker.openai.requests import answer_bound
 from broker.openai.requests.responses_api import response_items, response_tools
 
 PASSED_ON = frozenset(
@@ -34,9 +35,9 @@ SERVICE_TIERS = ("auto", "default", "flex")
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the operator allows: `models` by the clients' names, the longest answer, `store`, and hosted tools."""
+    """What the operator allows: merge patches by the clients' names, the longest answer, `store`, and hosted tools."""
 
-    models: Collection[str]
+    models: Mapping[str, Mapping[str, object]]
     most_tokens: int
     is_store_allowed: bool
     hosted_tools: frozenset[str]
@@ -68,7 +69,8 @@ def read(content: bytes, rules: Rules) -> ResponseRequest:
     _check_options(body)
     if not rules.is_store_allowed and body.get("store") is not False:
         raise StoreRefused
-    _bound(body, rules.most_tokens)
+    most = rules.most_tokens
+    _bound(body, most, answer_bound.most_accepted(rules.models[model], most))
     references = [*response_items.check(_input(body), rules.hosted_tools)]
     references += response_tools.check(_checked(body, "tools", list, "an array", default=[]), rules.hosted_tools)
     previous = _checked(body, "previous_response_id", str, "a text") if "previous_response_id" in body else None
@@ -100,15 +102,11 @@ def _check_options(body: dict[str, Any]) -> None:
         raise ParameterRefused("stream_options", "may hold 'include_obfuscation': true or false", "invalid_value")
 
 
-def _bound(body: dict[str, Any], most: int) -> None:
-    """Refuse a bound over `most`. OpenAI itself checks the minimum."""
-    value = body.get("max_output_tokens", 1)
-    if isinstance(value, float) and value.is_integer():
-        value = body["max_output_tokens"] = int(value)  # in JSON, 5.0 is the same number as 5
-    if type(value) is not int:
-        raise ParameterRefused("max_output_tokens", "must be a whole number", "invalid_type")
-    if not 1 <= value <= most:
-        raise ParameterRefused("max_output_tokens", f"must be from 1 to {most} with this broker", "invalid_value")
+def _bound(body: dict[str, Any], most: int, accepted: int) -> None:
+    """Lower the answer's bound to `most` tokens. Refuse one over `accepted`. OpenAI itself checks the minimum."""
+    if "max_output_tokens" in body:
+        value = answer_bound.tokens("max_output_tokens", body["max_output_tokens"], accepted)
+        body["max_output_tokens"] = min(most, value)
 
 
 def _input(body: dict[str, Any]) -> list[Any]:

@@ -14,7 +14,7 @@ from broker.openai.requests.responses_api.responses import ResponseRequest, Rule
 from broker.settings.hosted_tools import HOSTED_TOOLS
 from tests.recorded import RECORDED
 
-RULES = Rules(models=("gpt-4o",), most_tokens=100, is_store_allowed=True, hosted_tools=frozenset())
+RULES = Rules(models={"gpt-4o": {"model": "gpt-4o"}}, most_tokens=100, is_store_allowed=True, hosted_tools=frozenset())
 ALL_TOOLS = replace(RULES, hosted_tools=frozenset(HOSTED_TOOLS))
 
 
@@ -38,7 +38,7 @@ def requests_recorded() -> list[Any]:
 def test_what_real_clients_send_is_accepted() -> None:
     """Every recorded request, with the hosted tool that one of them uses."""
     for body in requests_recorded():
-        rules = replace(ALL_TOOLS, models=(body["model"],), most_tokens=10**6)
+        rules = replace(ALL_TOOLS, models={body["model"]: {"model": body["model"]}}, most_tokens=10**6)
         assert read(json.dumps(body).encode(), rules).model == body["model"]
 
 
@@ -55,6 +55,16 @@ def test_what_real_clients_send_is_accepted() -> None:
 def test_listed_parameters_pass_unchanged(members: dict[str, Any]) -> None:
     """OpenAI checks their values."""
     assert ask(**members).body == {"model": "gpt-4o", "input": "x", **members}
+
+
+@pytest.mark.parametrize("patch", [{"model": "gpt-6-luna"}, {"model": "o3"}, {"model": "x", "reasoning_effort": "low"},
+                                   {"model": "x", "reasoning": {"effort": "low"}}])  # fmt: skip
+def test_a_reasoning_models_bound_is_lowered(patch: dict[str, object]) -> None:
+    """As on chat completions; a lower one stays."""
+    rules = replace(RULES, models={"gpt-4o": patch})
+    bounds = [ask(rules, max_output_tokens=given).body["max_output_tokens"] for given in (10**6, 101, 99.0, 7)]
+    assert bounds == [100, 100, 99, 7]
+    assert refused(rules, max_output_tokens=0).details["param"] == "max_output_tokens"
 
 
 def test_null_is_absent_and_the_users_name_is_the_brokers() -> None:
