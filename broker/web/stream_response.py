@@ -1,15 +1,17 @@
 """Streamed responses. A fault within the stream becomes its last line."""
 
 import functools
-import json
+import itertools
 import logging
 from collections.abc import Callable, Iterator
 from typing import cast
 
 from flask import Response
 
-from broker.errors import bodies
 from broker.errors.base import ClientLeft, Fault
+from broker.openai.streaming import pass_through
+from broker.openai.streaming.body_stream import Stream
+from broker.openai.streaming.pass_through import Relay
 from broker.web import error_handlers, request_context
 from broker.web.services import Services, services
 
@@ -38,6 +40,23 @@ class _StreamResponse(Response):
         return _StreamBody(cast("Iterator[bytes]", self.response), self.close)
 
 
+def pass_on(upstream: Stream, relay: Relay, before_each: Callable[[], None] | None = None) -> Response:
+    """Return a response that passes an open stream of events on to the client.
+
+    It begins with the answer, or after one ping interval; an earlier failure is raised, so it gets its own status.
+    `before_each` is called before the client gets the events of a read.
+    """
+    context, service = request_context.current(), services()
+    context.at_end(upstream.close)
+    context.openai_id = upstream.request_id
+    interval = service.settings.stream_ping_interval
+    pieces = _counted(pass_through.pieces(upstream, relay, interval), relay, before_each)
+    opening = pass_through.take_opening(pieces, relay, interval)
+    service.metrics.streams_in_flight.inc()
+    context.at_end(service.metrics.streams_in_flight.dec)
+    return stream(itertools.chain((opening,), filter(None, pieces)), relay.last_event, EVENT_STREAM)
+
+
 def stream(pieces: Iterator[bytes], last_piece: Callable[[Fault], bytes], mimetype: str) -> Response:
     """Return a response that sends `pieces` as they arrive. `last_piece` turns a fault into the last piece."""
     context = request_context.current()
@@ -53,9 +72,27 @@ def _end_call(context: request_context.RequestContext, service: Services, fault:
     context.finish()
 
 
-def error_event(fault: Fault) -> bytes:
-    """Return the last event of a stream in OpenAI's format. OpenAI's SDKs raise it as an `APIError`."""
-    return b"data: %s\n\n" % json.dumps(bodies.openais(fault)).encode()
+def _counted(pieces: Iterator[bytes], relay: Relay, before_each: Callable[[], None] | None) -> Iterator[bytes]:
+    """Yield the pieces. The call counts once a part of the answer itself is among them."""
+    context, metrics, is_counted = request_context.current(), services().metrics, False
+    try:
+        for piece in pieces:
+            if before_each:
+                before_each()
+            if relay.begun and not is_counted:
+                is_counted = True
+                context.settle()
+                metrics.first_token_sent(context.model or "", context.seconds)
+            if relay.is_charged:  # an SDK sends its next call once it has read the last event
+                _note_usage(context, relay)
+                context.finish()
+            yield piece
+    finally:
+        _note_usage(context, relay)
+
+
+def _note_usage(context: request_context.RequestContext, relay: Relay) -> None:
+    context.usage, context.delivered_tokens = relay.usage, relay.delivered_tokens
 
 
 def _until_fault(

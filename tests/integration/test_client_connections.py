@@ -39,17 +39,18 @@ def read_all(client: socket.socket) -> bytes:
     return read
 
 
-@pytest.mark.parametrize("path", ["/stream", "/v1/chat/completions"])
+@pytest.mark.parametrize("path", ["/stream", "/v1/chat/completions", "/v1/responses"])
 def test_a_cut_answer_never_ends_cleanly(stack: Stack, path: str) -> None:
     """A client that closes its sending side counts as gone; without the last chunk it sees that the answer is cut."""
     user = stack.user()
-    body = (
-        ASK
-        if path == "/stream"
-        else {"model": "gpt-4o", "messages": [{"role": "user", "content": "x"}], "stream": True}
-    )
+    question = [{"role": "user", "content": "x"}]
+    bodies = {
+        "/stream": ASK,
+        "/v1/chat/completions": {"model": "gpt-4o", "messages": question, "stream": True},
+        "/v1/responses": {"model": "gpt-4o", "input": question, "stream": True},
+    }
     stack.openai.next("silent_mid_stream")
-    with connect(stack.broker, post(user, path, body)) as client:
+    with connect(stack.broker, post(user, path, bodies[path])) as client:
         client.settimeout(5)
         first = client.recv(65_536)
         client.shutdown(socket.SHUT_WR)

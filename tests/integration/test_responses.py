@@ -267,35 +267,6 @@ def test_without_redis_no_id_is_passed_on(
     within(5, lambda: user.get(f"/v1/responses/{meanwhile['id']}").status_code == 200)
 
 
-def used(user: User) -> int:
-    return int(user.get("/v1/usage").json()["used"])
-
-
-def test_a_failure_before_the_answer_has_its_status_and_costs_nothing(ada: User, openai: OpenAIStandIn) -> None:
-    """Though OpenAI had sent status 200 and two events. Nothing of the operator's account is in it."""
-    openai.next("response_stream_failed_rate_limit")
-    response = create(ada, stream=True)
-    assert (response.status_code, error(response)["code"]) == (503, "openai_rate_limited")
-    assert b"PLANTED" not in response.content
-    assert used(ada) == 0
-
-
-@pytest.mark.parametrize(("name", "last"), [
-    ("response_stream_failed_midway", "response.failed"), ("response_stream_cut", "error"),
-])  # fmt: skip
-def test_a_failure_within_the_answer_is_its_last_event_and_counts(
-    ada: User, broker: BrokerProcess, openai: OpenAIStandIn, name: str, last: str
-) -> None:
-    """OpenAI's own, masked, or an `error` event with the next number."""
-    openai.next(name)
-    seen = events(create(ada, stream=True))
-    assert seen[-1]["type"] == last
-    assert [event["sequence_number"] for event in seen] == list(range(len(seen)))
-    assert "PLANTED" not in str(seen)
-    assert used(ada) == 1
-    within(1, lambda: [line["outcome"] for line in broker.log_lines() if line["user"] == ada.id][:1] != ["answered"])
-
-
 @pytest.mark.parametrize("name", ["response_stream_incomplete", "response_stream_reasoning"])
 def test_a_recorded_stream_is_passed_on_and_its_tokens_are_in_the_log(
     ada: User, broker: BrokerProcess, openai: OpenAIStandIn, name: str
@@ -310,20 +281,6 @@ def test_a_recorded_stream_is_passed_on_and_its_tokens_are_in_the_log(
     within(1, lambda: bool(line()))
     assert (line()["prompt_tokens"], line()["completion_tokens"], line()["model"]) == (12, 30, "gpt-4o")
     assert (line()["endpoint"], line()["outcome"]) == ("/v1/responses", "answered")
-
-
-def test_silence_is_filled_with_comments_between_events(
-    start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
-) -> None:
-    """As on the chat endpoint: also before the answer begins, and never within an event."""
-    user = new_user(start_broker(STREAM_PING_INTERVAL="0.2", WEB_CONCURRENCY="1"))
-    for where in ({"events": 1}, {"events": 5}, {"events": 5, "bytes": 20}):
-        openai.next("pause", seconds=0.9, **where)
-        content = create(user, stream=True).content
-        assert (content.count(b": ping\n\n") >= 2) is ("bytes" not in where)
-        assert "".join(block for block in content.decode().split(": ping\n\n")).count("event: ") == len(
-            events(create(user, stream=True))
-        )
 
 
 def test_the_limit_is_exact_here_too(start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn) -> None:

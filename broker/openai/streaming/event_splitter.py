@@ -33,6 +33,7 @@ class EventSplitter:
     """Buffers the incomplete last event of a stream."""
 
     def __init__(self) -> None:
+        self._bom = BomFilter()
         self._pieces: list[bytes] = []  # of the incomplete last event
         self._last = b""  # the last bytes, which may begin a blank line
         self.size = 0  # buffered bytes, without the last few
@@ -48,7 +49,12 @@ class EventSplitter:
         return bool(self._pieces or self._last.strip())
 
     def take_whole(self, data: bytes) -> bytes:
-        """Return everything up to the last end of an event. The rest is kept and not scanned again."""
+        """Return everything up to the last end of an event, without a byte order mark at the stream's beginning.
+
+        The rest is kept and not scanned again.
+        """
+        if not self._bom.is_done:
+            data = self._bom.feed(data)
         text, whole = self._last + data, b""
         if end := _last_end(text):
             whole, text = b"".join((*self._pieces, text[:end])), text[end:]

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 from broker.errors.base import Fault
 from broker.errors.openai import OpenAITimeout, StreamBroken
@@ -16,6 +16,7 @@ class Relay(Protocol):
     """Selects the client's part of one stream."""
 
     fault: Fault | None
+    begun: bool  # whether a part of the answer itself has come
 
     def feed(self, data: bytes) -> bytes:
         """Return the whole events that `data` completes."""
@@ -36,7 +37,22 @@ class Relay(Protocol):
 
     @property
     def is_complete(self) -> bool:
-        """Whether the client has the whole answer."""
+        """Whether the client has the whole answer, or OpenAI's own failure."""
+
+    @property
+    def is_charged(self) -> bool:
+        """Whether nothing that follows changes the usage."""
+
+    @property
+    def usage(self) -> dict[str, Any]:
+        """OpenAI's usage object, {} before it has come."""
+
+    @property
+    def delivered_tokens(self) -> int:
+        """The estimated tokens of what has been passed on, for an answer that ends without usage."""
+
+    def last_event(self, fault: Fault) -> bytes:
+        """Return the event that tells the client of `fault`; b"" if the client knows."""
 
 
 def pieces(stream: Stream, relay: Relay, interval: float) -> Iterator[bytes]:

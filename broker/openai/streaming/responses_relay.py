@@ -31,6 +31,7 @@ class ResponsesRelay:
         self._splitter = EventSplitter()
         self._failure: Fault | None = None  # the stream's own: its events have been passed on
         self._response_id = ""
+        self._is_cut = False  # whether the event that is read now may be incomplete
         self._seen: set[str] = set()
         self._new_ids: list[str] = []
         self._readers: dict[str, Callable[[dict[str, Any]], bytes | None]] = {
@@ -47,6 +48,7 @@ class ResponsesRelay:
         self.usage: dict[str, Any] = {}
         self.begun = False  # whether a part of the answer itself has come
         self.is_over = False  # whether OpenAI has ended the answer
+        self.is_charged = False  # whether the last event itself, which carries the usage, has come
         self.fault: Fault | None = None
 
     def feed(self, data: bytes) -> bytes:
@@ -62,7 +64,11 @@ class ResponsesRelay:
         return b"".join(passed)
 
     def finish(self) -> bytes:
-        """Return the rest at the end of the body. Sets `fault` if the answer failed or did not end."""
+        """Return the rest at the end of the body. Sets `fault` if the answer failed or did not end.
+
+        The last event may lack its blank line. It may also be cut, and is then left out.
+        """
+        self._is_cut = self._splitter.has_partial_event
         last = self.feed(b"\n\n") if self._splitter.has_partial_event else self._splitter.rest
         if not self.fault and (self._failure or not self.is_over):
             self.fault = self._failure or StreamBroken()
@@ -71,6 +77,16 @@ class ResponsesRelay:
     def silence(self) -> bytes:
         """Return a comment to send while OpenAI is silent, or b"" in the middle of an event."""
         return b"" if self._splitter.rest else PING
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the client has something to show."""
+        return self.begun
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the client has the whole answer, or OpenAI's own failure."""
+        return self.is_over
 
     def take_ids(self) -> tuple[str, list[str]] | None:
         """Return the response's id and all ids that are new since the last call; None if there are none."""
@@ -105,6 +121,8 @@ class ResponsesRelay:
         if name.endswith(".delta"):
             self._deltas += 1
             self._delta_bytes += response_objects.written_bytes(data)
+        if self._is_cut:
+            _object(data)
         reader = self._readers.get(name)
         replacement = reader(_object(data)) if reader else None
         if name.startswith("response.") and name not in _BEFORE_ANSWER and not self._failure:
@@ -127,7 +145,7 @@ class ResponsesRelay:
     def _read_end(self, event: dict[str, Any]) -> None:
         self._read_response(event)
         self.usage = response_objects.usage_of(_member(event, "response")) or self.usage
-        self.is_over = True
+        self.is_over = self.is_charged = True
 
     def _read_failed(self, event: dict[str, Any]) -> bytes:
         self._read_end(event)

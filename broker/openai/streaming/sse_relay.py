@@ -8,10 +8,11 @@ import json
 import re
 from typing import Any
 
+from broker.errors import bodies
 from broker.errors.base import Fault
 from broker.errors.openai import OpenAINonsense, StreamBroken
 from broker.openai.replies import without_account
-from broker.openai.streaming.event_splitter import PING, BomFilter, EventSplitter, split
+from broker.openai.streaming.event_splitter import PING, EventSplitter, split
 from broker.openai.streaming.sse import MAX_EVENT_BYTES, Interrupted, Transcript, data_of
 
 _PLAIN_END = re.compile(rb"\r\n?")
@@ -28,7 +29,6 @@ class Relay:
         """`with_usage`: the client asked for the usage."""
         self._with_usage = with_usage
         self._splitter = EventSplitter()
-        self._bom = BomFilter()
         self.transcript = Transcript()
         self.begun = False  # whether a part of the answer itself has come
         self.is_open = False  # whether the client has something to show: a part of the answer, or reasoning
@@ -36,7 +36,7 @@ class Relay:
 
     def feed(self, data: bytes) -> bytes:
         """Return the events that `data` completes, unchanged, without those that are held back."""
-        whole = self._splitter.take_whole(data if self._bom.is_done else self._bom.feed(data))
+        whole = self._splitter.take_whole(data)
         if self._splitter.size > MAX_EVENT_BYTES:
             self.fault = OpenAINonsense()
         events, kept = split(whole), []
@@ -68,6 +68,25 @@ class Relay:
         """Whether the client has the whole answer, including the usage if it asked for it."""
         read = self.transcript
         return read.finished and bool(read.done or read.usage or not self._with_usage)
+
+    @property
+    def is_charged(self) -> bool:
+        """Whether nothing that follows changes the usage."""
+        return self.transcript.done
+
+    @property
+    def usage(self) -> dict[str, Any]:
+        """OpenAI's usage object, {} before it has come."""
+        return self.transcript.usage
+
+    @property
+    def delivered_tokens(self) -> int:
+        """The estimated tokens of what has been passed on, for an answer that ends without usage."""
+        return self.transcript.delivered_tokens
+
+    def last_event(self, fault: Fault) -> bytes:
+        """Return the event that tells the client of `fault`. OpenAI's SDKs raise it as an `APIError`."""
+        return b"data: %s\n\n" % json.dumps(bodies.openais(fault)).encode()
 
     def _is_for_client(self, event: bytes) -> bool:
         """Read an event; return whether to pass it on."""

@@ -5,16 +5,23 @@ from typing import Any, cast
 
 import pytest
 
-from broker.errors.openai import OpenAITimeout, StreamBroken
+from broker.errors.openai import OpenAIBroken, OpenAITimeout, StreamBroken
+from broker.openai import response_objects
 from broker.openai.streaming import pass_through
 from broker.openai.streaming.event_splitter import PING
+from broker.openai.streaming.responses_relay import ResponsesRelay
 from broker.openai.streaming.sse_relay import Relay
+from deploy.local import response_shapes
 from tests.unit.openai.streaming.test_sse import event, finish
 
 INTERVAL = 12.0
 STEP = INTERVAL / pass_through.STEPS
 ROLE = event(role="assistant", content="")
 TEXT = event(content="a")
+CREATED, *_, COMPLETED = RESPONSE = response_shapes.events(
+    response_shapes.new_response({"model": "gpt-4o"}) | {"output": [response_shapes.message("a b")]}
+)
+BOM = b"\xef\xbb\xbf"
 
 
 class Stream:
@@ -42,8 +49,8 @@ class Stream:
 def play(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Returns the opening, when it was sent, and the rest."""
 
-    def run(*items: bytes | Exception) -> tuple[bytes, float, list[bytes]]:
-        stream, relay = Stream(*items), Relay(with_usage=False)
+    def run(*items: bytes | Exception, relay: pass_through.Relay | None = None) -> tuple[bytes, float, list[bytes]]:
+        stream, relay = Stream(*items), relay or Relay(with_usage=False)
         monkeypatch.setattr("broker.openai.streaming.pass_through.time.monotonic", lambda: stream.seconds)
         sent = pass_through.pieces(cast("Any", stream), relay, INTERVAL)
         opening = pass_through.take_opening(sent, relay, INTERVAL)
@@ -94,3 +101,37 @@ def test_a_failure_before_the_opening_is_raised(play: Any, fault: Exception) -> 
     with pytest.raises(type(fault)):
         play(ROLE, fault)
     assert play(TEXT, finish(), fault)[0] == TEXT
+
+
+def test_a_response_opens_with_its_first_item(play: Any) -> None:
+    """With the events before it."""
+    opening, seconds, rest = play(*RESPONSE, relay=ResponsesRelay())
+    assert (opening, seconds) == (b"".join(RESPONSE[:3]), 3 * STEP)
+    assert rest == RESPONSE[3:]
+
+
+@pytest.mark.parametrize("before", [CREATED, b": ka\n\n"])
+def test_a_response_opens_within_the_interval_too(play: Any, before: bytes) -> None:
+    """Also if something other than the answer comes in each step."""
+    opening, seconds, rest = play(*[before] * 9, *RESPONSE, relay=ResponsesRelay())
+    assert (opening, seconds) == (before * 3, INTERVAL * 3 / 4)
+    assert b"".join(rest) == before * 6 + b"".join(RESPONSE)
+
+
+@pytest.mark.parametrize(("relay", "events"), [
+    (Relay(with_usage=False), [ROLE, TEXT, finish()]), (ResponsesRelay(), RESPONSE),
+])  # fmt: skip
+def test_a_byte_order_mark_is_removed_and_half_of_one_holds_nothing_back(
+    play: Any, relay: pass_through.Relay, events: list[bytes]
+) -> None:
+    """On both APIs: clients would take it for a part of the first field's name."""
+    opening, seconds, rest = play(BOM[:2], *[b""] * 4, BOM[2:] + events[0], *events[1:], relay=relay)
+    assert (opening, seconds) == (PING, INTERVAL)
+    assert b"".join(rest).replace(PING, b"") == b"".join(events)
+
+
+def test_a_response_that_failed_is_over_though_the_body_is_cut(play: Any) -> None:
+    """OpenAI's own failure is the one that is raised."""
+    failed = response_objects.event("error", {"type": "error", "error": {"code": "server_error", "message": "x"}})
+    with pytest.raises(OpenAIBroken):
+        play(CREATED, failed, StreamBroken(), relay=ResponsesRelay())

@@ -158,6 +158,18 @@ def test_garbage_is_not_passed_on(garbage: bytes) -> None:
     assert isinstance(relay.fault, OpenAINonsense)
 
 
+def test_a_last_event_without_its_blank_line_is_passed_on_unless_it_is_cut() -> None:
+    """A client could not read a part of one."""
+    body = response_named("response_stream_text").body
+    assert relayed([body.rstrip(b"\n")])[0] == body.rstrip(b"\n") + b"\n\n"
+    *begun, delta, _ = response_named("response_stream_cut").body.split(b"\n\n")
+    kept = b"".join(block + b"\n\n" for block in begun)
+    for cut_at in (delta.index(b"data: ") + 7, len(delta) - 1):
+        got, relay = relayed([kept + delta[:cut_at]])
+        assert (got, relay.is_complete) == (kept, False)
+        assert isinstance(relay.fault, Fault)
+
+
 def test_events_without_a_name_are_read_by_their_type() -> None:
     """As some compatible servers send them."""
     body = b"".join(block.partition(b"\n")[2] + b"\n\n" for block in
