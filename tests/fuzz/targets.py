@@ -24,7 +24,7 @@ from tests.hostile.tokens import Project, b64, forge
 from tests.recorded import errors, streams, whole_answers
 from tests.responses import RESPONSES
 from tests.servers import FakeSocket
-from tests.unit.openai.streaming.test_sse import hear
+from tests.unit.openai.streaming.test_sse import read_stream
 
 Target = Callable[[bytes], None]
 MODELS: dict[str, dict[str, object]] = {name: {"model": name} for name in ("gpt-4o", "gpt-4o-mini")}
@@ -102,7 +102,7 @@ def events(data: bytes) -> None:
 
 
 def _hear(reads: list[bytes]) -> tuple[str, str, object]:
-    text, end, transcript = hear(reads)
+    text, end, transcript = read_stream(reads)
     return text, end, transcript.usage
 
 

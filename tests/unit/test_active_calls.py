@@ -45,7 +45,7 @@ def wait_in(call: OpenCall, seconds: float = ENDLESS) -> Fault | None:
 
 
 def test_a_client_that_leaves_ends_the_wait(pair: tuple[socket.socket, socket.socket]) -> None:
-    """At once, even while OpenAI is silent."""
+    """The wait ends at once, even while OpenAI is silent."""
     theirs, ours = pair
     calls = OpenCalls(within=60)
     call = calls.begin(ours)
@@ -109,7 +109,7 @@ def test_a_call_has_a_time_limit() -> None:
 
 
 def test_a_worker_that_stops_ends_every_call() -> None:
-    """Each at its next wait, with the same fault."""
+    """Each call ends at its next wait, with the same fault."""
     calls = OpenCalls(within=60)
     opened = [calls.begin(None) for _ in range(3)]
     waiting = [gevent.spawn(wait_in, call) for call in opened]

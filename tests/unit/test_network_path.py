@@ -1,4 +1,4 @@
-"""The relay of the tests does to bytes what it says."""
+"""The network relay of the tests."""
 
 import socket
 import threading

@@ -1,4 +1,4 @@
-"""From a header to a caller; the cache is bounded and never outlives the token."""
+"""Authentication of a request's header. The cache is bounded and never outlives the token."""
 
 from collections.abc import Callable
 from typing import Any
@@ -82,13 +82,13 @@ def make(keys: FakeKeys, supabase: FakeSupabase, clock: Clock, **environ: str) -
 
 @pytest.fixture
 def authenticator(keys: FakeKeys, supabase: FakeSupabase, clock: Clock) -> Authenticator:
-    """With the project's secret."""
+    """An authenticator with the project's secret."""
     return make(keys, supabase, clock)
 
 
 @pytest.fixture
 def remote(keys: FakeKeys, supabase: FakeSupabase, clock: Clock) -> Authenticator:
-    """Without it: Supabase checks each token."""
+    """An authenticator without the secret: Supabase checks each token."""
     return make(keys, supabase, clock, SUPABASE_JWT_SECRET="")
 
 
@@ -126,7 +126,7 @@ def test_a_missing_header_is_distinct_from_a_wrong_one(authenticator: Authentica
 
 
 def test_the_scheme_may_be_written_in_any_case(authenticator: Authenticator) -> None:
-    """RFC 9110, 11.1."""
+    """The scheme is compared without case (RFC 9110, 11.1)."""
     assert authenticator.authenticate(shared().replace("Bearer", "bEARER  ")).id == ADA
 
 
@@ -139,7 +139,7 @@ def test_a_verified_token_is_not_verified_again(authenticator: Authenticator, ke
 
 
 def test_a_token_is_cached_no_longer_than_it_is_valid(authenticator: Authenticator, clock: Clock) -> None:
-    """`exp` and 10 s of leeway, to the second."""
+    """The cache entry ends with `exp` and 10 s of leeway, to the second."""
     header = shared(exp=NOW + 100)
     clock.time = NOW + 100 + LEEWAY - 0.5
     assert authenticator.authenticate(header).id == ADA
@@ -162,7 +162,7 @@ def test_an_accepted_token_is_cached_for_a_minute(remote: Authenticator, supabas
 
 
 def test_an_accepted_token_is_not_cached_past_exp(remote: Authenticator, supabase: FakeSupabase, clock: Clock) -> None:
-    """Within the leeway, Supabase checks the token each time."""
+    """Supabase checks the token each time within the leeway."""
     header = shared(exp=NOW + 5)
     remote.authenticate(header)
     clock.time += 5
@@ -232,7 +232,7 @@ def test_a_bad_signature_is_checked_once(authenticator: Authenticator, keys: Fak
 
 
 def test_a_blocked_user_is_refused_at_once(keys: FakeKeys, supabase: FakeSupabase, clock: Clock) -> None:
-    """Also with a valid token, and if the id is on the white list."""
+    """A blocked user is refused with a valid token too, and if the id is on the white list."""
     authenticator = make(keys, supabase, clock, BLOCKED_IDS=f'["{ADA}"]', ID_WHITE_LIST=f'["{ADA}"]')
     for _ in range(2):
         with pytest.raises(CallerBlocked) as raised:
@@ -301,7 +301,7 @@ def test_refused_tokens_leave_the_cache_in_time(authenticator: Authenticator, cl
 
 
 def test_no_token_is_kept_in_memory(authenticator: Authenticator) -> None:
-    """Only its hash is."""
+    """The cache holds only the token's hash."""
     header = shared()
     authenticator.authenticate(header)
     assert header.removeprefix("Bearer ") not in repr(authenticator._verified)

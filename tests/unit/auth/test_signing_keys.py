@@ -62,7 +62,7 @@ def kid(supabase: FakeSupabase) -> str:
 
 
 def test_a_known_key_is_fetched_once(keys: SigningKeys, supabase: FakeSupabase) -> None:
-    """With the first token that names it."""
+    """The first token that names the key causes the only fetch."""
     assert {keys.find(kid(supabase)).alg for _ in range(5)} == {"ES256"}
     assert supabase.fetches == 1
 
@@ -70,7 +70,7 @@ def test_a_known_key_is_fetched_once(keys: SigningKeys, supabase: FakeSupabase) 
 def test_unknown_kids_cause_one_fetch_in_30_seconds(
     keys: SigningKeys, supabase: FakeSupabase, now: list[float]
 ) -> None:
-    """Independent of their number. The fetch condemns the `kid` that caused it; the others may be good."""
+    """Any number of unknown `kid`s shares a fetch, which condemns only the `kid` that caused it."""
     refused(keys, "made-up-0")
     for number in range(1, 50):
         with pytest.raises(SignInUnavailable) as caught:
@@ -86,7 +86,7 @@ def test_unknown_kids_cause_one_fetch_in_30_seconds(
 
 
 def test_a_made_up_kid_does_not_condemn_a_new_key(keys: SigningKeys, supabase: FakeSupabase, now: list[float]) -> None:
-    """Its tokens get 503 in the cool-down and are accepted after it."""
+    """Tokens of a new key get 503 in the cool-down and are accepted after it."""
     refused(keys, "made-up")
     supabase.ring.rotate()
     with pytest.raises(SignInUnavailable):
@@ -152,7 +152,7 @@ def test_the_last_good_set_is_kept(
 
 
 def test_an_error_status_is_no_key_set(keys: SigningKeys, supabase: FakeSupabase) -> None:
-    """Even with a well-formed body."""
+    """An error status is refused even with a well-formed body."""
     supabase.status = 404
     with pytest.raises(SignInUnavailable):
         keys.find(kid(supabase))

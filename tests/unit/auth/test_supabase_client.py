@@ -58,7 +58,7 @@ def test_a_token_is_accepted_if_supabase_names_its_user(
 def test_a_rejected_token_is_invalid(
     supabase: responses.RequestsMock, client: SupabaseClient, answer: dict[str, Any]
 ) -> None:
-    """Also if Supabase names another user."""
+    """The token is invalid too if Supabase names another user."""
     supabase.get(AUTH + "/user", **answer)
     with pytest.raises(TokenInvalid):
         client.check_token("a.b.c", ADA)
@@ -72,7 +72,7 @@ def test_a_rejected_token_is_invalid(
 def test_an_answer_without_a_verdict_makes_sign_in_unavailable(
     supabase: responses.RequestsMock, client: SupabaseClient, answer: dict[str, Any]
 ) -> None:
-    """Never a 401, because the token may be valid."""
+    """The user never gets a 401 then, because the token may be valid."""
     supabase.get(AUTH + "/user", **answer)
     with pytest.raises(SignInUnavailable) as caught:
         client.check_token("a.b.c", ADA)
@@ -94,7 +94,7 @@ def test_a_refusal_of_a_gateway_is_no_verdict(
     supabase: responses.RequestsMock, client: SupabaseClient, answer: dict[str, Any], todo: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
-    """One log line says what to do, without a word of the answer; a later verdict ends the state."""
+    """One log line has the advice and quotes nothing of the answer; a later verdict ends the state."""
     supabase.get(AUTH + "/user", **answer)
     for _ in range(3):
         with pytest.raises(SignInUnavailable):
@@ -157,7 +157,7 @@ def server(authority: Authority) -> Iterator[ScriptedServer]:
 
 
 def test_the_time_out_is_for_the_whole_answer() -> None:
-    """Not for each read of it."""
+    """The limit covers all reads of an answer together."""
     trickle = ScriptedServer([HEAD + b"Content-Length: 1000\r\n\r\n"] + [b"x"] * 100)
     path = NetworkPath(trickle.port)
     path.bytes_per_second = 60.0
@@ -172,7 +172,7 @@ def test_the_time_out_is_for_the_whole_answer() -> None:
 
 
 def test_a_slow_name_look_up_is_within_the_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And is named as such."""
+    """The fault names the cause."""
     monkeypatch.setattr(gevent_socket, "getaddrinfo", lambda *_: gevent.sleep(5))
     failures: list[str] = []
     environ = {"SUPABASE_URL": "https://slow.supabase.test", "SUPABASE_TIMEOUT": str(LIMIT)}

@@ -25,7 +25,7 @@ PRIVATE: dict[str, Any] = {
 
 
 def claims(**changes: Any) -> dict[str, Any]:
-    """A signed-in user's claims, with `changes`; None takes one out."""
+    """Return a signed-in user's claims, with `changes`; None removes one."""
     good = {
         "iss": EXPECTED.issuer,
         "aud": "authenticated",
@@ -64,7 +64,7 @@ def test_it_accepts_a_token_signed_with_the_secret() -> None:
 
 @pytest.mark.parametrize("alg", ["ES256", "RS256", "EdDSA"])
 def test_it_accepts_a_token_signed_with_a_published_key(alg: str) -> None:
-    """For each asymmetric algorithm of Supabase's, with the key from the JWKS document."""
+    """Each asymmetric algorithm of Supabase's works with the key from the JWKS document."""
     keys = tokens.key_set({"keys": [jwk(alg)]})
     assert caller_of(jwt.encode(claims(), PRIVATE[alg], alg), keys[alg]).id == ADA
 
@@ -198,6 +198,6 @@ def test_a_key_set_leaves_out_what_it_cannot_use() -> None:
 
 @pytest.mark.parametrize("document", [None, [], {}, {"keys": {}}, "keys"])
 def test_only_a_jwks_document_is_a_key_set(document: object) -> None:
-    """Anything else is an error, so that it never replaces a valid set."""
+    """Any other document is an error, so that it never replaces a valid set."""
     with pytest.raises(ValueError, match="JWKS"):
         tokens.key_set(document)

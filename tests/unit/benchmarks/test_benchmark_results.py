@@ -20,7 +20,7 @@ def test_the_tables_are_those_of_the_results(results: Rounds) -> None:
     assert FILE.with_name("plot.png").stat().st_size > 10_000
 
 
-def test_the_capacity_table_is_worked_out_from_the_results(results: Rounds) -> None:
+def test_the_capacity_table_follows_from_the_results(results: Rounds) -> None:
     """The capacity table follows from the measurements."""
     assert pages.written_capacity() == pages.capacity_text(results)
     assert "| 10,000,000 |" in pages.written_capacity()

@@ -48,7 +48,7 @@ def test_the_stand_ins_stream_has_openais_form() -> None:
     assert events[-1]["usage"] == payloads.USAGE
 
 
-def test_chunks_say_their_size() -> None:
+def test_chunks_have_valid_sizes() -> None:
     """The stand-in sends valid HTTP chunks."""
     size, _, rest = payloads.TOKENS[0].partition(b"\r\n")
 

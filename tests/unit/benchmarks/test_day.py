@@ -17,7 +17,7 @@ def scaler(ready: int = 2) -> Autoscaler:
 
 
 def run(pods: Autoscaler, seconds: float, streams: float, begin: float = 0.0) -> float:
-    """Steps with this load; the time after them."""
+    """Take steps with this load; return the time after them."""
     now = begin
     while now < begin + seconds:
         pods.step(now, streams, 0.0)
@@ -26,14 +26,14 @@ def run(pods: Autoscaler, seconds: float, streams: float, begin: float = 0.0) ->
 
 
 def test_a_load_within_a_tenth_of_the_target_changes_nothing() -> None:
-    """The tolerance of the algorithm."""
+    """The algorithm has this tolerance."""
     pods = scaler(ready=10)
     run(pods, 3600, 1090)
     assert pods.pods == 10
 
 
 def test_more_load_starts_pods_at_most_twice_as_many_in_half_a_minute() -> None:
-    """Or four, whichever is more; they take calls once they have started."""
+    """The maximum is double or four more, whichever is larger. Pods take calls once they have started."""
     pods = scaler(ready=10)
     pods.step(0, 5000, 0.0)
     assert (pods.ready, pods.pods) == (10, 20)
@@ -42,7 +42,7 @@ def test_more_load_starts_pods_at_most_twice_as_many_in_half_a_minute() -> None:
 
 
 def test_less_load_ends_pods_only_after_ten_minutes_and_then_two_a_minute() -> None:
-    """The stabilization window, and the smaller of the two policies."""
+    """The stabilization window and the smaller of the two policies apply."""
     pods = scaler(ready=40)
     run(pods, 30, 4000)
     now = run(pods, STABLE - SYNC, 0, 30)
@@ -52,15 +52,15 @@ def test_less_load_ends_pods_only_after_ten_minutes_and_then_two_a_minute() -> N
     assert pods.running == 40
 
 
-def test_never_fewer_than_the_least() -> None:
-    """Two, so that one may fail."""
+def test_pods_never_fall_below_the_minimum() -> None:
+    """There are two, so that one may fail."""
     pods = scaler(ready=4)
     run(pods, 3 * 3600, 0)
     assert pods.pods == pods.running == 2
 
 
 def test_a_day_has_the_calls_that_its_users_make() -> None:
-    """The curve's shares add up, and arrivals are what the curve says."""
+    """The curve's shares add up to the day, and arrivals follow the curve."""
     day = simulate(100_000, 10, COSTS)
 
     assert sum(HOURS) == pytest.approx(100)
@@ -81,8 +81,8 @@ def test_ten_million_users_are_carried_without_a_wait() -> None:
     assert day.core_hours < max(day.pods) * 2 * 24 * 0.8
 
 
-def test_what_breaks_first_comes_first() -> None:
-    """Dearer calls bring the pods' points down, and leave Redis' where they are."""
+def test_breaking_points_are_in_order() -> None:
+    """Dearer calls lower the pods' breaking points and leave Redis' unchanged."""
     cheap = {what: users for users, what in breaking_points(COSTS, 10)}
     dear = {what: users for users, what in breaking_points(Costs(2.0, 120.0, 0.15, 32.0, 66.0, 512.0), 10)}
 

@@ -1,4 +1,4 @@
-"""What the chart uses of other projects' custom resources, as JSON Schemas: Kubernetes' own schemas do not have them.
+"""JSON Schemas of the custom resources that the chart uses; Kubernetes' own schemas lack them.
 
 Sources: gateway-api.sigs.k8s.io/reference/spec, prometheus-operator.dev/docs/api-reference, keda.sh/docs (ScaledObject
 specification), external-secrets.io/latest/api/externalsecret. Unknown members are errors, as in strict validation.
@@ -14,7 +14,7 @@ DURATION: Schema = {"type": "string", "pattern": "^([0-9]+(ms|h|m|s))+$"}
 
 
 def of(required: str = "", **properties: Schema) -> Schema:
-    """An object with these members, of which the named ones are required."""
+    """Return the schema of an object with these members; `required` names the mandatory ones."""
     return {
         "type": "object",
         "required": required.split(),
@@ -24,7 +24,7 @@ def of(required: str = "", **properties: Schema) -> Schema:
 
 
 def many(items: Schema) -> Schema:
-    """A list of at least one."""
+    """Return the schema of a list with at least one item."""
     return {"type": "array", "minItems": 1, "items": items}
 
 

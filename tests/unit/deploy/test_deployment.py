@@ -52,7 +52,7 @@ def test_the_linters_find_nothing(command: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_the_scripts_can_be_run(script: str) -> None:
-    """They are executable and parse as bash."""
+    """Scripts are executable and parse as bash."""
     assert os.access(ROOT / script, os.X_OK)
     subprocess.run(("bash", "-n", ROOT / script), check=True)
 

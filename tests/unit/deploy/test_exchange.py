@@ -1,4 +1,4 @@
-"""What the stand-ins record about an exchange; ledger tests rely on it."""
+"""The stand-ins' record of an exchange, which ledger tests rely on."""
 
 import asyncio
 import socket

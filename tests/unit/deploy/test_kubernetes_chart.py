@@ -1,4 +1,4 @@
-"""The Helm chart: what it renders is valid, hardened, and says what the single-host deployment says."""
+"""The Helm chart renders valid and hardened objects that agree with the single-host deployment."""
 
 import json
 import re
@@ -48,7 +48,7 @@ def rendered(values: Object, release: str = "sksndev") -> list[Object]:
 
 
 def of_kind(objects: list[Object], kind: str) -> Object:
-    """The one object of this kind, the broker's own before others."""
+    """Return the one object of this kind; the broker's own is preferred."""
     found = [one for one in objects if one["kind"] == kind]
     assert found, f"no {kind}"
     return found[0]
@@ -73,7 +73,7 @@ def objects(request: pytest.FixtureRequest) -> list[Object]:
 
 
 @pytest.mark.parametrize("values", VALUES.values(), ids=VALUES.keys())
-def test_helm_finds_nothing_to_say(values: Object) -> None:
+def test_helm_reports_no_problem(values: Object) -> None:
     """`helm lint --strict` passes for every kind of values."""
     report = chart.lint(str(CHART), values, strict=True)
 
@@ -83,7 +83,7 @@ def test_helm_finds_nothing_to_say(values: Object) -> None:
 
 @pytest.mark.parametrize("version", RELEASES)
 def test_every_object_is_valid_in_the_newest_releases(objects: list[Object], version: str) -> None:
-    """Against Kubernetes' own schemas, unknown members refused, or the schema of the custom resource."""
+    """Each object passes Kubernetes' own schemas, without unknown members, or its custom resource's."""
     for one in objects:
         spec = SPECS.get((one["apiVersion"], one["kind"]))
         if spec is None:
@@ -93,12 +93,12 @@ def test_every_object_is_valid_in_the_newest_releases(objects: list[Object], ver
 
 
 def test_the_releases_are_the_newest_three() -> None:
-    """A newer kubernetes-validate brings a newer release: then RELEASES moves on."""
+    """RELEASES holds the newest releases that kubernetes-validate knows."""
     assert kubernetes_validate.latest_version() == RELEASES[-1]
 
 
 def test_every_container_is_hardened(objects: list[Object]) -> None:
-    """No root, no capability, no write to its own files, no token that it does not use, limits on what it takes."""
+    """A container has no root, capability, writable file system or unused token, and has resource limits."""
     for pod in pods(objects):
         spec = pod["spec"]
         assert spec["securityContext"]["runAsNonRoot"] is True
@@ -119,7 +119,7 @@ def test_every_container_is_hardened(objects: list[Object]) -> None:
 
 
 def test_every_object_carries_the_recommended_labels(objects: list[Object]) -> None:
-    """https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/."""
+    """https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/ lists them."""
     for one in [*objects, *pods(objects)]:
         labels = one["metadata"]["labels"]
         assert {
@@ -128,7 +128,7 @@ def test_every_object_carries_the_recommended_labels(objects: list[Object]) -> N
 
 
 def test_the_selectors_find_the_pods(objects: list[Object]) -> None:
-    """Service, budget, policy and monitor speak of the broker's pods, and of no other."""
+    """Service, budget, policy and monitor select the broker's pods and no others."""
     broker = of_kind(objects, "Deployment")["spec"]["template"]["metadata"]["labels"]
     selectors = [
         of_kind(objects, "Deployment")["spec"]["selector"]["matchLabels"],
@@ -145,7 +145,7 @@ def test_the_selectors_find_the_pods(objects: list[Object]) -> None:
 
 
 def test_probes_ask_what_each_is_for(objects: list[Object]) -> None:
-    """A pod starts when all that it needs answers; later only its own state counts, so that its 503s reach pages."""
+    """A pod starts when its dependencies answer; later only its own state counts, so clients see its 503s."""
     container = broker_pod(objects)["containers"][0]
     asked = {name: container[f"{name}Probe"]["httpGet"]["path"] for name in ("startup", "readiness", "liveness")}
 
@@ -155,7 +155,7 @@ def test_probes_ask_what_each_is_for(objects: list[Object]) -> None:
 
 
 def test_no_stream_is_cut_when_a_pod_ends(objects: list[Object]) -> None:
-    """The grace period holds the wait for gateways, the longest call, and a worker's last moments."""
+    """The grace period covers the gateways' delay, the longest call and the worker's shutdown."""
     pod = broker_pod(objects)
     wait = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
     graceful = int(of_kind(objects, "ConfigMap")["data"]["GRACEFUL_TIMEOUT"])
@@ -168,7 +168,7 @@ def test_no_stream_is_cut_when_a_pod_ends(objects: list[Object]) -> None:
 
 
 def test_a_worker_is_replaced_before_the_kernel_kills_the_pod(objects: list[Object]) -> None:
-    """The watchdog's limit, for all workers, lies below the pod's."""
+    """The watchdog's limit, for all workers, is below the pod's."""
     container = broker_pod(objects)["containers"][0]
     workers = int({one["name"]: one.get("value") for one in container["env"]}["WEB_CONCURRENCY"])
     limits = container["resources"]["limits"]
@@ -192,7 +192,7 @@ def test_a_scale_down_waits_for_the_longest_call(objects: list[Object]) -> None:
 
 @pytest.mark.parametrize("mode", ["gateway", "ingress"])
 def test_the_public_reaches_neither_metrics_nor_ready(mode: str) -> None:
-    """They lead to a path, or a Service, that does not exist; all else leads to the broker."""
+    """Both lead to a path or Service that does not exist; all other paths lead to the broker."""
     objects = rendered(VALUES[mode])
     if mode == "gateway":
         closed, open_ = of_kind(objects, "HTTPRoute")["spec"]["rules"]
@@ -208,7 +208,7 @@ def test_the_public_reaches_neither_metrics_nor_ready(mode: str) -> None:
 
 
 def test_gateways_wait_as_long_as_a_call_may_last() -> None:
-    """Longer than OPENAI_CALL_TIMEOUT, so that the broker's own 504 is what a client sees."""
+    """Gateways wait longer than OPENAI_CALL_TIMEOUT, so that clients see the broker's own 504."""
     longest = Settings.from_environ(REQUIRED).openai_call_timeout
     route = of_kind(rendered(VALUES["gateway"]), "HTTPRoute")["spec"]["rules"][1]["timeouts"]
     annotations = of_kind(rendered(VALUES["ingress"]), "Ingress")["metadata"]["annotations"]
@@ -219,7 +219,7 @@ def test_gateways_wait_as_long_as_a_call_may_last() -> None:
 
 
 def test_alerts_and_dashboard_are_those_of_the_single_host() -> None:
-    """One file each serves both ways of deploying."""
+    """Both deployments use the same file."""
     objects = rendered(VALUES["other tenant"])
     alerts = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())
     monitor = of_kind(objects, "PodMonitor")["spec"]["podMetricsEndpoints"][0]
@@ -235,7 +235,7 @@ def test_alerts_and_dashboard_are_those_of_the_single_host() -> None:
 
 
 def test_settings_reach_the_broker_as_it_reads_them() -> None:
-    """Numbers, lists and flags of the values file become the texts that the settings' parsers take."""
+    """Numbers, lists and flags of the values file become texts that the settings' parsers accept."""
     data = of_kind(rendered(VALUES["other tenant"]), "ConfigMap")["data"]
     settings = Settings.from_environ(
         REQUIRED | {name: value for name, value in data.items() if name != "ID_WHITE_LIST"}
@@ -247,7 +247,7 @@ def test_settings_reach_the_broker_as_it_reads_them() -> None:
 
 
 def test_a_changed_setting_replaces_the_pods() -> None:
-    """Their template carries the settings' digest."""
+    """The pod template carries the settings' digest."""
     first, second = (
         of_kind(rendered(LEAST | {"settings": {"DAILY_LIMIT": limit}}), "Deployment")["spec"]["template"]["metadata"]
         for limit in (50, 51)
@@ -268,7 +268,7 @@ def test_a_changed_setting_replaces_the_pods() -> None:
     ],
 )
 def test_a_mistake_in_the_values_is_named(values: Object, word: str) -> None:
-    """Helm stops before anything is changed, also where a secret stands among the settings."""
+    """Helm stops before it changes anything. A secret among the settings is a mistake too."""
     with pytest.raises(HelmError, match=re.escape(word)) as told:
         rendered(values)
     assert "planted" not in str(told.value)

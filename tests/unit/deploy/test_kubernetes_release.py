@@ -1,4 +1,4 @@
-"""`make deploy-<tenant> ON=kubernetes`: what Helm is asked for."""
+"""`make deploy-<tenant> ON=kubernetes`: the commands for Helm."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ printf '%s\\n' "$@" >"$ASKED"
 
 
 class Checkout:
-    """A repository with the script, and a Helm that only writes down what it is asked."""
+    """A repository with the script, and a Helm that only records its arguments."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.asked = folder, folder / "asked"
@@ -53,7 +53,7 @@ def checkout(tmp_path: Path) -> Checkout:
 
 @pytest.mark.parametrize(("version", "undo"), [("v3.19.0", "--atomic"), ("v4.1.0", "--rollback-on-failure")])
 def test_a_deploy_is_one_release_of_this_commit_that_undoes_itself(checkout: Checkout, version: str, undo: str) -> None:
-    """The tag is the commit; Helm waits for the pods, and goes back where they do not start."""
+    """The tag is the commit. Helm waits for the pods and rolls back if they do not start."""
     done = checkout.release("deploy", "sksndev", version=version)
     asked = checkout.asked.read_text().split()
 
@@ -72,7 +72,7 @@ def test_a_rollback_goes_to_the_release_before_or_the_one_that_is_named(checkout
 
 
 def test_what_is_missing_is_named_before_anything_is_asked(checkout: Checkout) -> None:
-    """A tenant without values, changes that no image holds, a command that does not exist."""
+    """Missing values, uncommitted changes and unknown commands are reported before Helm runs."""
     values = checkout.folder / "deploy" / "kubernetes" / "values.sksndev.yaml"
     refusals = [checkout.release("deploy", "nobody"), checkout.release("remove", "sksndev"), checkout.release("deploy")]
     values.write_text("workers: 4\n")

@@ -84,7 +84,7 @@ def test_grafana_knows_every_field_and_unit_of_the_dashboard() -> None:
         assert len(unknown_to_grafana(text.replace(f'"{field}"', f'"{field}s"'))) > len(of_prometheus), field
 
 
-def test_what_grafana_is_provisioned_with_fits_together() -> None:
+def test_the_provisioning_of_grafana_is_consistent() -> None:
     """The data source points at Prometheus in the same network; the provider reads the mounted folder."""
     provisioning = DEPLOY / "grafana" / "provisioning"
     (source,) = yaml.safe_load((provisioning / "datasources" / "prometheus.yaml").read_text())["datasources"]

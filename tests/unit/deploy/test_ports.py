@@ -8,7 +8,7 @@ EPHEMERAL = 32_768  # first port for outgoing connections: ip_local_port_range i
 
 
 def test_a_port_is_given_out_once_and_to_no_connection() -> None:
-    """Otherwise nginx could listen on a port that a test expects to be closed."""
+    """A test may expect the port to be closed, so no other program may listen on it."""
     ports = [free_port() for _ in range(500)]
     assert len(set(ports)) == 500
     assert max(ports) < EPHEMERAL

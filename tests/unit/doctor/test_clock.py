@@ -12,7 +12,7 @@ from tests.apps import REQUIRED
 
 @pytest.mark.parametrize(("difference", "expected"), [(0, ""), (-19, ""), (4000, "4000 s ahead"), (-25, "25 s behind")])
 def test_a_clock_that_is_off_is_reported(difference: float, expected: str) -> None:
-    """From 20 seconds on, with the direction."""
+    """Differences from 20 seconds on are reported with their direction."""
     advice = clock.advice(difference)
     assert expected in advice
     assert bool(advice) is bool(expected)

@@ -31,7 +31,7 @@ class Client:
     [TEXT.encode(), FACTS, {"10.0.0.1:6379": FACTS, "10.0.0.2:6379": FACTS}, {"10.0.0.1:6379": TEXT.encode()}],
 )
 def test_every_form_of_the_answer_is_read(answer: Any) -> None:
-    """As it came, parsed, or one for each node of a cluster."""
+    """INFO may be text, parsed, or one reply per node of a cluster."""
     assert read_redis(Client(answer)) == RedisState(
         is_writable=True, is_persistent=True, policy="noeviction", used_share=0.9
     )
@@ -45,8 +45,8 @@ def test_the_worst_node_of_a_cluster_counts() -> None:
     )
 
 
-def test_what_a_managed_redis_hides_is_unknown() -> None:
-    """Not wrong."""
+def test_hidden_values_of_a_managed_redis_are_unknown() -> None:
+    """A hidden value is not reported as wrong."""
     state = read_redis(Client({"role": "slave"}))
     assert state == RedisState(is_writable=False, is_persistent=None, policy=None, used_share=None)
 

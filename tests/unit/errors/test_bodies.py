@@ -1,4 +1,4 @@
-"""One fault, two shapes: the contract's, and under /v1 OpenAI's."""
+"""The two formats of an error: the contract's, and OpenAI's under /v1."""
 
 import time
 from typing import Any
@@ -33,7 +33,7 @@ HELLO = [{"role": "user", "content": "hello"}]
     ],
 )  # fmt: skip
 def test_under_v1_an_error_has_openais_shape(fault: Fault, kind: str, param: str | None, code: str | None) -> None:
-    """Four members, of which two may be null. OpenAI's own code and param are kept."""
+    """The error has four members; two may be null. OpenAI's own code and param are kept."""
     expected = {"message": fault.openai_sentence, "type": kind, "param": param, "code": code}
     assert body_of(fault, V1) == {"error": expected}
     assert body_of(fault, "/gpt-4o")["error"] == fault.sentence
@@ -55,7 +55,7 @@ def test_under_v1_the_sentence_names_the_limit() -> None:
 
 
 def test_a_401_under_v1_names_its_cause() -> None:
-    """But not why a signature or a claim failed. Elsewhere the contract's two sentences stand."""
+    """The sentence never says why a signature or claim failed. Other paths keep the contract's two sentences."""
     client, key = make_client(), "sk-proj-0123456789abcdef"
     cases: list[tuple[dict[str, str], str]] = [
         (bearer(exp=int(time.time()) - 3600), "expired"),
@@ -89,7 +89,7 @@ def test_a_401_under_v1_names_its_cause() -> None:
 )  # fmt: skip
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_an_unknown_path_of_openais_says_what_is_wrong(path: str, words: str, method: str) -> None:
-    """In OpenAI's shape, so that its SDKs show the sentence."""
+    """The error has OpenAI's format, so that its SDKs show the sentence."""
     answer = make_client().open(path, method=method)
     assert answer.status_code == 404
     assert words in answer.get_json()["error"]["message"]
@@ -97,11 +97,11 @@ def test_an_unknown_path_of_openais_says_what_is_wrong(path: str, words: str, me
 
 @pytest.mark.parametrize("path", ["/nothing", "/v2/chat/completions", "/streams"])
 def test_any_other_unknown_path_has_the_contracts_answer(path: str) -> None:
-    """`Endpoint not found`."""
+    """The sentence is `Endpoint not found`."""
     assert make_client().get(path).get_json()["error"] == "Endpoint not found"
 
 
-def test_what_else_there_is_to_know_stands_beside_it() -> None:
+def test_details_are_members_of_the_body() -> None:
     """A page can show when the limit resets."""
     fault = DailyLimitReached(details={"limit": 50, "resets_at": "2026-11-25T00:00:00+00:00"})
     error: Any = body_of(fault, "/v1/x")["error"]
@@ -112,8 +112,8 @@ def test_what_else_there_is_to_know_stands_beside_it() -> None:
 @pytest.mark.parametrize(("path", "is_openais"), [("/v1", True), ("/v1/", True), ("/v1/x", True), ("/v11", False),
                                                   ("/chat/completions", True), ("//v1/x", True), ("/stream", False),
                                                   ("/v2/x", False), ("/", False)])  # fmt: skip
-def test_the_path_decides(path: str, is_openais: bool) -> None:
-    """Also where there is no endpoint."""
+def test_the_path_decides_the_format(path: str, is_openais: bool) -> None:
+    """The path decides even without an endpoint."""
     assert isinstance(body_of(Fault(), path)["error"], dict) is is_openais
 
 
@@ -128,8 +128,10 @@ def client() -> FlaskClient:
      ("POST", V1, b"x" * 2000, 413), ("POST", V1, b"not json", 415), ("POST", V1, b"", 415), ("POST", V1, b"[]", 415),
      ("POST", V1, b"{}", 400), ("GET", "/v1/models/none", b"", 404)],
 )  # fmt: skip
-def test_every_refusal_under_v1_has_it(client: FlaskClient, method: str, path: str, body: bytes, status: int) -> None:
-    """Also those of the server itself."""
+def test_every_refusal_under_v1_has_openais_format(
+    client: FlaskClient, method: str, path: str, body: bytes, status: int
+) -> None:
+    """Errors of the server itself have the format too."""
     answer = client.open(path, method=method, data=body, headers=bearer())
     assert answer.status_code == status
     assert answer.json
@@ -141,8 +143,8 @@ def seconds_to_midnight() -> float:
     return 86_400 - time.time() % 86_400
 
 
-def test_whoever_may_not_pass_is_told_so_in_it() -> None:
-    """401, then 429, then 400."""
+def test_guards_refuse_in_openais_format_under_v1() -> None:
+    """The order is 401, then 429, then 400."""
     client = make_client(DAILY_LIMIT="0")
     stranger = client.post(V1, json={})
     assert (stranger.status_code, stranger.headers["WWW-Authenticate"]) == (401, "Bearer")
@@ -157,8 +159,8 @@ def test_whoever_may_not_pass_is_told_so_in_it() -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/usage", "/v1/models", V1])
-def test_whoever_is_blocked_is_told_so_in_it(path: str) -> None:
-    """403: the SDKs' PermissionDeniedError."""
+def test_a_blocked_user_gets_openais_format_under_v1(path: str) -> None:
+    """A 403 is the SDKs' PermissionDeniedError."""
     blocked = "22222222-2222-4222-8222-222222222222"
     client = make_client(BLOCKED_IDS=f'["{blocked}"]')
     refused = client.open(path, method="POST" if path == V1 else "GET", headers=bearer(blocked))
@@ -172,10 +174,10 @@ def test_whoever_is_blocked_is_told_so_in_it(path: str) -> None:
      (429, "rate_limit_exceeded", {"retry-after": "30"}, False),
      (429, "rate_limit_exceeded", {"retry-after": "61"}, True)],
 )  # fmt: skip
-def test_what_is_not_worth_an_sdks_own_tries_says_so(
+def test_faults_that_no_retry_mends_stop_the_sdks(
     status: int, code: str | None, headers: dict[str, str], once: bool
 ) -> None:
-    """The account's failures do not pass soon, and no page waits for minutes."""
+    """The account's failures last, and a page cannot wait for minutes."""
     error = {"message": "x", "type": code, "param": None, "code": code}
     responses.post(OPENAI + "/chat/completions", status=status, json={"error": error}, headers=headers)
     answer = make_client().post(V1, json={"model": "gpt-4o", "messages": HELLO}, headers=bearer())

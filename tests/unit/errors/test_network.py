@@ -16,7 +16,7 @@ POOL: Any = None
 
 
 def wrapped(inner: BaseException, *, explicit: bool) -> BaseException:
-    """An unknown exception that was raised from `inner`, or while `inner` was handled."""
+    """Return an unknown exception raised from `inner`, or while `inner` was handled."""
     try:
         try:
             raise inner
@@ -56,7 +56,7 @@ CASES: list[tuple[BaseException, str]] = [
 @pytest.mark.parametrize(("error", "kind"), CASES)
 @pytest.mark.parametrize("explicit", [True, False])
 def test_a_kind_is_found_in_an_error_and_behind_wrappers(error: BaseException, kind: str, explicit: bool) -> None:
-    """As cause, as context, as an argument of requests and as urllib3's reason."""
+    """Cause, context, an argument of requests and urllib3's reason are followed."""
     by_urllib3 = urllib3.exceptions.MaxRetryError(POOL, "/v1", error if isinstance(error, Exception) else None)
     assert kind in KINDS
     assert kind_of(error) == kind
@@ -68,7 +68,7 @@ def test_a_kind_is_found_in_an_error_and_behind_wrappers(error: BaseException, k
 
 @pytest.mark.parametrize(("error", "_"), CASES)
 def test_words_hold_no_text_of_a_library(error: BaseException, _: str) -> None:
-    """Such a text may repeat a URL with a password."""
+    """A library's text may repeat a URL with a password."""
     assert "secret" not in words_of(wrapped(error, explicit=True))
     assert words_of(error)
 

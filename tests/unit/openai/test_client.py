@@ -1,4 +1,4 @@
-"""Requests to OpenAI: what is sent, what is retried, and which fault each failure raises."""
+"""Requests to OpenAI: the bytes sent, the retries, and the fault of each failure."""
 
 import json
 import threading
@@ -37,7 +37,7 @@ def openai() -> Iterator[responses.RequestsMock]:
 
 
 @pytest.fixture
-def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The waits between retries, which take no time here."""
     taken: list[float] = []
     sleep, here = time.sleep, threading.current_thread()
@@ -76,7 +76,7 @@ def play(openai: responses.RequestsMock, *names: str, **headers: str) -> None:
 
 
 def test_it_sends_the_body_with_the_key(openai: responses.RequestsMock, upstream: Upstream, call: OpenCall) -> None:
-    """As JSON, with identity encoding and without settings of the environment."""
+    """The body is JSON with identity encoding; settings of the environment do not apply."""
     play(openai, "answer_plain")
     reply = upstream.ask(BODY, call)
     assert reply.answer.text == "The tide comes in twice a day."
@@ -102,13 +102,13 @@ def test_a_stream_asks_for_its_usage(openai: responses.RequestsMock, upstream: U
     ["408_request_timeout", "409_conflict", "429_rate_limit", "429_slow_down", "500_server_error", "503_plain_text"],
 )
 def test_a_failure_that_may_pass_is_tried_again(
-    openai: responses.RequestsMock, upstream: Upstream, call: OpenCall, naps: list[float], first: str
+    openai: responses.RequestsMock, upstream: Upstream, call: OpenCall, pauses: list[float], first: str
 ) -> None:
     """The back-off grows."""
     play(openai, first, first, "answer_plain")
     assert upstream.ask(BODY, call).answer.text
-    assert 0.3 < naps[0] <= 0.5
-    assert 0.7 < naps[1] <= 1.0
+    assert 0.3 < pauses[0] <= 0.5
+    assert 0.7 < pauses[1] <= 1.0
 
 
 @pytest.mark.parametrize(
@@ -122,15 +122,15 @@ def test_two_retries_are_all(
     openai: responses.RequestsMock,
     upstream: Upstream,
     call: OpenCall,
-    naps: list[float],
+    pauses: list[float],
     name: str,
     fault: type[Exception],
 ) -> None:
-    """After them the client gets the fault."""
+    """The client gets the fault after two retries."""
     play(openai, name, name, name)
     with pytest.raises(fault):
         upstream.ask(BODY, call)
-    assert len(naps) == 2
+    assert len(pauses) == 2
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_what_cannot_pass_is_not_tried_again(
     openai: responses.RequestsMock,
     upstream: Upstream,
     call: OpenCall,
-    naps: list[float],
+    pauses: list[float],
     name: str,
     fault: type[Exception],
 ) -> None:
@@ -148,28 +148,28 @@ def test_what_cannot_pass_is_not_tried_again(
     play(openai, name)
     with pytest.raises(fault):
         upstream.ask(BODY, call)
-    assert naps == []
+    assert pauses == []
 
 
-def test_openais_wish_to_wait_is_obeyed(
-    openai: responses.RequestsMock, upstream: Upstream, call: OpenCall, naps: list[float], retried: list[str]
+def test_retry_after_is_obeyed(
+    openai: responses.RequestsMock, upstream: Upstream, call: OpenCall, pauses: list[float], retried: list[str]
 ) -> None:
     """`retry-after-ms` is preferred."""
     play(openai, "429_rate_limit", **{"Retry-After": "7", "Retry-After-Ms": "6500"})
     play(openai, "answer_plain")
     upstream.ask(BODY, call)
-    assert naps == [6.5]
+    assert pauses == [6.5]
     assert retried == ["openai_rate_limited"]
 
 
-def test_a_wish_to_wait_too_long_is_passed_on(
-    openai: responses.RequestsMock, upstream: Upstream, call: OpenCall, naps: list[float]
+def test_a_long_retry_after_is_passed_on(
+    openai: responses.RequestsMock, upstream: Upstream, call: OpenCall, pauses: list[float]
 ) -> None:
     """The client gets the wait at once."""
     play(openai, "429_rate_limit", **{"Retry-After": "40"})
     with pytest.raises(OpenAIRateLimited) as raised:
         upstream.ask(BODY, call)
-    assert (raised.value.retry_after, naps) == (40, [])
+    assert (raised.value.retry_after, pauses) == (40, [])
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_connections_are_tried_again_and_paid_silence_is_not(
     openai: responses.RequestsMock,
     upstream: Upstream,
     call: OpenCall,
-    naps: list[float],
+    pauses: list[float],
     error: Exception,
     fault: type[Exception],
     tries: int,
@@ -195,21 +195,21 @@ def test_connections_are_tried_again_and_paid_silence_is_not(
         openai.post(URL, body=error)
     with pytest.raises(fault) as raised:
         upstream.ask(BODY, call)
-    assert len(naps) == tries - 1
+    assert len(pauses) == tries - 1
     assert "planted" not in str(raised.value)
 
 
 @pytest.mark.parametrize("refusal", ["400_temperature_unsupported", "400_temperature_parameter"])
 def test_a_refused_parameter_is_left_out_at_once(
-    openai: responses.RequestsMock, upstream: Upstream, call: OpenCall, naps: list[float], refusal: str
+    openai: responses.RequestsMock, upstream: Upstream, call: OpenCall, pauses: list[float], refusal: str
 ) -> None:
-    """Without a wait and without using up a retry; the reply names it, the next request goes without."""
+    """There is no wait and no retry is used up. The reply names the parameter; the next request omits it."""
     play(openai, refusal, "answer_plain", "answer_plain")
     assert upstream.ask(BODY, call).changes == ("temperature",)
     assert upstream.ask(BODY, call).changes == ("temperature",)
     sent = ["temperature" in json.loads(one.request.body or "") for one in openai.calls]
     assert sent == [True, False, False]
-    assert naps == []
+    assert pauses == []
 
 
 def test_a_refused_parameter_that_was_not_sent_is_the_callers(
@@ -223,17 +223,17 @@ def test_a_refused_parameter_that_was_not_sent_is_the_callers(
 
 @pytest.mark.parametrize("name", ["500_server_error", "429_rate_limit"])
 def test_without_retry_openai_is_asked_once(
-    openai: responses.RequestsMock, upstream: Upstream, call: OpenCall, naps: list[float], name: str
+    openai: responses.RequestsMock, upstream: Upstream, call: OpenCall, pauses: list[float], name: str
 ) -> None:
     """The client's SDK retries by itself, guided by OpenAI's `Retry-After`."""
     play(openai, name, **{"Retry-After": "7"})
     with pytest.raises(UpstreamFault) as raised:
         upstream.ask(BODY, call, retry=False)
-    assert (len(openai.calls), naps, raised.value.retry_after, raised.value.should_retry) == (1, [], 7, True)
+    assert (len(openai.calls), pauses, raised.value.retry_after, raised.value.should_retry) == (1, [], 7, True)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_what_is_no_json_is_never_sent(upstream: Upstream, call: OpenCall, value: float) -> None:
+def test_invalid_json_is_never_sent(upstream: Upstream, call: OpenCall, value: float) -> None:
     """The caller gets a 415."""
     with pytest.raises(BodyNotJson):
         upstream.ask({**BODY, "messages": [{"content": value}]}, call)

@@ -30,7 +30,7 @@ class OpenAI:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Moves the clock forward."""
+    """A function that moves the clock forward."""
     now = [1000.0]
     monkeypatch.setattr("broker.openai.keys.time.monotonic", lambda: now[0])
 
@@ -42,7 +42,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 @pytest.mark.parametrize("fault", [OpenAIRefusedKey(), OpenAIOutOfQuota(), OpenAIRateLimited()])
 def test_the_call_goes_on_to_the_next_key(fault: UpstreamFault, caplog: pytest.LogCaptureFixture) -> None:
-    """And the next calls begin with it; one log line names the number, not the key."""
+    """Later calls begin with that key. One log line names the number, not the key."""
     keys = Keys(("sk-a", "sk-b"))
     openai = OpenAI(keys, a=fault)
     assert [keys.call(openai), keys.call(openai)] == ["b", "b"]
@@ -64,7 +64,7 @@ def test_the_call_goes_on_to_the_next_key(fault: UpstreamFault, caplog: pytest.L
     ],
 )
 def test_a_key_is_set_aside_for_a_while(fault: UpstreamFault, seconds: float, clock: Callable[[float], None]) -> None:
-    """Longer if it is refused or exhausted than if it is limited."""
+    """The time is longer for a refused or exhausted key than for a limited one."""
     keys = Keys(("sk-a", "sk-b"))
     openai = OpenAI(keys, a=fault)
     keys.call(openai)
@@ -96,7 +96,7 @@ def test_other_failures_are_no_reason_for_another_key() -> None:
 
 
 def test_a_single_key_is_never_set_aside(caplog: pytest.LogCaptureFixture) -> None:
-    """Every call asks with it."""
+    """Every call uses it."""
     keys = Keys(("sk-a",))
     openai = OpenAI(keys, a=OpenAIRefusedKey())
     for _ in range(2):

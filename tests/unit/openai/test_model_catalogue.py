@@ -16,7 +16,7 @@ LISTED = [
 
 
 def catalogue(*answers: Any) -> ModelCatalogue:
-    """A catalogue whose fetches get these answers in turn."""
+    """Return a catalogue whose fetches get these answers in turn."""
     left = list(answers)
 
     def fetch() -> list[dict[str, Any]]:
@@ -28,7 +28,7 @@ def catalogue(*answers: Any) -> ModelCatalogue:
     return ModelCatalogue(frozenset({"gpt-4o", "gpt-4o-mini"}), fetch)
 
 
-def test_a_last_day_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_shutdown_date_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     """Only configured models are logged, each date once."""
     models = catalogue(LISTED, LISTED)
     assert models.refresh()
@@ -37,7 +37,7 @@ def test_a_last_day_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     assert len(caplog.records) == 1
 
 
-def test_an_openai_that_is_away_changes_nothing() -> None:
+def test_a_failed_fetch_changes_nothing() -> None:
     """Known dates are kept."""
     models = catalogue(LISTED, OpenAIUnreachable())
     assert models.refresh()
@@ -46,8 +46,8 @@ def test_an_openai_that_is_away_changes_nothing() -> None:
     assert not models.key_refused
 
 
-def test_a_refused_key_is_known_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
-    """Until OpenAI takes it."""
+def test_a_refused_key_is_known_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """The state ends when OpenAI accepts the key."""
     models = catalogue(OpenAIRefusedKey(), OpenAIRefusedKey(), LISTED)
     assert not models.refresh()
     assert not models.refresh()
@@ -57,50 +57,50 @@ def test_a_refused_key_is_known_and_told_once(caplog: pytest.LogCaptureFixture) 
     assert not models.key_refused
 
 
-def test_it_keeps_looking(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_refreshes_daily_and_soon_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     """It retries soon after a failure and a day after a success."""
-    naps: list[float] = []
+    pauses: list[float] = []
 
     def nap(seconds: float) -> None:
-        naps.append(seconds)
-        if len(naps) == 2:
+        pauses.append(seconds)
+        if len(pauses) == 2:
             raise StopIteration
 
     monkeypatch.setattr("broker.openai.model_catalogue.time.sleep", nap)
     with pytest.raises(StopIteration):
         catalogue(OpenAINonsense(), LISTED)._refresh_forever()
-    assert naps == [60.0, 86_400.0]
+    assert pauses == [60.0, 86_400.0]
 
 
 def test_an_openai_that_cannot_be_reached_is_asked_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that `/ready` is right again within seconds."""
-    naps: list[float] = []
+    """`/ready` is right again within seconds."""
+    pauses: list[float] = []
 
     def nap(seconds: float) -> None:
-        naps.append(seconds)
+        pauses.append(seconds)
         raise StopIteration
 
     monkeypatch.setattr("broker.openai.model_catalogue.time.sleep", nap)
     with pytest.raises(StopIteration):
         catalogue(OpenAIUnreachable())._refresh_forever()
-    assert naps == [3.0]
+    assert pauses == [3.0]
 
 
-def test_a_key_that_a_call_was_refused_for_is_looked_at_until_it_is_taken(
+def test_a_key_refused_in_a_call_is_checked_until_it_is_accepted(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One fetch every few seconds, however many calls are refused."""
-    naps: list[float] = []
+    """One fetch every few seconds suffices for any number of refused calls."""
+    pauses: list[float] = []
     models = catalogue(OpenAIRefusedKey(), OpenAIUnreachable(), LISTED)
 
     def nap(seconds: float) -> None:
-        naps.append(seconds)
+        pauses.append(seconds)
         models.check_key()
 
     monkeypatch.setattr("broker.openai.model_catalogue.time.sleep", nap)
     monkeypatch.setattr("broker.telemetry.background.threading.Thread", Foreground)
     models.check_key()
-    assert naps == [3.0, 3.0, 3.0]
+    assert pauses == [3.0, 3.0, 3.0]
     assert not models.key_refused
     assert [record.levelno for record in caplog.records if "KEY" in record.message] == [logging.ERROR]
 

@@ -1,4 +1,4 @@
-"""What to reserve for a request, and what to charge in the end."""
+"""The amounts to reserve for a request, and to charge after it."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def demand(**members: Any) -> tuple[int, int, int, int]:
 
 
 def test_the_demand_is_the_input_and_the_longest_answer() -> None:
-    """With the worst prices; all choices count."""
+    """Prices are the worst ones, and all choices count."""
     assert demand()[1:] == (16_384, 2_500, 10_000)
     assert 100 < demand()[0] < 130
     assert demand(max_completion_tokens=50)[1] == 50
@@ -32,7 +32,7 @@ def test_the_demand_is_the_input_and_the_longest_answer() -> None:
 
 
 def test_an_answer_is_bounded_to_what_was_reserved() -> None:
-    """By the member that the API has for it, and never to more than the request allows."""
+    """Each API has its own member for the bound, which never exceeds the request's."""
     call = prepared(max_completion_tokens=50)
     call.bound_output(40)
     assert call.body["max_completion_tokens"] == 40
@@ -43,8 +43,8 @@ def test_an_answer_is_bounded_to_what_was_reserved() -> None:
     assert response.body["max_output_tokens"] == 60
 
 
-def test_the_body_is_forgotten_once_it_is_sent() -> None:
-    """The charge needs it no more."""
+def test_the_body_is_released_once_it_is_sent() -> None:
+    """The charge does not need it."""
     call = prepared()
     assert call.take_request()["model"] == "gpt-4o"
     assert call.body == {}
@@ -52,7 +52,7 @@ def test_the_body_is_forgotten_once_it_is_sent() -> None:
 
 
 def test_usage_is_charged_and_else_an_estimate() -> None:
-    """The estimated input, and what was delivered; zeros after an error are no usage."""
+    """Without usage the estimated input and the delivered output are charged. Zeros after an error are no usage."""
     charge = prepared().charge(USAGE, 7)
     assert (charge.amounts, charge.is_estimated) == ((120, 40 * 2_500 + 60 * 1_250 + 20 * 10_000), False)
     estimate = prepared().charge({"prompt_tokens": 0, "completion_tokens": 0}, 7)

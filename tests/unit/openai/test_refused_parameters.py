@@ -1,4 +1,4 @@
-"""Parameters that a model refuses: left out, remembered by model and effort, forgotten after an hour."""
+"""Refused parameters are left out, remembered by model and effort, and tried again after an hour."""
 
 from typing import Any
 
@@ -68,7 +68,7 @@ def test_a_refusal_with_one_effort_does_not_concern_another(refused: RefusedPara
 def test_a_refusal_is_forgotten_after_an_hour(
     refused: RefusedParameters, model: Model, now: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """And logged once an hour."""
+    """It is logged once an hour."""
     body = {"model": "o-strict", "temperature": 0.7}
     for later, asked in ((0, 2), (3599, 1), (1, 2)):
         now[0] += later
@@ -89,7 +89,7 @@ def test_what_changes_the_answers_meaning_is_never_left_out(
 
 
 def test_the_operator_decides_what_may_be_left_out(model: Model) -> None:
-    """By DROPPABLE_PARAMETERS."""
+    """DROPPABLE_PARAMETERS lists the parameters."""
     with pytest.raises(ParameterUnsupported):
         RefusedParameters(frozenset()).ask({"model": "gpt-5", "temperature": 0.7}, model)
 

@@ -30,7 +30,7 @@ KINDS = {
 
 
 def kind_of(name: str) -> type[faults.Fault]:
-    """The fault that a reply of this name stands for: the longest prefix that is listed."""
+    """Return the expected fault of a reply: the longest listed prefix of its name."""
     plain = name.removeprefix("er_")
     return KINDS[max((key for key in KINDS if plain.startswith(key)), key=len)]
 
@@ -43,7 +43,7 @@ def fault_of(reply: RecordedReply) -> faults.Fault:
 
 @pytest.mark.parametrize("reply", errors(), ids=lambda reply: reply.name)
 def test_every_recorded_error_has_its_fault(reply: RecordedReply) -> None:
-    """The class tells whose fault it is."""
+    """The class shows who caused the fault."""
     assert type(fault_of(reply)) is kind_of(reply.name)
 
 
@@ -56,8 +56,8 @@ def test_no_fault_repeats_the_account(reply: RecordedReply) -> None:
     assert "****" not in shown
 
 
-def test_the_callers_mistake_is_told_in_openais_words() -> None:
-    """400s are about the input: the sentence is OpenAI's own."""
+def test_the_callers_mistake_keeps_openais_sentence() -> None:
+    """A 400 concerns the input, so the sentence is OpenAI's own."""
     reply = next(reply for reply in errors() if "context_length" in reply.name)
     fault = fault_of(reply)
     assert fault.status == 400
@@ -77,7 +77,7 @@ def test_every_recorded_answer_is_read(reply: RecordedReply) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"null", b'{"error": {"message": "x"}}', b"\xff"])
 def test_a_200_that_is_no_answer_is_nonsense(body: bytes) -> None:
-    """502, and nothing of it is shown."""
+    """The client gets a 502 without any of the content."""
     with pytest.raises(openai_faults.OpenAINonsense):
         replies.read_reply(200, body)
 
@@ -115,8 +115,8 @@ def test_an_unknown_status_is_openais_fault(status: int) -> None:
         ({"retry-after": "Tue, 24 Nov 2026 11:00:00 GMT"}, 0),
     ],
 )
-def test_it_hears_how_long_to_wait(headers: dict[str, str], seconds: float | None) -> None:
-    """Milliseconds before seconds before a date."""
+def test_the_wait_is_read_from_the_headers(headers: dict[str, str], seconds: float | None) -> None:
+    """Milliseconds take precedence over seconds, and seconds over a date."""
     noon = 1_795_521_600
     assert time.gmtime(noon)[:4] == (2026, 11, 24, 12)
     assert replies.retry_after(headers, noon) == seconds
@@ -137,7 +137,7 @@ def test_it_backs_off_exponentially_with_jitter() -> None:
      "org-abcdefghijklmnopqrst", "sk-ab****************yz"],
 )  # fmt: skip
 def test_ids_of_the_account_are_masked(name: str) -> None:
-    """Keys, also masked ones, organisations and projects."""
+    """Keys, masked keys, organisations and projects are covered."""
     assert replies.without_account(f"Limit in '{name}' on tokens") == "Limit in '…' on tokens"
 
 
@@ -147,5 +147,5 @@ def test_ids_of_the_account_are_masked(name: str) -> None:
      "skeleton: {'projects': ['sess']}", "a session-based organisation", "2 * 3 ** 4, ****"],
 )  # fmt: skip
 def test_words_are_left_alone(text: str) -> None:
-    """The mask takes ids only."""
+    """Only ids are masked."""
     assert replies.without_account(text) == text

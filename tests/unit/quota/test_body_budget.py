@@ -12,7 +12,7 @@ def budget() -> BodyBudget:
 
 
 def test_a_user_s_bodies_are_bounded_together(budget: BodyBudget) -> None:
-    """Others may still send; the bytes are free again once a request ends."""
+    """Other users may still send. The bytes are free again once a request ends."""
     first = budget.take("ada", 6)
     budget.take("ada", 4)
     with pytest.raises(TooManyBytesInFlight):
@@ -23,7 +23,7 @@ def test_a_user_s_bodies_are_bounded_together(budget: BodyBudget) -> None:
 
 
 def test_a_worker_s_bodies_are_bounded_together(budget: BodyBudget) -> None:
-    """Whose ever they are; a request without a body always passes."""
+    """Bodies of all users count. A request without a body always passes."""
     budget.take("ada", 10)
     budget.take("grace", 5)
     with pytest.raises(WorkerBusy):
@@ -32,7 +32,7 @@ def test_a_worker_s_bodies_are_bounded_together(budget: BodyBudget) -> None:
 
 
 def test_users_are_forgotten(budget: BodyBudget) -> None:
-    """The table holds users with bodies under way only."""
+    """The table holds only users with bodies under way."""
     for number in range(100):
         budget.take(f"user {number}", 10)()
     assert not budget._by_user

@@ -11,13 +11,13 @@ TODAY, TOMORROW = Day("2026-11-24", 1), Day("2026-11-25", 2)
 
 
 def test_the_workers_together_let_a_user_make_the_limit() -> None:
-    """Each its share, rounded up."""
+    """Each worker admits its share, rounded up."""
     counts = LocalCounts(workers=4)
     assert [counts.admit(TODAY, "ada", Limits("default", 10)) for _ in range(5)] == [1, 2, 3, None, None]
     assert counts.admit(TODAY, "grace", Limits("default", 10)) == 1
 
 
-def test_the_share_is_a_days_not_an_outages() -> None:
+def test_the_share_is_per_day_and_not_per_outage() -> None:
     """Only midnight brings a new one."""
     counts = LocalCounts(workers=1)
     assert [counts.admit(TODAY, "ada", Limits("default", 1)) for _ in range(2)] == [1, None]
@@ -25,7 +25,7 @@ def test_the_share_is_a_days_not_an_outages() -> None:
 
 
 def test_what_is_given_back_may_be_used_again() -> None:
-    """Of the same day."""
+    """It returns to the share of the same day."""
     counts = LocalCounts(workers=1)
     counts.admit(TODAY, "ada", Limits("default", 1))
     counts.correct(TODAY, "ada", -1, (0, 0))
@@ -34,15 +34,15 @@ def test_what_is_given_back_may_be_used_again() -> None:
     assert counts.used(TOMORROW, "ada") == 0
 
 
-def test_a_limit_of_nothing_is_nothing_and_the_exempt_have_none() -> None:
-    """As with Redis."""
+def test_a_limit_of_zero_admits_no_call_and_exempt_users_have_none() -> None:
+    """The rules are those of Redis."""
     counts = LocalCounts(workers=2)
     assert counts.admit(TODAY, "ada", Limits("default", 0)) is None
     assert [counts.admit(TODAY, "grace", Limits("default", 0, is_exempt=True)) for _ in range(3)] == [1, 2, 3]
 
 
 def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also for users without a limit."""
+    """The bound holds for users without a limit, too."""
     monkeypatch.setattr(local_fallback, "MAX_CALLS", 5)
     counts = LocalCounts(workers=1)
     assert [counts.admit(TODAY, str(user), Limits("default", 9, is_exempt=True)) for user in range(6)] == [1] * 5 + [
@@ -51,7 +51,7 @@ def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_share_of_tokens_and_money_is_a_limit_too() -> None:
-    """What a call did not take may be used again."""
+    """Unused amounts of a call may be used again."""
     counts, limits = LocalCounts(workers=2), Limits("default", 100, tokens=200, spend=1_000)
     assert counts.admit(TODAY, "ada", limits, (100, 500)) == 1
     assert counts.admit(TODAY, "ada", limits, (1, 0)) is None

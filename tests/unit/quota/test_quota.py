@@ -109,7 +109,7 @@ def test_a_call_belongs_to_the_day_in_which_it_began(quota: Quota, clock: Clock)
 
 
 def test_only_the_first_of_settle_and_give_back_counts(quota: Quota) -> None:
-    """A request is settled once or given back once, in whichever way it ends."""
+    """A request is settled once or given back once."""
     settled, given_back = reserve(quota), reserve(quota)
     settled.settle()
     settled.finish(NOTHING)
@@ -151,7 +151,7 @@ def away(redis: fakeredis.FakeRedis) -> Away:
     return Away(redis)
 
 
-def test_a_redis_that_is_away_is_asked_once_a_second(
+def test_an_unavailable_redis_is_asked_once_a_second(
     away: Away, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every call is refused at once. The log has one line for the outage and one for the recovery."""
@@ -189,7 +189,7 @@ def test_a_redis_that_is_away_is_asked_once_a_second(
         OSError(),
     ],
 )
-def test_a_redis_that_cannot_count_is_away(error: Exception) -> None:
+def test_a_redis_that_cannot_count_is_unavailable(error: Exception) -> None:
     """While Redis is frozen, read-only, full, loading or locked, no call passes uncounted."""
 
     class Broken:
@@ -200,7 +200,7 @@ def test_a_redis_that_cannot_count_is_away(error: Exception) -> None:
         Store(Broken(), Metrics()).run(scripts.PROBE, ("key",), keys=1)
 
 
-def test_who_waits_for_their_turn_at_a_redis_that_goes_is_refused_unasked() -> None:
+def test_queued_calls_are_refused_when_redis_fails() -> None:
     """Waiting calls end with the first time-out of a running one, so that waits do not add up."""
     asked, time_is_up = [], threading.Event()
 
@@ -270,8 +270,8 @@ def quota_of(redis: Any, clock: Callable[[], float], **environ: str) -> tuple[Qu
     return Quota(settings, Store(redis, metrics, is_required=is_required), metrics, clock), metrics
 
 
-def books(metrics: Metrics) -> list[float]:
-    """The counters are admitted, settled, given back and in flight."""
+def counters(metrics: Metrics) -> list[float]:
+    """The counters of admitted, settled and given back calls, and of calls in flight."""
     text = metrics.exposition(None)[0]
     lines = (text if isinstance(text, str) else text.decode()).splitlines()
     names = ("calls_admitted_total", "calls_settled_total", "calls_given_back_total", "calls_in_flight")
@@ -285,7 +285,7 @@ def eventually(holds: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
-def test_a_call_that_redis_counted_unheard_is_taken_back(redis: fakeredis.FakeRedis, clock: Clock) -> None:
+def test_a_call_that_redis_counted_without_a_reply_is_taken_back(redis: fakeredis.FakeRedis, clock: Clock) -> None:
     """The call was refused, so it must not count once Redis returns."""
     fickle = Fickle(redis)
     quota, metrics = quota_of(fickle, clock)
@@ -294,20 +294,20 @@ def test_a_call_that_redis_counted_unheard_is_taken_back(redis: fakeredis.FakeRe
     fickle.is_away = False
     (key,) = redis.keys("*ada*:calls:*")
     eventually(lambda: redis.zcount(key, 0, "+inf") == 0)
-    assert books(metrics) == [0, 0, 0, 0]
+    assert counters(metrics) == [0, 0, 0, 0]
 
 
-def test_the_books_follow_redis(away: Away, redis: fakeredis.FakeRedis, clock: Clock) -> None:
-    """A call is in flight until Redis knows its end, and nothing is lost while Redis is unavailable."""
+def test_the_counters_follow_redis(away: Away, redis: fakeredis.FakeRedis, clock: Clock) -> None:
+    """A call is in flight until Redis has stored its end, and nothing is lost during an outage."""
     away.is_away = False
     quota, metrics = quota_of(away, clock)
     settled, given_back = reserve(quota), reserve(quota)
     away.is_away = True
     settled.settle()
     given_back.finish(NOTHING)
-    assert books(metrics) == [2, 0, 0, 2]
+    assert counters(metrics) == [2, 0, 0, 2]
     away.is_away = False
-    eventually(lambda: books(metrics) == [2, 1, 1, 0])
+    eventually(lambda: counters(metrics) == [2, 1, 1, 0])
     assert counted(redis) == 1
 
 
@@ -324,7 +324,7 @@ def test_without_redis_calls_may_be_counted_here(away: Away, redis: fakeredis.Fa
     for one in (second, third):
         one.settle()
     away.is_away = False
-    eventually(lambda: books(metrics) == [3, 2, 1, 0])
+    eventually(lambda: counters(metrics) == [3, 2, 1, 0])
     assert counted(redis) == 2
 
 
@@ -362,7 +362,7 @@ def test_a_user_may_have_so_many_calls_under_way(redis: fakeredis.FakeRedis, clo
     assert [reserve(quota, GRACE).daily_usage.calls.used for _ in range(3)] == [1, 2, 3]
 
 
-def test_a_full_redis_is_away_though_things_can_be_taken_from_it(
+def test_a_full_redis_is_unavailable_although_deletions_work(
     redis: fakeredis.FakeRedis, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Giving back still works, which neither counts as a recovery nor writes a log line."""
@@ -383,7 +383,7 @@ def test_a_full_redis_is_away_though_things_can_be_taken_from_it(
     assert [record.message.partition(":")[0] for record in caplog.records] == ["Redis is unavailable"]
 
 
-def test_a_worker_without_new_calls_learns_that_redis_is_back(
+def test_a_worker_without_new_calls_detects_the_recovery_of_redis(
     away: Away, redis: fakeredis.FakeRedis, clock: Clock
 ) -> None:
     """The pending writes, which prove nothing by themselves, reach Redis within 5 s."""
@@ -394,7 +394,7 @@ def test_a_worker_without_new_calls_learns_that_redis_is_back(
     for call in calls:
         call.finish(NOTHING)
     away.is_away = False
-    eventually(lambda: books(metrics) == [30, 0, 30, 0])
+    eventually(lambda: counters(metrics) == [30, 0, 30, 0])
     eventually(lambda: "gpt_broker_redis_up 1.0" in str(metrics.exposition(None)[0]))
 
 

@@ -1,4 +1,4 @@
-"""Store: which part of Redis is paused after a failure, and how causes are reported. test_quota.py shows the rest."""
+"""Store: the part of Redis that is paused after a failure, and the causes. test_quota.py covers the rest."""
 
 from typing import Any
 
@@ -92,7 +92,7 @@ def test_a_primary_that_left_the_cluster_is_forgotten(caplog: pytest.LogCaptureF
         (ConnectionRefusedError(111, "Connection refused"), REFUSED),
     ],
 )
-def test_causes_are_told_apart(error: Exception, kind: str) -> None:
+def test_each_cause_has_its_kind(error: Exception, kind: str) -> None:
     """Each has words for the log."""
     assert describe(error).kind == kind
     assert describe(error).words

@@ -1,4 +1,4 @@
-"""Whose a response is: only its owner's, until it expires or is deleted, and unknown while Redis is unavailable."""
+"""The owner of a response: known until it expires or is deleted, unknown while Redis is unavailable."""
 
 import time
 from types import SimpleNamespace
@@ -51,7 +51,7 @@ def owners(redis: fakeredis.FakeRedis, quota: FakeQuota) -> ResponseOwners:
 
 
 def test_an_id_is_its_owners_only(owners: ResponseOwners) -> None:
-    """Responses and items; the first unknown id is named."""
+    """Responses and items are covered; the first unknown id is returned."""
     owners.remember(ADA, "resp_1", ["msg_1", "fc_1"])
     assert owners.first_unknown(ADA, ["resp_1", "msg_1", "fc_1"]) is None
     assert owners.first_unknown(ADA, []) is None
@@ -61,8 +61,8 @@ def test_an_id_is_its_owners_only(owners: ResponseOwners) -> None:
     assert owners.first_unknown(ADA, ["resp_1", "x" * 129]) == "x" * 129
 
 
-def test_other_projects_on_the_same_redis_are_apart(redis: fakeredis.FakeRedis, quota: FakeQuota) -> None:
-    """Also for a user of the same id."""
+def test_projects_on_the_same_redis_are_separate(redis: fakeredis.FakeRedis, quota: FakeQuota) -> None:
+    """Users of two projects may have the same id."""
     make(redis, quota).remember(ADA, "resp_1")
     assert make(redis, quota, SUPABASE_URL="https://other.supabase.co").first_unknown(ADA, ["resp_1"]) == "resp_1"
 
@@ -80,7 +80,7 @@ def test_items_of_a_stream_are_added_one_by_one_and_forgotten_together(owners: R
 
 
 def test_an_id_expires_after_its_days(redis: fakeredis.FakeRedis, quota: FakeQuota) -> None:
-    """In Redis' time; expired ids are removed, and the keys expire by themselves."""
+    """Redis' clock decides. Expired ids are removed, and the keys expire by themselves."""
     owners = make(redis, quota, RESPONSES_KEPT_DAYS="2")
     owners.remember(ADA, "resp_1", ["msg_1"])
     ids, items = sorted(redis.keys())
@@ -112,7 +112,7 @@ def test_without_redis_nothing_is_known_and_nothing_is_lost(quota: FakeQuota, mo
 
 
 def test_a_queued_write_reaches_redis(redis: fakeredis.FakeRedis) -> None:
-    """Through the quota's own queue, with the scripts' two keys."""
+    """The quota's own queue sends it, with the scripts' two keys."""
     settings, metrics = Settings.from_environ(REQUIRED), Metrics()
     store = Store(redis, metrics)
     quota = Quota(settings, store, metrics, time.time, Background())

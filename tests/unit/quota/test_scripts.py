@@ -36,7 +36,7 @@ class User:
         return list(self.run(scripts.READ, "", DAY.number))
 
     def day(self) -> list[int]:
-        """Calls, tokens, nano-dollars, and the same two reserved."""
+        """Return calls, tokens and nano-dollars charged, and tokens and nano-dollars reserved."""
         return self.read()[1:6]
 
 
@@ -52,21 +52,21 @@ def test_it_reserves_up_to_the_limit(redis: fakeredis.FakeRedis) -> None:
 
 
 def test_the_same_reservation_twice_is_one(redis: fakeredis.FakeRedis) -> None:
-    """Also at the limit: a retry after a lost answer must not refuse the call that it was for."""
+    """A retry after a lost reply is not refused at the limit either."""
     user = User(redis, 1)
     assert answers([user.reserve("a") for _ in range(3)]) == [[1, 1]] * 3
     assert user.day() == [1, 0, 0, 1, 0]
 
 
 def test_no_limit_is_minus_one(redis: fakeredis.FakeRedis) -> None:
-    """Exempt users are counted all the same."""
+    """Exempt users are counted."""
     user = User(redis)
     assert answers([user.reserve(call) for call in "ab"]) == [[1, 1], [1, 2]]
     assert User(redis, 0).reserve("c")[:2] == [0, 2]
 
 
 def test_what_is_given_back_may_be_used_again(redis: fakeredis.FakeRedis) -> None:
-    """Once, however often it is given back; a reservation that comes late does not bring it back."""
+    """It counts once, however often it is given back. A late reservation does not bring it back."""
     user = User(redis, 1)
     user.reserve("a")
     assert [user.finish("a", scripts.GIVE_BACK) for _ in range(2)] == [0, 0]
@@ -74,7 +74,7 @@ def test_what_is_given_back_may_be_used_again(redis: fakeredis.FakeRedis) -> Non
     assert user.reserve("b")[:2] == [1, 1]
 
 
-def test_a_lease_that_nobody_renews_lapses(redis: fakeredis.FakeRedis) -> None:
+def test_an_unrenewed_lease_lapses(redis: fakeredis.FakeRedis) -> None:
     """A worker's death costs its users no call, token or money for longer than the lease."""
     user = User(redis, 1, 100, 100)
     user.reserve("a", (10, 20, 1, 1, 1), lease=-1)
@@ -84,7 +84,7 @@ def test_a_lease_that_nobody_renews_lapses(redis: fakeredis.FakeRedis) -> None:
 
 
 def test_a_settled_call_stays(redis: fakeredis.FakeRedis) -> None:
-    """Even if its lease had lapsed before the news came, and however often it comes."""
+    """It stays after its lease lapsed, and however often it is settled."""
     user = User(redis)
     user.reserve("a", lease=-1)
     assert user.day()[0] == 0
@@ -96,7 +96,7 @@ def test_a_settled_call_stays(redis: fakeredis.FakeRedis) -> None:
 
 
 def test_a_renewal_keeps_a_waiting_call_and_revives_none(redis: fakeredis.FakeRedis) -> None:
-    """With its amounts. What was given back stays given back."""
+    """Its amounts stay reserved. A call that was given back stays given back."""
     user = User(redis)
     user.reserve("a", (10, 20, 1, 1, 1), lease=20_000)
     user.run(scripts.RENEW, "a")
@@ -121,7 +121,7 @@ def test_a_user_has_so_many_places_at_once(redis: fakeredis.FakeRedis) -> None:
 
 
 def test_a_place_is_a_lease(redis: fakeredis.FakeRedis) -> None:
-    """What nobody renews is free again."""
+    """An unrenewed place is free again."""
     user = User(redis, 9, places=1)
     user.reserve("a", lease=-1)
     assert user.reserve("b", lease=20_000)[:2] == [1, 1]
@@ -131,8 +131,8 @@ def test_a_place_is_a_lease(redis: fakeredis.FakeRedis) -> None:
     assert user.day()[0] == 1
 
 
-def test_what_a_call_took_replaces_what_was_reserved(redis: fakeredis.FakeRedis) -> None:
-    """Once, however often it is said."""
+def test_the_charge_replaces_the_reservation(redis: fakeredis.FakeRedis) -> None:
+    """It does so once, however often it is sent."""
     user = User(redis, 9, 1_000, 10_000)
     assert user.reserve("a", (100, 50, 10, 2, 8))[9] == 50
     assert user.day() == [1, 0, 0, 150, 600]
@@ -142,7 +142,7 @@ def test_what_a_call_took_replaces_what_was_reserved(redis: fakeredis.FakeRedis)
 
 
 def test_the_output_is_lowered_to_half_of_what_is_left(redis: fakeredis.FakeRedis) -> None:
-    """So that another call finds something; not below the least, and then there is nothing more."""
+    """Another call finds the other half. Below the minimum the call is refused."""
     user = User(redis, 99, 1_000)
     granted = [user.reserve(call, (100, 800, 100, 0, 0)) for call in "abcd"]
     over = (scripts.OVER_TOKENS, 800)
@@ -152,22 +152,22 @@ def test_the_output_is_lowered_to_half_of_what_is_left(redis: fakeredis.FakeRedi
 
 
 def test_money_is_a_limit_as_tokens_are(redis: fakeredis.FakeRedis) -> None:
-    """The tighter one holds."""
+    """The tighter limit applies."""
     user = User(redis, 99, 1_000_000, 10_000)
     assert user.reserve("a", (100, 800, 100, 10, 20))[9] == 225
     assert user.reserve("b", (100, 800, 100, 10, 20))[9] == 100
     assert user.reserve("c", (100, 800, 100, 10, 20))[0] == scripts.OVER_SPEND
 
 
-def test_what_is_only_watched_is_let_through(redis: fakeredis.FakeRedis) -> None:
-    """Not lowered, and the result says which limits would have refused."""
+def test_a_watched_limit_admits_the_call(redis: fakeredis.FakeRedis) -> None:
+    """Its output is not lowered. The result names the limits that it exceeds."""
     user = User(redis, 99, 10, 10)
     result = user.reserve("a", (100, 800, 100, 1, 1), watch=1)
     assert (result[0], result[9], result[10]) == (1, 800, 3)
 
 
 def test_grants_and_blocks_hold_at_once(redis: fakeredis.FakeRedis) -> None:
-    """Of calls, tokens and money, on top of the limits."""
+    """Calls, tokens and money are granted on top of the limits."""
     user = User(redis, 0, 0, 0)
     assert user.reserve("a")[0] == scripts.OVER_CALLS
     redis.hincrby(AMOUNTS, "xc", 1)
@@ -182,7 +182,7 @@ def test_grants_and_blocks_hold_at_once(redis: fakeredis.FakeRedis) -> None:
 
 
 def test_a_few_abandoned_calls_are_free(redis: fakeredis.FakeRedis) -> None:
-    """Those after them count, with what they took; each is told of once."""
+    """Further ones count, with their charge. A repeated end counts once."""
     user = User(redis, 99)
     for call in "abc":
         user.reserve(call)
@@ -191,7 +191,7 @@ def test_a_few_abandoned_calls_are_free(redis: fakeredis.FakeRedis) -> None:
     assert user.day() == [1, 7, 70, 0, 0]
 
 
-def test_of_another_day_nothing_is_counted(redis: fakeredis.FakeRedis) -> None:
+def test_no_call_of_another_day_is_counted(redis: fakeredis.FakeRedis) -> None:
     """Redis' clock decides."""
     result = redis.eval(scripts.RESERVE, 4, *KEYS, "a", 60_000, 4_000_000_000, -1, DAY.number - 1, *(1,) * 9)
     assert result[0] == scripts.WRONG_DAY
@@ -203,7 +203,7 @@ def test_of_another_day_nothing_is_counted(redis: fakeredis.FakeRedis) -> None:
 def test_the_scripts_of_a_call_give_the_same_end_in_any_order(
     redis: fakeredis.FakeRedis, end: tuple[int, int, int]
 ) -> None:
-    """Each twice: a reservation that comes last revives nothing, and lowers no settled call."""
+    """Each runs twice: a late reservation neither revives a call nor lowers a settled one."""
     user, ends = User(redis, 9, 1_000, 10_000), set()
     for order in set(itertools.permutations(["reserve", "finish", "renew", "reserve", "finish"])):
         redis.flushall()
@@ -221,7 +221,7 @@ def test_the_scripts_of_a_call_give_the_same_end_in_any_order(
 
 @pytest.mark.parametrize("key", [CALLS, PLACES, AMOUNTS])
 def test_keys_expire_by_themselves(redis: fakeredis.FakeRedis, key: str) -> None:
-    """An hour after their day: an amount that is reserved needs its lease, lest nobody release it."""
+    """They expire an hour after their day."""
     user = User(redis)
     user.reserve("a")
     assert redis.expiretime(key) == DAY.ends_at + 3600

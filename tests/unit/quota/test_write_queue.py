@@ -53,7 +53,7 @@ def wait_for(condition: Callable[[], object]) -> None:
 
 
 def test_unexpected_exceptions_do_not_end_the_writers() -> None:
-    """More of them than there are writers; later writes arrive, and the writes that failed once are retried."""
+    """There are more of them than writers. Later writes arrive; writes that failed once are retried."""
     store: Any = Store()
     writes, written = WriteQueue(store, Background()), list[str]()
     for number in range(WRITERS * 2):

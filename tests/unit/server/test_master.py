@@ -10,7 +10,7 @@ from broker.server.master import Master, SharedState
 
 
 class Server:
-    """gunicorn's arbiter as far as the master uses it; workers are numbered from 1."""
+    """gunicorn's arbiter with the members that the master uses; workers are numbered from 1."""
 
     def __init__(self, workers: int) -> None:
         self.num_workers = workers
@@ -84,7 +84,7 @@ def test_a_leaving_worker_is_not_counted(server: Server, master: Master) -> None
 
 
 def test_the_oldest_workers_leave(server: Server, master: Master) -> None:
-    """After a reload with as many new ones, and after SIGTTOU. Each gets one signal."""
+    """They leave after a reload with the same number of new ones, and after SIGTTOU. Each gets one signal."""
     server.spawn_worker()
     server.spawn_worker()
     master.manage_workers()
@@ -93,7 +93,7 @@ def test_the_oldest_workers_leave(server: Server, master: Master) -> None:
 
 
 def test_a_request_of_a_worker_that_died_is_dropped(server: Server, master: Master) -> None:
-    """Before the master has read it."""
+    """The worker died before the master read its request."""
     master.state.request_replacement(2)
     del server.WORKERS[2]
     master.manage_workers()

@@ -33,7 +33,7 @@ for text in (before, metrics.exposition(None)[0]):
 """
 
 
-def test_what_was_in_flight_has_lapsed_once(tmp_path: Path) -> None:
+def test_calls_in_flight_of_a_dead_worker_lapse_once(tmp_path: Path) -> None:
     """Calls lapse once; an unknown process id has none; the dead worker's gauges are removed."""
     environ = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
     command = [sys.executable, "-c", CODE]

@@ -21,7 +21,7 @@ def in_chunks(*pieces: bytes) -> RequestBody:
     in_chunks(b"5\r\nhello\r\n0\r\n\r\n"), in_chunks(b"2\r", b"\nhe\r\n3;a=b\r\nllo\r\n0\r\n\r\n"),
 ])  # fmt: skip
 def test_a_body_is_read_whole(body: RequestBody) -> None:
-    """In any framing; afterwards nothing is pending, and the connection can serve another request."""
+    """Every framing works. Nothing is pending afterwards, and the connection is kept."""
     assert body.read(3) + body.read(1000) == b"hello"
     assert body.read(1000) == b""
     assert not body.is_pending
@@ -32,8 +32,8 @@ def test_a_body_is_read_whole(body: RequestBody) -> None:
     in_chunks(b"x\r\n\r\n"), in_chunks(b"5\r\nhello!\r\n0\r\n\r\n"),
     in_chunks(b"1\r\nx\r\n" * (MAX_CHUNKS + 1) + b"0\r\n\r\n"),
 ])  # fmt: skip
-def test_a_body_that_is_not_what_it_says_is_a_fault(body: RequestBody) -> None:
-    """Cut short, framed wrongly, or in too many chunks; nothing more is read on its connection."""
+def test_a_body_with_wrong_framing_is_a_fault(body: RequestBody) -> None:
+    """It is cut short, framed wrongly, or in too many chunks. Its connection is not read further."""
     with pytest.raises(BodyBroken):
         body.read(100_000)
     assert body.is_pending
@@ -43,6 +43,6 @@ def test_a_body_that_is_not_what_it_says_is_a_fault(body: RequestBody) -> None:
     (of_length(0), False), (of_length(WORTH_READING, b"x"), False), (of_length(WORTH_READING + 1, b"x"), True),
     (in_chunks(b"0\r\n\r\n"), True),
 ])  # fmt: skip
-def test_a_body_that_nobody_read_is_pending_where_it_is_large(body: RequestBody, is_pending: bool) -> None:
+def test_a_large_unread_body_is_pending(body: RequestBody, is_pending: bool) -> None:
     """A small rest is discarded and the connection kept; chunks may be endless."""
     assert body.is_pending is is_pending

@@ -26,14 +26,14 @@ def request(host: str | None, path: str = "/health", version: tuple[int, int] = 
         "xn--e1a.example",
     ],
 )
-def test_a_host_is_taken_in_every_form(host: str) -> None:
-    """RFC 3986, 3.2.2."""
+def test_every_form_of_host_is_accepted(host: str) -> None:
+    """RFC 3986, 3.2.2, defines them."""
     check(request(host))
 
 
 @pytest.mark.parametrize("host", [None, "a b", "a/b", "a@b", "[::1", "::1", "x:port", "x:123456", "a\\b", 'a"b', "ä"])
-def test_a_host_that_is_none_is_refused(host: str | None) -> None:
-    """Also a missing one in HTTP/1.1."""
+def test_an_invalid_host_is_refused(host: str | None) -> None:
+    """A missing one is invalid in HTTP/1.1."""
     with pytest.raises(errors.InvalidHeader):
         check(request(host))
 
@@ -44,7 +44,7 @@ def test_http_1_0_has_no_host() -> None:
 
 
 def test_a_path_does_not_begin_with_two_slashes() -> None:
-    """Some parsers read a host after them, others the same path."""
+    """Some parsers read a host after them, others a path."""
     with pytest.raises(errors.InvalidRequestLine):
         check(request("x", "//metrics"))
     check(request("x", "//v1/models"))  # a base URL with a slash too many
@@ -56,7 +56,7 @@ def test_a_path_does_not_begin_with_two_slashes() -> None:
     (errors.ExpectationFailed("x"), 417),
     (errors.ConfigurationProblem("x"), 400), (KeyError("x"), 500),
 ])  # fmt: skip
-def test_what_gunicorn_cannot_read_is_the_callers_fault(error: Exception, status: int) -> None:
+def test_unreadable_requests_are_the_callers_fault(error: Exception, status: int) -> None:
     """Any other exception is a server error."""
     assert fault_of(error).status == status
 
@@ -70,5 +70,5 @@ A, B = "https://a.example", "https://b.example"
     ((A,), b"x\r\nOrigin: https://a.example", None), ((A,), b"", None),
 ])  # fmt: skip
 def test_a_page_may_read_the_error(origins: tuple[str, ...], head: bytes, allowed: str | None) -> None:
-    """If its origin is allowed, and was received as a whole field."""
+    """Its origin must be allowed, and received as a whole field."""
     assert cors_fields(origins, head).get("Access-Control-Allow-Origin") == allowed

@@ -1,4 +1,4 @@
-"""The bytes that a response sends, and in how many system calls."""
+"""The bytes of a response, and the number of its system calls."""
 
 import types
 from typing import Any
@@ -32,7 +32,7 @@ def writer(socket: Any, headers: list[tuple[str, str]], method: str = "GET", sta
 
 
 def test_head_and_body_go_out_together() -> None:
-    """One system call for a whole response."""
+    """One system call sends a whole response."""
     socket = Socket()
     answer = writer(socket, [("Content-Length", "2"), ("X-Y", "z")])
     answer.write(b"hi")
@@ -69,7 +69,7 @@ def test_an_answer_without_a_body_is_its_head(method: str, status: str) -> None:
     assert b"".join(socket.sent).endswith(b"X-Y: z\r\n\r\n")
 
 
-def test_what_the_kernel_does_not_take_at_once_follows() -> None:
+def test_the_rest_follows_a_partial_send() -> None:
     """No byte is lost with a slow client."""
     socket = Socket(takes=5)
     answer = writer(socket, [("Content-Length", "1000")])
@@ -78,7 +78,7 @@ def test_what_the_kernel_does_not_take_at_once_follows() -> None:
     assert b"".join(socket.sent).endswith(b"\r\n\r\n" + b"x" * 1000)
 
 
-def test_a_request_that_is_not_read_to_its_end_costs_the_connection() -> None:
+def test_an_unread_request_body_closes_the_connection() -> None:
     """The response says `Connection: close`."""
     socket: Any = Socket()
     answer = ResponseWriter(request(is_pending=True), socket, types.SimpleNamespace())

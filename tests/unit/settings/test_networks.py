@@ -12,8 +12,8 @@ STRANGER = "203.0.113.9"
 
 
 @pytest.mark.parametrize("peer", ["10.1.2.3", "127.0.0.1", "::ffff:10.1.2.3", "fd00::1"])
-def test_a_listed_peer_that_speaks_for_itself_is_within(peer: str) -> None:
-    """Without a proxy; an IPv4 peer may have an IPv4-mapped IPv6 address."""
+def test_a_listed_peer_without_a_proxy_is_within(peer: str) -> None:
+    """An IPv4 peer may have an IPv4-mapped IPv6 address."""
     assert networks.all_within(LISTED, peer, [])
 
 
@@ -28,7 +28,7 @@ def test_any_other_peer_is_not(peer: str) -> None:
     "forwarded", [[STRANGER], ["127.0.0.1", STRANGER], [STRANGER, "10.0.0.1"], ["unknown"], [""], ["10.0.0.1:80"]]
 )
 def test_one_address_that_is_not_listed_is_enough(forwarded: list[str]) -> None:
-    """In any position: a client may forge the left part, proxies append on the right."""
+    """Its position does not matter: a client may forge the left part, and proxies append on the right."""
     assert not networks.all_within(LISTED, "127.0.0.1", forwarded)
 
 
@@ -48,7 +48,7 @@ def status(*fields: tuple[str, str], peer: str = "127.0.0.1", **environ: str) ->
 
 
 def test_metrics_are_for_the_listed_networks() -> None:
-    """By default loopback and the private networks."""
+    """The default is loopback and the private networks."""
     assert status() == 200
     assert status(peer="172.18.0.5") == 200
     assert status(peer=STRANGER) == 403
@@ -58,7 +58,7 @@ def test_metrics_are_for_the_listed_networks() -> None:
 
 @pytest.mark.parametrize("field", ["X-Forwarded-For", "X-Real-IP", "Forwarded"])
 def test_metrics_are_refused_to_a_stranger_behind_a_proxy(field: str) -> None:
-    """Although nginx, the peer, is listed."""
+    """Nginx, the peer, is listed."""
     prefix = "for=" if field == "Forwarded" else ""
     assert status((field, prefix + "10.1.2.3")) == 200
     assert status((field, prefix + STRANGER)) == 403
@@ -76,12 +76,12 @@ def test_metrics_are_refused_to_a_stranger_behind_a_proxy(field: str) -> None:
         [("Forwarded", "secret")],
     ],
 )
-def test_a_forged_field_opens_nothing(forged: list[tuple[str, str]]) -> None:
-    """In any combination with the proxy's own fields."""
+def test_a_forged_field_grants_nothing(forged: list[tuple[str, str]]) -> None:
+    """Every combination with the proxy's own fields is refused."""
     assert status(*forged) == 403
 
 
 def test_the_refusal_is_an_error_like_any_other() -> None:
-    """In the contract's form."""
+    """It has the contract's format."""
     refused = make_client().get("/metrics", headers={"X-Forwarded-For": STRANGER})
     assert refused.json == {"error": "This endpoint is not for the public", "message": None, "code": "not_public"}

@@ -56,7 +56,7 @@ ZERO_WIDTH = "\u200b"
     ],
 )
 def test_a_mistake_is_reported(variable: str, value: str) -> None:
-    """By the variable's name and what is expected, without the value."""
+    """The message names the variable and the expected value, without the actual one."""
     message = problem(**{variable: value})
     assert f"  - {variable} must " in message
     assert message.count("\n") == 1
@@ -65,7 +65,7 @@ def test_a_mistake_is_reported(variable: str, value: str) -> None:
 
 @pytest.mark.parametrize("spelling", [f" {UUID} ", UUID.upper(), f"\t{UUID}\n".encode("unicode_escape").decode()])
 def test_ids_are_normalised(spelling: str) -> None:
-    """To the spelling of Supabase's tokens: an id in another spelling would match nobody."""
+    """The spelling is that of Supabase's tokens, or the id would match no user."""
     settings = Settings.from_environ(REQUIRED | {"BLOCKED_IDS": f'["{spelling}"]', "ID_WHITE_LIST": f'["{spelling}"]'})
     assert settings.blocked_ids == settings.id_white_list == {UUID}
 
@@ -81,7 +81,7 @@ def test_ids_are_normalised(spelling: str) -> None:
     ],
 )
 def test_origins_are_normalised(given: str, origin: str) -> None:
-    """To what browsers send."""
+    """The spelling is that of browsers."""
     assert Settings.from_environ(REQUIRED | {"CORS_ORIGINS": given}).cors_origins == (origin,)
 
 
@@ -98,14 +98,14 @@ def test_origins_are_normalised(given: str, origin: str) -> None:
     ],
 )
 def test_a_misspelt_name_is_reported(name: str, meant: str) -> None:
-    """With the name that it resembles, and without its value."""
+    """The message shows the name that it resembles, without its value."""
     message = problem(**{name: "planted"})
     assert f"  - {name} is not a setting: {meant} is meant?" in message
     assert "planted" not in message
 
 
 def test_names_of_other_programs_are_ignored() -> None:
-    """Among them those that the broker's own tools and libraries read."""
+    """The broker's own tools and libraries read some of them."""
     others = (
         "PATH HOME HOSTNAME PORTS BASE_URL ENV_FILE SSL_CERT_DIR PYTHONUNBUFFERED REDIS_PORT "
         "REDIS_PORT_6379_TCP REDIS_SERVICE_PORT PROMETHEUS_MULTIPROC_DIR OTEL_EXPORTER_OTLP_ENDPOINT OPENAI_ORG_ID "
@@ -134,7 +134,7 @@ def test_secrets_may_be_in_files(tmp_path: Path) -> None:
 
 
 def test_mistakes_with_files_are_reported(tmp_path: Path) -> None:
-    """A missing file, one that is not text, one beside the variable itself; an empty one is a missing key."""
+    """A missing file, a binary file, and a file beside the variable are mistakes. An empty one is a missing key."""
     empty, binary = tmp_path / "empty", tmp_path / "binary"
     empty.write_text("\n")
     binary.write_bytes(b"planted\xff")
@@ -153,6 +153,6 @@ def test_mistakes_with_files_are_reported(tmp_path: Path) -> None:
     assert "must not be set together" in message(OPENAI_API_KEY="sk-planted", OPENAI_API_KEY_FILE=str(empty))
 
 
-def test_several_openai_keys_are_taken() -> None:
-    """Separated by commas."""
+def test_several_openai_keys_are_accepted() -> None:
+    """Commas separate them."""
     assert Settings.from_environ(REQUIRED | {"OPENAI_API_KEY": "sk-a, sk-b,"}).openai_api_keys == ("sk-a", "sk-b")

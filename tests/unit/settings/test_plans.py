@@ -1,4 +1,4 @@
-"""Plans, and the claim that names a user's."""
+"""Plans, and the claim that names a user's plan."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.apps import REQUIRED
 
 
 def test_a_plan_has_limits_of_its_own() -> None:
-    """What it does not name, the tenant's defaults decide."""
+    """The tenant's defaults apply to limits that it omits."""
     plans = plan_table('{"claim": "plan", "plans": {"pro": {"calls": 500, "spend": 2.5, "models": ["gpt-4o"]}}}')
     assert plans.claim == ("plan",)
     assert plans.plans == {"pro": Plan(500, None, 2_500_000_000, frozenset({"gpt-4o"}))}
@@ -24,20 +24,20 @@ def test_a_plan_has_limits_of_its_own() -> None:
         '{"plans": {"pro": {"models": "gpt-4o"}}}', '{"plans": {"pro": {"call": 5}}}',
     ],
 )  # fmt: skip
-def test_plans_that_are_none_are_refused(text: str) -> None:
-    """At start."""
+def test_invalid_plans_are_refused(text: str) -> None:
+    """The broker does not start."""
     with pytest.raises(ValueError, match="must"):
         plan_table(text)
 
 
 def test_a_claim_that_users_can_edit_is_refused() -> None:
-    """Each would have the best plan."""
+    """Every user could choose the best plan."""
     with pytest.raises(ValueError, match="user_metadata"):
         plan_table('{"claim": "user_metadata.plan", "plans": {}}')
 
 
 def test_the_claim_is_found_by_its_path() -> None:
-    """What is no text there names no plan."""
+    """A value that is no text names no plan."""
     path = ("app_metadata", "plan")
     assert plan_in({"app_metadata": {"plan": "pro"}}, path) == "pro"
     for claims in ({}, {"app_metadata": None}, {"app_metadata": {"plan": 5}}, {"app_metadata": "plan"}):
@@ -48,7 +48,7 @@ def test_the_claim_is_found_by_its_path() -> None:
     "limit", [{"DAILY_SPEND": "1"}, {"TENANT_DAILY_SPEND": "1"}, {"PLANS": '{"plans": {"pro": {"spend": 1}}}'}]
 )
 def test_with_a_limit_in_dollars_every_model_has_a_price(limit: dict[str, str]) -> None:
-    """One without would be free: the broker does not start."""
+    """Calls of a model without one would be free, so the broker does not start."""
     models = {"MODELS": '{"gpt-4o": "tide-1", "gpt-4o-mini": "gpt-4o-mini"}'}
     with pytest.raises(SettingsInvalid, match="PRICES has to price tide-1"):
         Settings.from_environ(REQUIRED | models | limit)

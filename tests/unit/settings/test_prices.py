@@ -1,4 +1,4 @@
-"""Prices, and what calls cost, in nano-dollars."""
+"""Prices and costs of calls, in nano-dollars."""
 
 import pytest
 from hypothesis import given
@@ -16,13 +16,13 @@ def test_a_call_costs_what_its_parts_cost() -> None:
 
 
 def test_a_long_context_costs_more_as_a_whole() -> None:
-    """gpt-6-luna above 272,000 input tokens: twice the input, one and a half times the output."""
+    """gpt-6-luna costs twice the input and 1.5 times the output above 272,000 input tokens."""
     assert LUNA.cost((272_000, 0, 0, 10)) == 272_000 * 100 + 10 * 500
     assert LUNA.cost((272_001, 0, 0, 10)) == 272_001 * 200 + 10 * 750
 
 
 def test_a_tier_has_a_factor() -> None:
-    """Flex is half, priority double; fractions are rounded up, so that nothing is free."""
+    """Flex costs half, priority double. Fractions are rounded up, so that nothing is free."""
     nano = PRICES["gpt-5-nano"]
     assert nano.cost((3, 3, 0, 0), tier_of({"service_tier": "flex"})) == 8
     assert nano.cost((3, 0, 0, 1), tier_of({"service_tier": "priority"})) == 2 * (3 * 50 + 400)
@@ -36,14 +36,14 @@ def test_a_tier_has_a_factor() -> None:
 def test_no_call_costs_more_than_its_worst(
     model: str, plain: int, cached: int, written: int, output: int, tier: str
 ) -> None:
-    """What is reserved at the worst prices covers every mix of the same tokens."""
+    """A reservation at the worst prices covers every mix of the same tokens."""
     price, factor, total = PRICES[model], tier_of({"service_tier": tier}), plain + cached + written
     each_in, each_out = price.worst(total, factor)
     assert price.cost((total, cached, written, output), factor) <= total * each_in + output * each_out
 
 
 def test_a_snapshot_has_the_price_of_its_model() -> None:
-    """Unless it has its own; an unknown model has none."""
+    """It may have its own price. An unknown model has none."""
     assert price_of("gpt-4o-2024-08-06", {}) is PRICES["gpt-4o"]
     own = Price(1, 1, 1, 1)
     assert price_of("gpt-4o-2024-08-06", {"gpt-4o-2024-08-06": own}) is own
@@ -52,7 +52,7 @@ def test_a_snapshot_has_the_price_of_its_model() -> None:
 
 
 def test_prices_are_given_in_dollars_per_million_tokens() -> None:
-    """What is not given costs as much as input."""
+    """A missing price equals that of input."""
     table = price_table('{"tide": {"input": 2.5, "output": 10}, "ebb": {"input": 1, "cached_input": 0.1, "output": 2}}')
     assert table == {"tide": Price(2_500, 2_500, 2_500, 10_000), "ebb": Price(1_000, 100, 1_000, 2_000)}
 
@@ -65,20 +65,20 @@ def test_prices_are_given_in_dollars_per_million_tokens() -> None:
         '{"a": {"input": 1, "output": 1, "inptu": 1}}', '{"a": {"input": NaN, "output": 1}}',
     ],
 )  # fmt: skip
-def test_prices_that_are_none_are_refused(text: str) -> None:
-    """At start, by name."""
+def test_invalid_prices_are_refused(text: str) -> None:
+    """The message names the setting."""
     with pytest.raises(ValueError, match="must"):
         price_table(text)
 
 
 @pytest.mark.parametrize(("text", "nano"), [("0", 0), ("2.50", 2_500_000_000), ("0.000000001", 1)])
 def test_dollars_are_exact(text: str, nano: int) -> None:
-    """No binary fraction stands between."""
+    """No binary fraction is involved."""
     assert dollars(text) == nano
 
 
 @pytest.mark.parametrize("text", ["-1", "NaN", "Infinity", "two", "1e9", ""])
-def test_amounts_that_are_none_are_refused(text: str) -> None:
-    """Nor what Redis' scripts could not count exactly."""
+def test_invalid_amounts_are_refused(text: str) -> None:
+    """Amounts that Redis' scripts cannot count exactly are invalid, too."""
     with pytest.raises(ValueError, match="US dollars"):
         dollars(text)

@@ -26,7 +26,7 @@ def test_every_form_names_its_hosts(url: str, kind: str, hosts: tuple[tuple[str,
 
 @pytest.mark.parametrize("scheme", ["redis://", "rediss+cluster://", "redis+sentinel://"])
 def test_a_percent_encoded_password_may_have_any_character(scheme: str) -> None:
-    """So may the user name."""
+    """The user name may as well."""
     encoded = quote(ALL_CHARACTERS, safe="")
     place = parse(f"{scheme}{encoded}:{encoded}@host:1" + ("/mymaster" if "sentinel" in scheme else ""))
     assert (place.username, place.password) == (ALL_CHARACTERS, ALL_CHARACTERS)
@@ -35,7 +35,7 @@ def test_a_percent_encoded_password_may_have_any_character(scheme: str) -> None:
 
 
 def test_options_of_redis_py_for_tls_are_understood() -> None:
-    """In every form, also for Sentinel and Cluster."""
+    """All forms accept them, Sentinel and Cluster included."""
     place = parse("rediss+cluster://host?ssl_ca_certs=/run/ca%20.pem&ssl_cert_reqs=none")
     assert place.options == {"ssl_ca_certs": "/run/ca .pem", "ssl_cert_reqs": "none"}
 

@@ -49,7 +49,7 @@ def test_empty_counts_as_unset() -> None:
 
 
 def test_all_problems_come_in_one_message() -> None:
-    """An operator fixes them in one go."""
+    """An operator fixes them at once."""
     message = problem(OPENAI_API_KEY="", SUPABASE_URL="abc", DAILY_LIMIT="many", ID_WHITE_LIST="{}", PORT="0")
     for name in ("OPENAI_API_KEY is required", "SUPABASE_URL", "DAILY_LIMIT", "ID_WHITE_LIST", "PORT"):
         assert name in message
@@ -95,8 +95,8 @@ def test_a_wrong_value_is_named(name: str, value: str) -> None:
         "rediss+cluster://a:1,b:2",
     ],
 )
-def test_every_way_to_name_a_redis_is_taken(url: str) -> None:
-    """Plain, TLS, socket, Sentinel, Cluster."""
+def test_every_kind_of_redis_url_is_accepted(url: str) -> None:
+    """Plain, TLS, socket, Sentinel and Cluster are the kinds."""
     assert Settings.from_environ(REQUIRED | {"REDIS_URL": url}).redis_url == url
 
 
@@ -133,19 +133,19 @@ def test_a_public_key_is_no_service_key(key: str) -> None:
 
 @pytest.mark.parametrize("key", [legacy_key("service_role"), "sb_secret_planted"])
 def test_a_secret_key_is_no_public_key(key: str) -> None:
-    """The page would show it to everyone."""
+    """The page would show it to every visitor."""
     assert "SUPABASE_ANON_KEY is no public key" in problem(SUPABASE_ANON_KEY=key)
     assert key not in problem(SUPABASE_ANON_KEY=key)
 
 
 @pytest.mark.parametrize("key", [legacy_key("anon"), "sb_publishable_abc"])
 def test_a_public_key_may_be_shown(key: str) -> None:
-    """Both kinds of it."""
+    """There are two kinds of it."""
     assert Settings.from_environ(REQUIRED | {"SUPABASE_ANON_KEY": key}).supabase_anon_key == key
 
 
 def test_no_secret_is_ever_shown() -> None:
-    """Neither in a repr nor in the message with the problems."""
+    """Neither a repr nor the message with the problems contains one."""
     secrets = {"SUPABASE_JWT_SECRET": SECRET, "REDIS_URL": "redis://:planted-password@h:1"}
     assert "planted" not in repr(Settings.from_environ(REQUIRED | secrets))
     assert SECRET not in repr(Settings.from_environ(REQUIRED | secrets))

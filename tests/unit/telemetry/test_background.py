@@ -40,7 +40,7 @@ class Flaky:
 
 
 def test_a_task_that_raises_is_restarted(caplog: pytest.LogCaptureFixture) -> None:
-    """However often; the log has one line for the series, the counter every restart."""
+    """The log has one line for the series, the counter every restart."""
     restarts: list[tuple[str, int]] = []
     supervisor, task = Background(lambda name, times: restarts.append((name, times))), Flaky(20)
     supervisor.run("keys", task)
@@ -52,7 +52,7 @@ def test_a_task_that_raises_is_restarted(caplog: pytest.LogCaptureFixture) -> No
 
 
 def test_a_task_that_keeps_failing_is_reported() -> None:
-    """After three failures in a row; a vital one also as such. A task that ended is not."""
+    """It is reported after three failures in a row, a vital one as such. A task that ended is not."""
     supervisor = Background()
     harmless, vital = Flaky(3), Flaky(3)
     supervisor.run("catalogue", harmless)
@@ -95,7 +95,7 @@ class Foreground:
 
 
 def test_the_pause_grows_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Doubling with each failure in a row."""
+    """It doubles with each failure in a row."""
     pauses: list[float] = []
     monkeypatch.setattr(time, "sleep", pauses.append)
     monkeypatch.setattr(background, "FIRST_PAUSE", 0.1)
@@ -108,7 +108,7 @@ def test_the_pause_grows_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_tasks_of_one_name_end_independently() -> None:
-    """Two tasks of one name are two tasks, also if one of them has failed since and ends last."""
+    """Two tasks of one name are separate, even if one has failed since and ends last."""
     tasks, first, second = Background(), Flaky(0), Flaky(0)
     tasks.run("writer", first)
     tasks.run("writer", second)

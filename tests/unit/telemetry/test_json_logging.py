@@ -27,7 +27,7 @@ def line(message: str, *, name: str = "broker.request", exc_info: Any = None, **
 
 
 def test_a_record_is_its_message_and_its_extras() -> None:
-    """With the time in UTC."""
+    """The time is in UTC."""
     assert line("request", status=200, user="ada\n") == {
         "time": "2027-01-15T08:00:00.123+00:00", "level": "info", "logger": "broker.request", "event": "request",
         "status": 200, "user": "ada\n",

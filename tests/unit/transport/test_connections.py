@@ -1,4 +1,4 @@
-"""Exchanges with a server, over TCP and TLS: what is kept, what is thrown away, and what an accident becomes."""
+"""Exchanges with a server over TCP and TLS: reuse of connections, and faults."""
 
 import http.client
 import time
@@ -21,7 +21,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 @pytest.fixture
 def clients() -> "Iterator[list[Client]]":
-    """Those of the test, which are closed after it."""
+    """The clients of a test, which are closed after it."""
     made: list[Client] = []
     yield made
     for client in made:
@@ -30,7 +30,7 @@ def clients() -> "Iterator[list[Client]]":
 
 
 class Client:
-    """What asks a server that says these things."""
+    """A client of a server with these responses."""
 
     def __init__(
         self, clients: "list[Client]", *responses: bytes | None, by: Authority | None = None, **options: Any
@@ -56,7 +56,7 @@ def whole(response: Any) -> bytes:
 
 
 def test_a_request_is_sent_whole_and_a_response_read_whole(clients: list[Client]) -> None:
-    """Request line, host, fields, body; status, fields, body."""
+    """Request line, host, fields and body are sent; status, fields and body are read."""
     client = Client(clients, SHORT)
     response = client.ask(b'{"a": 1}')
     assert (response.status_code, response.headers.get("x-request-id"), whole(response)) == (200, "req_1", b"hi")
@@ -68,14 +68,14 @@ def test_a_request_is_sent_whole_and_a_response_read_whole(clients: list[Client]
 
 
 def test_a_connection_is_used_again_once_its_body_is_read(clients: list[Client]) -> None:
-    """To its end, whatever frames it."""
+    """Every framing allows it after the end of the body."""
     client = Client(clients, SHORT, CHUNKED + b"1\r\na\r\n0\r\n\r\n", SHORT)
     assert [whole(client.ask()) for _ in range(3)] == [b"hi", b"a", b"hi"]
     assert client.server.connections == 1
 
 
-def test_a_body_that_is_left_costs_the_connection(clients: list[Client]) -> None:
-    """So that OpenAI stops."""
+def test_an_unread_body_closes_the_connection(clients: list[Client]) -> None:
+    """OpenAI stops generating."""
     client = Client(clients, CHUNKED + b"1\r\na\r\n", SHORT)
     response = client.ask()
     assert response.raw.read1() == b"a"
@@ -100,7 +100,7 @@ def test_a_new_connection_that_is_cut_before_a_response_is_not_replaced(clients:
     assert client.server.connections == 1
 
 
-def test_a_word_that_nobody_asked_for_costs_the_connection(clients: list[Client]) -> None:
+def test_unsolicited_data_closes_the_connection(clients: list[Client]) -> None:
     """It would be taken for the next answer."""
     client = Client(clients, SHORT + b"HTTP/1.1 200 OK\r\n\r\n", SHORT)
     assert whole(client.ask()) == b"hi"
@@ -108,14 +108,14 @@ def test_a_word_that_nobody_asked_for_costs_the_connection(clients: list[Client]
     assert client.server.connections == 2
 
 
-def test_words_before_the_answer_are_passed_over(clients: list[Client]) -> None:
-    """RFC 9110, 15.2."""
+def test_interim_responses_are_skipped(clients: list[Client]) -> None:
+    """RFC 9110, 15.2, defines them."""
     client = Client(clients, b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n" + SHORT)
     assert whole(client.ask()) == b"hi"
 
 
 def test_silence_is_a_time_out(clients: list[Client]) -> None:
-    """Before the head, and within the body; each wait has its own time."""
+    """The head and each part of the body have their own limits."""
     client = Client(clients, b"", CHUNKED + b"1\r\na\r\n")
     began = time.monotonic()
     with pytest.raises(requests.ReadTimeout):
@@ -129,8 +129,8 @@ def test_silence_is_a_time_out(clients: list[Client]) -> None:
     assert 0.4 <= time.monotonic() - began < 2
 
 
-def test_what_came_while_the_worker_was_busy_is_no_silence(clients: list[Client]) -> None:
-    """A head or a part of a body that was here in time is read, however late the event loop comes to look."""
+def test_data_that_arrived_while_the_worker_was_busy_is_read(clients: list[Client]) -> None:
+    """Data that arrived in time is read, however late the event loop looks at it."""
     client = Client(clients, CHUNKED, b"1\r\na\r\n")
     loop = gevent.get_hub().loop
     loop.run_callback(time.sleep, 0.5)  # nothing else is done meanwhile
@@ -150,14 +150,14 @@ def test_no_response_is_a_lost_connection(clients: list[Client]) -> None:
 
 @pytest.mark.parametrize("response", [b"SSH-2.0-OpenSSH\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"])
 def test_a_malformed_response_is_not_a_lost_connection(clients: list[Client], response: bytes) -> None:
-    """A lost connection is worth another try; here OpenAI has answered, and is paid."""
+    """A lost connection is worth a retry; here OpenAI has answered, and charges for it."""
     with pytest.raises(http.client.HTTPException):
         Client(clients, response).ask()
 
 
 @pytest.mark.parametrize("cut", [b"5\r\nhel", b"5\r\nhello\r\n", b""])
 def test_a_body_that_is_cut_is_an_error(clients: list[Client], cut: bytes) -> None:
-    """Never a short answer."""
+    """It is never a short answer."""
     response = Client(clients, CHUNKED + cut, None).ask()
     response.raw.set_timeout(0.2)
     with pytest.raises((http.client.HTTPException, OSError)):
@@ -166,7 +166,7 @@ def test_a_body_that_is_cut_is_an_error(clients: list[Client], cut: bytes) -> No
 
 
 def test_a_body_without_a_length_ends_with_its_connection(clients: list[Client]) -> None:
-    """And the connection is not used again."""
+    """The connection is not used again."""
     client = Client(clients, b"HTTP/1.0 200 OK\r\n\r\nall", SHORT)
     response = client.ask()
     assert response.raw.read1() == b"all"
@@ -175,7 +175,7 @@ def test_a_body_without_a_length_ends_with_its_connection(clients: list[Client])
 
 
 def test_a_large_body_is_sent_whole(clients: list[Client]) -> None:
-    """However often the kernel takes no more."""
+    """The kernel accepts it in several parts."""
     body = b"x" * 3_000_000
     client = Client(clients, *[b""] * 2000)
     with pytest.raises(requests.ReadTimeout):
@@ -183,8 +183,8 @@ def test_a_large_body_is_sent_whole(clients: list[Client]) -> None:
     assert sum(map(len, client.server.received)) > len(body)
 
 
-def test_a_server_that_nobody_vouches_for_is_refused(clients: list[Client], authority: Authority) -> None:
-    """The key goes to OpenAI alone."""
+def test_a_server_without_a_trusted_certificate_is_refused(clients: list[Client], authority: Authority) -> None:
+    """The key is sent to OpenAI only."""
     client = Client(clients, SHORT, by=authority, ca_file=None)
     with pytest.raises(requests.ConnectionError) as refused:
         client.ask()
@@ -193,7 +193,7 @@ def test_a_server_that_nobody_vouches_for_is_refused(clients: list[Client], auth
 
 
 def test_over_tls_it_is_the_same(clients: list[Client], authority: Authority) -> None:
-    """Also an answer larger than a record, and a connection used again."""
+    """An answer larger than a TLS record is read, and the connection is reused."""
     large = CHUNKED + b"f4240\r\n" + b"x" * 1_000_000 + b"\r\n0\r\n\r\n"
     client = Client(clients, large, SHORT, by=authority)
     assert whole(client.ask()) == b"x" * 1_000_000
@@ -202,10 +202,8 @@ def test_over_tls_it_is_the_same(clients: list[Client], authority: Authority) ->
 
 
 @pytest.mark.parametrize("is_tls", [True, False])
-def test_a_wait_in_vain_leaves_the_connection_as_it_was(
-    clients: list[Client], authority: Authority, *, is_tls: bool
-) -> None:
-    """A stream can time out again and again; what comes at last is whole, and the connection is kept."""
+def test_a_time_out_leaves_the_connection_usable(clients: list[Client], authority: Authority, *, is_tls: bool) -> None:
+    """A stream may time out repeatedly; later data is complete, and the connection is kept."""
     responses = (CHUNKED + b"5\r\nhel", b"lo\r\n0\r\n\r\n", SHORT)
     client = Client(clients, *responses, by=authority if is_tls else None)
     response = client.ask()

@@ -54,7 +54,7 @@ def test_each_address_has_its_share_of_the_time(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_connection_probes_its_peer() -> None:
-    """So that one that the network has dropped is noticed."""
+    """A connection that the network has dropped is detected."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         sock = Connector(f"http://localhost:{server.getsockname()[1]}", Options()).open(5)
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
@@ -83,7 +83,7 @@ def test_a_failure_has_its_kind(error: str, authority: Authority) -> None:
 
 
 def test_a_proxy_opens_a_tunnel(authority: Authority, proxy: NetworkPath) -> None:
-    """TLS goes through it unopened."""
+    """TLS passes through it end to end."""
     server = ScriptedServer([b"hi"], authority.server_context())
     options = Options(ca_file=authority.file, proxy=f"http://user:p%40ss@127.0.0.1:{proxy.port}")
     sock = Connector(f"https://localhost:{server.port}", options).open(5)

@@ -1,4 +1,4 @@
-"""Idle connections: which are used, which are closed, and which are opened ahead of need."""
+"""Idle connections: which are used, closed, and opened ahead of need."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -33,7 +33,7 @@ def pool_of(authority: Authority, **options: float) -> tuple[Pool, ScriptedServe
 
 
 def test_the_newest_connection_is_used_first(authority: Authority) -> None:
-    """The others grow old, and are closed."""
+    """The others grow old and are closed."""
     pool, server = pool_of(authority)
     older, newer = pool.open(5), pool.open(5)
     pool.give_back(older)
@@ -44,7 +44,7 @@ def test_the_newest_connection_is_used_first(authority: Authority) -> None:
 
 
 def test_an_idle_connection_that_is_too_old_is_not_used(authority: Authority) -> None:
-    """The network may have dropped it without a word; all older ones are closed with it."""
+    """The network may have dropped it silently. All older ones are closed with it."""
     pool, server = pool_of(authority, idle_timeout=0.1)
     pool.give_back(pool.open(5))
     pool.give_back(pool.open(5))
@@ -66,7 +66,7 @@ def test_idle_connections_are_closed_without_any_call(authority: Authority) -> N
 
 
 def test_a_connection_that_the_server_closed_is_not_used(authority: Authority) -> None:
-    """Nor kept: it would stay in CLOSE_WAIT."""
+    """It is closed, because it would stay in CLOSE_WAIT."""
     pool, server = pool_of(authority)
     sock = pool.open(5)
     sock.sendall(b"hang up")

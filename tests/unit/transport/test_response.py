@@ -1,4 +1,4 @@
-"""Responses, however the network cuts their bytes."""
+"""Parsing of responses, wherever the network cuts their bytes."""
 
 import http.client
 import itertools
@@ -31,7 +31,7 @@ def test_a_clear_response_is_read_however_it_is_cut(name: str, places: list[int]
 
 @given(name=st.sampled_from(sorted(MALFORMED)), places=st.lists(st.integers(0, 500), max_size=8))
 def test_a_malformed_response_is_an_error_however_it_is_cut(name: str, places: list[int]) -> None:
-    """Nothing is guessed, and text that was lost is never a success."""
+    """Nothing is guessed, and lost text is never a success."""
     with pytest.raises(http.client.HTTPException):
         read(cut(MALFORMED[name], places))
 
@@ -62,7 +62,7 @@ def test_all_chunks_of_one_receive_are_one_piece() -> None:
     ],
 )
 def test_a_connection_is_kept_as_its_version_allows(data: bytes, keeps: bool) -> None:
-    """RFC 9112, 9.3."""
+    """RFC 9112, 9.3, defines it."""
     sock, kept = FakeSocket([data]), list[Any]()
     response = Response(sock, kept.append)
     b"".join(iter(response.read1, b""))
@@ -71,7 +71,7 @@ def test_a_connection_is_kept_as_its_version_allows(data: bytes, keeps: bool) ->
 
 @pytest.mark.parametrize("data", UNSOLICITED)
 def test_unsolicited_data_after_the_body_costs_the_connection(data: bytes) -> None:
-    """It would be taken for the next response."""
+    """The data would be taken for the next response."""
     sock, kept = FakeSocket([data]), list[Any]()
     assert b"".join(iter(Response(sock, kept.append).read1, b"")) == BODY
     assert (kept, sock.is_closed) == ([], True)
@@ -87,7 +87,7 @@ def test_an_answer_that_came_before_the_upload_ended_is_read() -> None:
     assert b"".join(iter(response.read1, b"")) == BODY
 
 
-def test_a_connection_that_closes_before_a_response_is_told_from_a_cut_one() -> None:
-    """Only the first kind may be sent again."""
+def test_a_connection_that_closes_before_a_response_is_no_cut_response() -> None:
+    """The request may be sent again only if no byte of a response arrived."""
     with pytest.raises(ConnectionResetError):
         read([])

@@ -23,11 +23,11 @@ PROXIES = networks("10.0.0.0/8, ::1, 192.0.2.9")
         ("", "", "unknown"),
     ],
 )
-def test_a_header_is_believed_as_far_as_trusted_proxies_wrote_it(peer: str, forwarded: str, address: str) -> None:
-    """From the right; the part that a client wrote is ignored."""
+def test_only_addresses_from_trusted_proxies_count(peer: str, forwarded: str, address: str) -> None:
+    """The field is read from the right; the part that a client wrote is ignored."""
     assert client_address(peer, forwarded, PROXIES) == address
 
 
-def test_nobody_is_trusted_unless_named() -> None:
-    """Not even loopback."""
+def test_no_proxy_is_trusted_by_default() -> None:
+    """Loopback is not trusted either."""
     assert client_address("127.0.0.1", "198.51.100.7", ()) == "127.0.0.1"

@@ -1,4 +1,4 @@
-"""Every fault becomes an error response of the same shape."""
+"""Every fault becomes an error response of the same format."""
 
 import json
 import logging
@@ -27,8 +27,8 @@ def app_that_raises(error: Exception) -> Flask:
     (Fault(), 500, "internal_error"), (RuntimeError("planted"), 500, "internal_error"),
     (exceptions.Gone(), 410, "invalid_request"), (exceptions.NotImplemented(), 501, "internal_error"),
 ])  # fmt: skip
-def test_every_error_has_the_same_shape(error: Exception, status: int, code: str) -> None:
-    """A sentence, a null, a word."""
+def test_every_error_has_the_same_format(error: Exception, status: int, code: str) -> None:
+    """It has a sentence, a null and a code."""
     response = app_that_raises(error).test_client().get("/raise")
     assert response.status_code == status
     assert response.mimetype == "application/json"
@@ -39,13 +39,13 @@ def test_every_error_has_the_same_shape(error: Exception, status: int, code: str
 
 
 @pytest.mark.parametrize(("wait", "header"), [(None, "1"), (0.2, "1"), (2.1, "3"), (17, "17")])
-def test_a_503_says_when_to_come_back(wait: float | None, header: str) -> None:
-    """In whole seconds (RFC 9110, 10.2.3), never too early."""
+def test_a_503_has_a_retry_after(wait: float | None, header: str) -> None:
+    """The value is in whole seconds (RFC 9110, 10.2.3), rounded up."""
     for fault in (SignInUnavailable(retry_after=wait), OpenAIRateLimited(retry_after=wait)):
         assert app_that_raises(fault).test_client().get("/raise").headers["Retry-After"] == header
 
 
-def test_an_accident_says_nothing_of_itself(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unexpected_exception_reveals_nothing(caplog: pytest.LogCaptureFixture) -> None:
     """The log gets the traceback, the client a general sentence."""
     response = app_that_raises(KeyError("sk-planted")).test_client().get("/raise")
     assert b"planted" not in response.data
@@ -55,6 +55,6 @@ def test_an_accident_says_nothing_of_itself(caplog: pytest.LogCaptureFixture) ->
     ]
 
 
-def test_a_fault_of_werkzeugs_own_gets_our_words() -> None:
-    """Not its HTML."""
+def test_werkzeugs_errors_have_the_contracts_format() -> None:
+    """Its HTML is never sent."""
     assert app_that_raises(exceptions.Conflict()).test_client().get("/raise").is_json

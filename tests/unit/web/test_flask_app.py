@@ -8,13 +8,13 @@ from tests.apps import make_app
 
 @pytest.fixture
 def app() -> Flask:
-    """The broker's."""
+    """The broker's app."""
     return make_app()
 
 
 @pytest.mark.parametrize("host", ["localhost", "gpt.example.com:8443", "[::1]"])
 def test_no_route_depends_on_the_host(app: Flask, host: str) -> None:
-    """Nor on the query."""
+    """The query does not matter either."""
     client = app.test_client()
 
     assert client.get("/health?/ready", headers={"Host": host}).data == b"OK"

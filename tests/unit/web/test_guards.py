@@ -1,4 +1,4 @@
-"""Who may pass, and that no endpoint forgot to ask."""
+"""The guards, and that every endpoint has one."""
 
 import json
 
@@ -16,14 +16,14 @@ OPEN = {"/health", "/ready", "/metrics", "/openapi.json"}
 
 
 def test_every_family_names_exactly_one_guard() -> None:
-    """Also the one that lets anyone in: nobody forgets by saying nothing."""
+    """Families that admit everyone name a guard too, so none is forgotten."""
     app = make_app()
     for name in app.blueprints:
         assert len([hook for hook in app.before_request_funcs[name] if hook in GUARDS]) == 1, name
 
 
 def test_only_the_operators_endpoints_are_open() -> None:
-    """All others refuse a caller without a token, whatever the method that they know."""
+    """All others refuse a request without a token, with every method."""
     app = make_app()
     for rule in app.url_map.iter_rules():
         for method in (rule.methods or set()) - {"OPTIONS", "HEAD"}:
@@ -31,8 +31,8 @@ def test_only_the_operators_endpoints_are_open() -> None:
             assert (status == 401) == (rule.rule not in OPEN), rule.rule
 
 
-def test_who_comes_before_how_often_before_what() -> None:
-    """401, then 429, then 400."""
+def test_guards_check_the_token_then_the_limits_then_the_body() -> None:
+    """The order is 401, then 429, then 400."""
     client = make_client(DAILY_LIMIT="0")
     assert client.post("/gpt-4o", data="{}").status_code == 401
     refused = client.post("/gpt-4o", data="{}", headers=bearer())
@@ -41,7 +41,7 @@ def test_who_comes_before_how_often_before_what() -> None:
 
 
 def test_a_refused_body_is_given_back_before_the_answer(redis: fakeredis.FakeRedis) -> None:
-    """The standing in the answer is already the one after."""
+    """The answer's header fields already show it."""
     client = make_client(redis)
     ada = bearer("ada")
     for _ in range(3):
@@ -52,7 +52,7 @@ def test_a_refused_body_is_given_back_before_the_answer(redis: fakeredis.FakeRed
 
 @responses.activate
 def test_an_answer_costs_one_call() -> None:
-    """And says what is left."""
+    """The header fields show the rest."""
     responses.post(URL, json={"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]})
     client, ada = make_client(), bearer("ada")
     left = [client.post("/gpt-4o", json={"messages": "hi"}, headers=ada).headers["RateLimit"] for _ in range(2)]
@@ -65,7 +65,7 @@ def client() -> FlaskClient:
 
 
 def test_a_refusal_says_when_the_day_turns(client: FlaskClient) -> None:
-    """In seconds, and as a time; and asks SDKs not to try again by themselves."""
+    """It has seconds and a time, and asks SDKs not to retry."""
     refused = client.post("/gpt-4o", data="{}", headers=bearer())
     assert refused.json
     assert refused.json["limit"] == 0
@@ -76,13 +76,13 @@ def test_a_refusal_says_when_the_day_turns(client: FlaskClient) -> None:
 
 
 def test_a_head_request_costs_nothing() -> None:
-    """Flask would let it follow GET."""
+    """Flask would answer it like GET."""
     refused = make_client().head("/simple-gpt-4o-mini-complete?prompt=hi", headers=bearer())
     assert (refused.status_code, refused.headers["Allow"]) == (405, "GET, OPTIONS")
 
 
 def test_every_counted_view_has_a_reader() -> None:
-    """Which the guard runs before it reserves: a view without one would not be counted by what it costs."""
+    """The guard runs it before the reservation: a view without a reader would be counted without its cost."""
     app = make_app()
     counted = [name for name, hooks in app.before_request_funcs.items() if guards.counted in hooks]
     views = [view for endpoint, view in app.view_functions.items() if endpoint.rpartition(".")[0] in counted]
@@ -97,8 +97,8 @@ WHOLE = {
 
 
 @responses.activate
-def test_what_a_call_took_is_charged_and_the_rest_is_free_again() -> None:
-    """Tokens and dollars, in the answer's fields and under /v1/usage."""
+def test_usage_is_charged_and_the_rest_of_the_reservation_released() -> None:
+    """Header fields and /v1/usage show tokens and dollars."""
     responses.post(URL, json=WHOLE)
     client, ada = make_client(DAILY_TOKENS="50000", DAILY_SPEND="1"), bearer("ada")
     answer = client.post("/gpt-4o", json={"messages": "hi"}, headers=ada)
@@ -113,7 +113,7 @@ def test_what_a_call_took_is_charged_and_the_rest_is_free_again() -> None:
 @responses.activate
 @pytest.mark.parametrize("path", ["/gpt-4o", "/v1/chat/completions"])
 def test_an_answer_is_bounded_to_what_is_left(path: str) -> None:
-    """To half of it, so that a second tab works too; without a limit the older endpoints send no bound."""
+    """Half of it is granted, for a second tab; without a limit the older endpoints send no bound."""
     asked = responses.post(URL, json=WHOLE)
     body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
     make_client(DAILY_TOKENS="2000").post(path, json=body, headers=bearer())
@@ -133,7 +133,7 @@ def test_an_answer_is_bounded_to_what_is_left(path: str) -> None:
     ],
 )
 def test_a_refusal_says_which_limit_and_what_is_left(limit: dict[str, str], code: str, limited: str) -> None:
-    """And when it resets; below MIN_OUTPUT_TOKENS nothing is worth asking."""
+    """It says when the limit resets. Below MIN_OUTPUT_TOKENS the call is refused."""
     refused = make_client(None, **limit).post("/gpt-4o", json={"messages": "hi"}, headers=bearer())
     assert refused.status_code == 429
     body = refused.get_json()
@@ -145,7 +145,7 @@ def test_a_refusal_says_which_limit_and_what_is_left(limit: dict[str, str], code
 
 @responses.activate
 def test_a_burnt_fuse_is_a_503_until_the_day_turns(redis: fakeredis.FakeRedis) -> None:
-    """For everybody, without a call of anyone's being counted; /ready stays up and says so."""
+    """The 503 is for all users, and no call is counted; /ready stays up and shows it."""
     responses.post(URL, json=WHOLE)
     client, ada = make_client(redis, TENANT_DAILY_SPEND="0.0001"), bearer("ada")
     refused = client.post("/gpt-4o", json={"messages": "hi"}, headers=ada)
@@ -162,8 +162,8 @@ def test_a_burnt_fuse_is_a_503_until_the_day_turns(redis: fakeredis.FakeRedis) -
 
 
 @responses.activate
-def test_what_is_only_watched_is_answered(redis: fakeredis.FakeRedis) -> None:
-    """Beyond every limit of amounts; the metric says whom they would have refused."""
+def test_a_watched_limit_is_answered(redis: fakeredis.FakeRedis) -> None:
+    """No limit of amounts refuses the call; the metric counts it."""
     responses.post(URL, json=WHOLE)
     limits = {"DAILY_TOKENS": "1", "DAILY_SPEND": "0", "TENANT_DAILY_SPEND": "0"}
     client = make_client(redis, BUDGETS="watch", **limits)
@@ -178,7 +178,7 @@ PRO = '{"plans": {"pro": {"calls": 1, "models": ["gpt-4o-mini"]}}}'
 
 @responses.activate
 def test_a_plan_of_the_token_decides() -> None:
-    """Its calls and its models; `user_metadata` decides nothing."""
+    """Its calls and models apply; `user_metadata` has no effect."""
     responses.post(URL, json=WHOLE)
     client = make_client(PLANS=PRO)
     pro = bearer("ada", app_metadata={"plan": "pro"})
@@ -192,8 +192,8 @@ def test_a_plan_of_the_token_decides() -> None:
 
 
 @pytest.mark.parametrize(("allowed", "status"), [("", 403), ("tide-app", 200), ("*", 200), ("other", 403)])
-def test_a_token_of_somebody_else_s_app_is_refused(allowed: str, status: int) -> None:
-    """Unless the operator lists it: the app would spend this user's calls."""
+def test_a_token_of_an_unlisted_app_is_refused(allowed: str, status: int) -> None:
+    """The app would spend this user's calls, so the operator must list it."""
     answer = make_client(OAUTH_CLIENTS=allowed).get("/v1/usage", headers=bearer("ada", client_id="tide-app"))
     assert answer.status_code == status
     assert status == 200 or answer.get_json()["error"]["code"] == "oauth_client_refused"

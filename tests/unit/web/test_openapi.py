@@ -32,7 +32,7 @@ def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def test_every_endpoint_is_in_it_and_no_other(document: dict[str, Any]) -> None:
-    """Compared with the app's URL map."""
+    """The document equals the app's URL map."""
     served = {
         method + " " + re.sub(r"<(?:path:)?(.+?)>", r"{\1}", rule.rule)
         for rule in make_app().url_map.iter_rules()
@@ -50,7 +50,7 @@ def test_every_fault_is_in_it(document: dict[str, Any]) -> None:
 
 
 def test_every_reference_resolves(document: dict[str, Any]) -> None:
-    """Within the document."""
+    """All references are within the document."""
     references = set(re.findall(r'"\$ref": "#/components/(\w+)/([\w-]+)"', json.dumps(document)))
     assert len(references) > 10
     assert [(kind, name) for kind, name in references if name not in document["components"][kind]] == []
@@ -68,7 +68,7 @@ def test_all_but_the_open_endpoints_need_a_token(document: dict[str, Any]) -> No
 
 
 def test_the_parameters_are_those_that_are_passed_on(document: dict[str, Any]) -> None:
-    """No other; models and bound come from the settings."""
+    """No others are listed; models and bound come from the settings."""
     request = document["components"]["schemas"]["ChatRequest"]
     assert set(request["properties"]) == PASSED_ON | IGNORED
     assert request["additionalProperties"] is False
@@ -77,7 +77,7 @@ def test_the_parameters_are_those_that_are_passed_on(document: dict[str, Any]) -
 
 
 def test_the_parameters_of_responses_are_those_that_are_passed_on(document: dict[str, Any]) -> None:
-    """And the names of the user that are replaced."""
+    """The replaced names of the user are listed as well."""
     request = document["components"]["schemas"]["ResponseRequest"]
     assert set(request["properties"]) == responses.PASSED_ON | responses.IGNORED
     assert request["additionalProperties"] is False
@@ -87,7 +87,7 @@ def test_the_parameters_of_responses_are_those_that_are_passed_on(document: dict
     ("path", "name"), [("/v1/usage", "Usage"), ("/v1/models/gpt-4o", "Model"), ("/ready", "Readiness")]
 )
 def test_an_answer_matches_its_schema(document: dict[str, Any], path: str, name: str) -> None:
-    """Checked on the real answer."""
+    """Real answers are checked."""
     answer = make_client().get(path, headers=bearer())
     schema = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
     assert validator_for(schema).is_valid(answer.get_json())

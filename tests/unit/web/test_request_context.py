@@ -1,4 +1,4 @@
-"""One request, from its first hook to its end."""
+"""A request's context from its first hook to its end."""
 
 import io
 import math
@@ -12,8 +12,8 @@ from broker.web.request_context import RequestContext
 from tests.apps import make_app
 
 
-def test_at_its_end_all_is_undone_once_last_first_whatever_fails() -> None:
-    """Nothing that a request holds outlives it because something else failed."""
+def test_all_cleanups_run_once_in_reverse_order() -> None:
+    """A failing cleanup does not prevent the others."""
     context, undone = RequestContext("1", "GET", "/"), []
     context.at_end(lambda: undone.append("first"))
     context.at_end(lambda: 1 // 0)
@@ -37,8 +37,8 @@ def test_a_body_is_kept_until_it_is_taken() -> None:
 
 
 @pytest.mark.parametrize("head", [{"CONTENT_LENGTH": "11"}, {"HTTP_TRANSFER_ENCODING": "chunked"}])
-def test_a_body_beyond_the_cap_is_not_taken(head: dict[str, str]) -> None:
-    """Whether its head says so, or it only turns out to be; no more than a byte too many is read."""
+def test_a_body_beyond_the_limit_is_refused(head: dict[str, str]) -> None:
+    """The head may announce it or not; at most one byte too many is read."""
     body = io.BytesIO(b"x" * 100)
     environ = {"wsgi.input": body, "wsgi.input_terminated": True, **head}
     with make_app(MAX_BODY_BYTES="1024").test_request_context("/stream", method="POST", environ_overrides=environ):
@@ -49,7 +49,7 @@ def test_a_body_beyond_the_cap_is_not_taken(head: dict[str, str]) -> None:
 
 
 def test_without_a_length_there_is_no_body() -> None:
-    """Where the server does not tell its end, nobody waits for it."""
+    """The end of the body is unknown, so it is not awaited."""
     environ = {"wsgi.input": io.BytesIO(b"x"), "HTTP_TRANSFER_ENCODING": "chunked"}
     with make_app().test_request_context("/stream", method="POST", environ_overrides=environ):
         request_context.begin()

@@ -1,4 +1,4 @@
-"""One line and one count a request, when its last byte is gone."""
+"""Each request has one log line and one count, at its last byte."""
 
 import logging
 from typing import Any
@@ -34,8 +34,8 @@ def only(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
 
 
 @responses.activate
-def test_a_line_tells_who_what_and_how_it_ended(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
-    """With OpenAI's id beside ours."""
+def test_a_line_has_user_endpoint_and_outcome(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
+    """OpenAI's request id is beside the broker's."""
     responses.post(URL, body=named("answer_plain").body, headers={"x-request-id": "req_1"})
     client.post("/gpt-4o", json={"messages": "hi"}, headers=bearer("ada") | {"X-Request-Id": "mine-1"})
     line = only(caplog)
@@ -46,14 +46,14 @@ def test_a_line_tells_who_what_and_how_it_ended(client: FlaskClient, caplog: pyt
     assert line["completion_tokens"] > 0
 
 
-def test_a_refusal_tells_its_code(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
-    """The word that the client gets."""
+def test_the_line_of_a_refusal_has_its_code(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
+    """The client gets the same code."""
     client.post("/gpt-4o", data="{}", headers=bearer("ada"))
     assert (only(caplog)["outcome"], only(caplog)["status"]) == ("messages_required", 400)
 
 
 def test_an_unknown_path_is_not_repeated(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
-    """It may hold anything, and as a label it would have no end."""
+    """It may hold anything, and as a label it would be unbounded."""
     client.get("/planted/path?prompt=planted")
     assert only(caplog)["endpoint"] == "unmatched"
     assert "planted" not in str(only(caplog))
@@ -62,16 +62,14 @@ def test_an_unknown_path_is_not_repeated(client: FlaskClient, caplog: pytest.Log
 
 
 @pytest.mark.parametrize("path", ["/health", "/metrics"])
-def test_what_is_asked_every_few_seconds_is_not_logged(
-    client: FlaskClient, caplog: pytest.LogCaptureFixture, path: str
-) -> None:
-    """Probes would bury the rest."""
+def test_probes_are_not_logged(client: FlaskClient, caplog: pytest.LogCaptureFixture, path: str) -> None:
+    """They would hide the other lines."""
     client.get(path)
     assert lines(caplog) == []
 
 
 def test_every_request_is_counted_but_metrics(client: FlaskClient) -> None:
-    """By the contract's counter."""
+    """The counter has the contract's name."""
     client.get("/metrics")
     client.get("/health")
     client.options("/stream")
@@ -84,8 +82,8 @@ def test_every_request_is_counted_but_metrics(client: FlaskClient) -> None:
 
 
 @responses.activate
-def test_a_stream_is_written_down_once_it_is_over(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
-    """With its tokens, which come last."""
+def test_a_stream_is_logged_at_its_end(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
+    """The line has the tokens, which come last."""
     responses.post(URL, body=named("stream_usage").body)
     response = client.post("/stream", json={"messages": "hi", "model": "gpt-4o"}, headers=bearer("ada"), buffered=False)
     assert lines(caplog) == []
@@ -96,8 +94,8 @@ def test_a_stream_is_written_down_once_it_is_over(client: FlaskClient, caplog: p
 
 
 @responses.activate
-def test_a_stream_that_nobody_reads_on_is_left(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
-    """No longer in flight, and settled, since OpenAI has answered."""
+def test_an_abandoned_stream_is_settled(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
+    """It is no longer in flight, and counts because OpenAI has answered."""
     responses.post(URL, body=named("stream_usage").body)
     response = client.post("/stream", json={"messages": "hi", "model": "gpt-4o"}, headers=bearer("ada"), buffered=False)
     assert "gpt_broker_streams_in_flight 1.0" in client.get("/metrics").text
@@ -111,8 +109,8 @@ def test_a_stream_that_nobody_reads_on_is_left(client: FlaskClient, caplog: pyte
 
 @pytest.mark.parametrize(("given", "kept"), [("a-1_b.c:D", True), ("x" * 128, True), ("x" * 129, False), ("a b", False),
                                              ("", False), ("ü", False)])  # fmt: skip
-def test_a_request_id_is_taken_where_it_is_well_formed(client: FlaskClient, given: str, kept: bool) -> None:
-    """Else it could forge log lines."""
+def test_a_well_formed_request_id_is_kept(client: FlaskClient, given: str, kept: bool) -> None:
+    """Any other could forge log lines."""
     answered = client.get("/health", headers={"X-Request-Id": given}).headers["X-Request-Id"]
     assert (answered == given) is kept
     assert kept or len(answered) == 32

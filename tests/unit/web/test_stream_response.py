@@ -1,4 +1,4 @@
-"""Responses that are sent as they arrive, and how they end."""
+"""Streamed responses and their ends."""
 
 from collections.abc import Iterator
 
@@ -39,7 +39,7 @@ def test_a_stream_whose_client_left_is_not_completed() -> None:
 
 
 def test_a_stream_is_not_buffered_on_its_way() -> None:
-    """Neither by nginx nor by a cache."""
+    """Neither nginx nor a cache buffers it."""
     response = app_that_streams(lines_then(None)).test_client().get("/lines")
     assert response.data == b'{"data": "a"}\n{"data": "b"}\n'
     assert (response.headers["X-Accel-Buffering"], response.headers["Cache-Control"]) == ("no", "no-store")

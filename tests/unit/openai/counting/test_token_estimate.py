@@ -1,4 +1,4 @@
-"""Estimates of tokens, and the bound of what they fall short by."""
+"""Estimates of tokens, and the bound of their error."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ def chat(content: Any, model: str = "gpt-4o") -> dict[str, Any]:
 
 
 def test_three_bytes_are_a_token() -> None:
-    """In UTF-8, and wherever the text stands."""
+    """Bytes of UTF-8 are counted in every place of the request."""
     empty = input_tokens(chat(""))
     assert input_tokens(chat("x" * 3_000)) == empty + 1_000
     assert input_tokens(chat("満" * 1_000)) == empty + 1_000
@@ -33,18 +33,18 @@ def test_three_bytes_are_a_token() -> None:
     ],
 )
 def test_an_image_has_an_allowance_by_its_detail(part: dict[str, Any], model: str, tokens: int) -> None:
-    """However large its data is."""
+    """The size of the image's data does not matter."""
     assert input_tokens(chat([part], model)) - input_tokens(chat([], model)) == tokens
 
 
 @given(st.text())
 def test_an_estimate_is_a_third_of_the_bytes_at_least(content: str) -> None:
-    """So the tokens, never more than the bytes, exceed an estimate by two thirds of the bytes at most."""
+    """Tokens never exceed bytes, so the estimate is short by at most two thirds of the bytes."""
     assert input_tokens(chat(content)) * 3 >= text_size(content)
 
 
 def test_a_part_of_an_answer_has_at_least_a_token_an_event() -> None:
-    """Random characters take one each, which no count of bytes shows."""
+    """Random characters take a token each, which the bytes do not show."""
     assert output_tokens(300, 20) == 100
     assert output_tokens(30, 20) == 20
     assert output_tokens(0) == 0

@@ -57,13 +57,13 @@ def test_zeros_after_an_error_are_no_usage() -> None:
 
 
 def test_parts_never_exceed_their_whole() -> None:
-    """So that no price of a part is charged for more than there is."""
+    """No part is charged for more tokens than the whole has."""
     usage = {**CHAT, "prompt_tokens": 70, "completion_tokens_details": {"reasoning_tokens": 999}}
     assert TokenUsage.read(usage) == TokenUsage(70, 60, 10, 20, 20)
 
 
 @given(JSON)
 def test_any_json_is_read_without_a_fault(usage: object) -> None:
-    """What comes from the network is never trusted."""
+    """Input from the network is never trusted."""
     read = TokenUsage.read(usage)
     assert read is None or read.cached + read.cache_write <= read.input

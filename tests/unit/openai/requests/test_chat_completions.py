@@ -1,4 +1,4 @@
-"""Which parameters of OpenAI's format are passed on, and how the others are refused."""
+"""Parameters of OpenAI's format: accepted ones are passed on, others are refused."""
 
 import json
 from typing import Any
@@ -22,7 +22,7 @@ def read(**members: Any) -> chat_completions.ChatRequest:
 
 
 def refusal(**members: Any) -> tuple[int, object, str]:
-    """Status, parameter and code."""
+    """Return status, parameter and code of the refusal."""
     with pytest.raises(ParameterRefused) as caught:
         read(**members)
     param = caught.value.details["param"]
@@ -31,7 +31,7 @@ def refusal(**members: Any) -> tuple[int, object, str]:
 
 
 def test_a_request_is_passed_on_as_it_is() -> None:
-    """Tools, formats, images, and whatever else costs no more than one answer."""
+    """Tools, formats, images and everything else that costs one answer are passed on."""
     members = {
         "messages": [
             {"role": "system", "content": "be brief"},
@@ -55,16 +55,16 @@ def test_a_request_is_passed_on_as_it_is() -> None:
     assert (asked.model, asked.is_stream, asked.wants_usage) == ("tide", False, False)
 
 
-def test_how_the_answer_is_to_come() -> None:
-    """As a stream or whole, with usage or without."""
+def test_the_form_of_the_answer_is_read() -> None:
+    """The request chooses stream or whole, with usage or without."""
     assert read(stream=True).is_stream
     assert not read(stream=False).is_stream
     assert read(stream=True, stream_options={"include_usage": True}).wants_usage
     assert not read(stream=True, stream_options={"include_usage": False, "include_obfuscation": False}).wants_usage
 
 
-def test_null_is_as_good_as_nothing() -> None:
-    """Also for parameters that are refused."""
+def test_null_members_are_dropped() -> None:
+    """Null is dropped for refused parameters too."""
     assert read(temperature=None, user=None, n=None, max_tokens=None, stream=None).body == {
         "model": "tide",
         "messages": HELLO,
@@ -87,13 +87,13 @@ def test_what_is_not_on_the_list_is_refused(name: str) -> None:
      ("modalities", []), ("modalities", "text")],
 )  # fmt: skip
 def test_some_are_passed_on_with_one_value_only(name: str, value: object) -> None:
-    """The value that costs one answer at the usual price and stores nothing."""
+    """Only the value that costs one answer at the usual price and stores nothing is accepted."""
     assert refusal(**{name: value}) == (400, name, "unsupported_value")
 
 
 @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
 def test_an_answers_length_is_bounded(name: str) -> None:
-    """Also under the deprecated name `max_tokens`."""
+    """The deprecated name `max_tokens` is bounded too."""
     for most in (MOST, float(MOST)):
         assert read(**{name: most}).body == {"model": "tide", "messages": HELLO, "max_completion_tokens": MOST}
     for value in (MOST + 1, 0, -1, 10**400):
@@ -123,7 +123,7 @@ def test_of_two_bounds_the_lesser_holds() -> None:
      ({"stream_options": {"x": True}}, "stream_options.x", "invalid_value")],
 )  # fmt: skip
 def test_what_the_broker_itself_reads_is_checked(members: dict[str, object], param: str, code: str) -> None:
-    """OpenAI checks the other parameters."""
+    """The broker checks what it reads itself; OpenAI checks the other parameters."""
     assert refusal(**members) == (400, param, code)
 
 
@@ -155,7 +155,7 @@ def test_a_refused_part_is_named() -> None:
 
 
 def test_an_inline_file_is_passed_on() -> None:
-    """As the AI SDK, pydantic-ai, LangChain and llm send a PDF."""
+    """The AI SDK, pydantic-ai, LangChain and llm send a PDF this way."""
     part = {"type": "file", "file": {"filename": "tide.pdf", "file_data": "data:application/pdf;base64,JVBERg=="}}
     messages = [{"role": "user", "content": [part]}]
     assert read(messages=messages).body["messages"] == messages
@@ -176,7 +176,7 @@ def test_a_reasoning_models_bound_is_lowered(patch: dict[str, object]) -> None:
 
 
 def test_null_within_options_and_messages_is_absent() -> None:
-    """Except a message's content, which is null in a message that calls tools."""
+    """Null is dropped except a message's content, which is null in a message that calls tools."""
     call = {"role": "assistant", "content": None, "tool_calls": [{"id": "call_1"}]}
     asked = read(
         stream=True, stream_options={"include_usage": None}, messages=[{**call, "audio": None, "refusal": None}]
@@ -186,7 +186,7 @@ def test_null_within_options_and_messages_is_absent() -> None:
 
 
 def test_an_unknown_models_error_lists_the_names() -> None:
-    """So that a developer sees the choice."""
+    """The developer sees the choice."""
     with pytest.raises(ModelNotFound, match="gpt-4o, gpt-4o-mini, tide"):
         read(model="gpt-3")
 
@@ -205,7 +205,7 @@ def test_an_earlier_spoken_answer_is_refused() -> None:
 
 @pytest.mark.parametrize("model", ["gpt-3", "GPT-4o", ""])
 def test_only_the_operators_models_are_there(model: str) -> None:
-    """OpenAI's status and code."""
+    """An unknown model gets OpenAI's status and code."""
     with pytest.raises(ModelNotFound) as caught:
         read(model=model)
     assert (caught.value.status, caught.value.code) == (404, "model_not_found")
@@ -239,7 +239,7 @@ ODD: list[Any] = [
 
 
 @given(members=st.dictionaries(st.sampled_from(sorted(chat_completions.PASSED_ON)), st.sampled_from(ODD)))
-def test_no_values_cause_an_accident(members: dict[str, Any]) -> None:
+def test_no_values_cause_an_internal_error(members: dict[str, Any]) -> None:
     """Any value gives a request or a refusal, never an internal error."""
     try:
         assert read(**members).model == "tide"

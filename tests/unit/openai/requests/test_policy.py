@@ -27,7 +27,7 @@ def asked(**members: object) -> dict[str, object]:
 
 
 def test_an_answer_has_an_upper_bound() -> None:
-    """If the request has no bound of its own."""
+    """The bound is added to a request that has none."""
     assert policy().apply_for_user(asked(), "ada")["max_completion_tokens"] == 1000
     assert policy().apply_for_user(asked(max_completion_tokens=5), "ada")["max_completion_tokens"] == 5
 

@@ -1,4 +1,4 @@
-"""The prompt size: all text that OpenAI bills, wherever it stands in the request."""
+"""The prompt size counts all text that OpenAI bills, in every place of the request."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ def user(**members: Any) -> dict[str, Any]:
      {"input": [{"type": "function_call_output", "output": BIG}]}, {"text": {"format": {"schema": {"title": BIG}}}}],
 )  # fmt: skip
 def test_all_that_is_billed_counts(body: dict[str, Any]) -> None:
-    """In either API's request."""
+    """Requests of both APIs are counted."""
     assert prompt_size.count(body) >= 1000
 
 
@@ -45,5 +45,5 @@ def test_images_and_the_format_itself_do_not_count(body: dict[str, Any]) -> None
 
 
 def test_a_text_counts_once() -> None:
-    """A character is a character, of whatever script."""
+    """Every character counts as one, in every script."""
     assert prompt_size.count(user(content="潮汐🌊")) == 3

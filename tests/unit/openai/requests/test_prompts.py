@@ -1,4 +1,4 @@
-"""What the older endpoints accept, and the contract's sentences for the rest."""
+"""Requests of the older endpoints: accepted forms, and the contract's sentences for the others."""
 
 import json
 from typing import Any
@@ -24,7 +24,7 @@ def body(**members: Any) -> bytes:
 
 
 def test_a_query_becomes_one_system_message() -> None:
-    """`?prompt=…` is sent as the system's word, at the default temperature."""
+    """`?prompt=…` becomes a system message at the default temperature."""
     prompt = prompts.read_query("be brief", "gpt-4o-mini")
     assert prompt.request() == {
         "model": "gpt-4o-mini",
@@ -76,7 +76,7 @@ def test_further_fields_and_content_parts_pass_through() -> None:
 @pytest.mark.parametrize("content", [b"", b"  \n", b"{}", b"null", b'{"messages": null}', b'{"messages": ""}'])
 @pytest.mark.parametrize("read", [prompts.read_messages, prompts.read_conversation])
 def test_messages_are_required(read: Any, content: bytes) -> None:
-    """No body, an empty one, or one without messages: the same sentence."""
+    """A missing body, an empty body and a body without messages get the same sentence."""
     with pytest.raises(MessagesMissing):
         read(content, "m")
 
@@ -96,21 +96,21 @@ def test_messages_are_an_array(value: object) -> None:
 
 @pytest.mark.parametrize("value", [["x"], [None], [{}], [{"role": "user"}], [{"content": "x"}], '[{"role": "user"}]'])
 def test_each_message_has_a_role_and_a_content(value: object) -> None:
-    """Also in an array that came as a string."""
+    """Messages in an array within a string are checked too."""
     with pytest.raises(MessageIncomplete):
         prompts.read_conversation(body(messages=value), "m")
 
 
 @pytest.mark.parametrize("content", [b"hello", b"{", b"a=b", b'{"messages": [}', b"\xff\xfe\x00", b"[" * 100_000])
 def test_a_body_is_json(content: bytes) -> None:
-    """Anything else is refused, at any depth."""
+    """Any other body is refused, at any depth."""
     with pytest.raises(BodyNotJson):
         prompts.read_conversation(content, "m")
 
 
 @pytest.mark.parametrize("value", [0, 0.0, 0.5, 1, 1.0])
 def test_a_temperature_is_passed_on(value: float) -> None:
-    """From 0 to 1, both included."""
+    """Values from 0 to 1 are accepted, both included."""
     assert prompts.read_conversation(body(messages="x", temperature=value), "m").temperature == value
 
 
@@ -123,13 +123,13 @@ def test_a_temperature_is_a_number_from_0_to_1(value: object) -> None:
 
 @pytest.mark.parametrize("value", ["gpt-4", "", None, 4, ["gpt-4o"], {"gpt-4o": 1}])
 def test_a_stream_names_its_model(value: object) -> None:
-    """One of the two wire names, and nothing else, whatever MODELS holds."""
+    """Only the two public names are accepted, regardless of MODELS."""
     with pytest.raises(ModelUnknown):
         prompts.read_stream(body(messages="x", model=value))
 
 
-def test_complaints_come_in_the_contracts_order() -> None:
-    """Messages first, then temperature, then model."""
+def test_errors_come_in_the_contracts_order() -> None:
+    """Messages are checked first, then temperature, then model."""
     with pytest.raises(MessagesInvalid):
         prompts.read_stream(body(messages=1, temperature=9, model="x"))
     with pytest.raises(TemperatureInvalid):

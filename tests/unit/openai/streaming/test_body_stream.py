@@ -1,4 +1,4 @@
-"""Streams from OpenAI: what becomes of one that is broken off."""
+"""Streams from OpenAI that break off."""
 
 from typing import Any
 
@@ -17,8 +17,8 @@ BEGUN = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n"
 
 
 @pytest.mark.parametrize("fault", [ClientLeft, OpenAITimeout, StreamBroken])
-def test_openai_is_hung_up_on_before_anybody_hears_of_the_fault(fault: type[Fault]) -> None:
-    """Who hears of it may first tell Redis, which can take its time; meanwhile OpenAI would go on, and be paid."""
+def test_the_connection_is_closed_before_the_fault_is_raised(fault: type[Fault]) -> None:
+    """Handling the fault may wait for Redis; OpenAI would go on generating, at a cost."""
     server = ScriptedServer([BEGUN, None])
     request = requests.Request("POST", f"http://localhost:{server.port}/v1/x").prepare()
     call = OpenCalls(within=60).begin(None)

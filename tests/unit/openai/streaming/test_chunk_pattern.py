@@ -34,11 +34,11 @@ class Plain(Transcript):
     """A transcript that parses every chunk."""
 
     def _learn(self, text: str, found: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 def heard(transcript: Transcript, events: list[bytes]) -> list[object]:
-    """The text of each event up to the first fault, and the state after it."""
+    """Return the text of each event up to the first fault, and the state after it."""
     said: list[object] = []
     for event in events:
         try:
@@ -51,7 +51,7 @@ def heard(transcript: Transcript, events: list[bytes]) -> list[object]:
 @given(text=TEXTS)
 @pytest.mark.parametrize("paddings", [(None, None), ("xY1", ""), ("", "aB3dEfG")])
 def test_a_chunk_that_differs_in_its_text_alone_is_read(text: str, paddings: tuple[str | None, str | None]) -> None:
-    """With any text and any padding."""
+    """Any text and any padding is read."""
     assert pattern(paddings[0]).text_of(chunk(text, paddings[1])) == json.loads(json.dumps(text))
 
 
@@ -88,7 +88,7 @@ def test_any_other_is_left_to_be_parsed(other: str) -> None:
         '{"choices":[{"delta":{"content": "a"}}]}',
     ],
 )
-def test_no_pattern_is_made_where_the_text_stands_elsewhere(misleading: str) -> None:
+def test_no_pattern_is_made_if_the_place_of_the_text_is_unclear(misleading: str) -> None:
     """The text appears twice, differs, or is formatted otherwise."""
     assert pattern_of(misleading, "a") is None
 
@@ -121,7 +121,7 @@ def test_recorded_streams_are_read_as_if_parsed(reply: RecordedReply) -> None:
 
 @given(texts=st.lists(TEXTS, max_size=5), cut=st.integers(0, 200), junk=st.binary(max_size=3))
 def test_a_broken_chunk_is_as_broken_as_if_parsed(texts: list[str], cut: int, junk: bytes) -> None:
-    """With missing or extra bytes."""
+    """Chunks with missing or extra bytes give the same fault as the parser."""
     events = [chunk(text, "x").encode("utf-8", "surrogatepass") for text in ["a", *texts, "z"]]
     events[-1] = events[-1][:cut] + junk + events[-1][cut + len(junk) :]
     assert heard(Transcript(), events) == heard(Plain(), events)

@@ -1,4 +1,4 @@
-"""When a response begins, and what fills OpenAI's silence."""
+"""The beginning of a response, and the comments that fill OpenAI's silence."""
 
 from collections.abc import Iterator
 from typing import Any, cast
@@ -25,7 +25,7 @@ BOM = b"\xef\xbb\xbf"
 
 
 class Stream:
-    """OpenAI's stream on a clock of its own: each item is a read, or b"" for a step without one."""
+    """A stream on a clock of its own: each item is a read, or b"" for a step without one."""
 
     def __init__(self, *items: bytes | Exception) -> None:
         self._items = items
@@ -47,7 +47,7 @@ class Stream:
 
 @pytest.fixture
 def play(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Returns the opening, when it was sent, and the rest."""
+    """Return the opening, the time of its sending, and the rest."""
 
     def run(*items: bytes | Exception, relay: pass_through.Relay | None = None) -> tuple[bytes, float, list[bytes]]:
         stream, relay = Stream(*items), relay or Relay(with_usage=False)
@@ -60,7 +60,7 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_the_answers_first_text_opens_the_response(play: Any) -> None:
-    """With all that came before it."""
+    """The opening holds everything that came before the text."""
     assert play(ROLE, TEXT, finish())[:2] == (ROLE + TEXT, 2 * STEP)
 
 
@@ -73,8 +73,8 @@ def test_it_opens_within_the_interval_whatever_comes_before_the_text(play: Any, 
     assert b"".join(rest) == before * 6 + TEXT + finish()
 
 
-def test_reasoning_opens_it_at_once(play: Any) -> None:
-    """And is passed on as it comes."""
+def test_reasoning_opens_the_response_at_once(play: Any) -> None:
+    """Reasoning is passed on as it arrives."""
     thought = event(reasoning_content="thinking")
     opening, seconds, rest = play(ROLE, thought, thought, thought, TEXT, finish())
     assert (opening, seconds) == (ROLE + thought, 2 * STEP)
@@ -82,14 +82,14 @@ def test_reasoning_opens_it_at_once(play: Any) -> None:
 
 
 def test_silence_is_filled_each_interval(play: Any) -> None:
-    """Before the first byte and after it."""
+    """Comments fill the silence before the first byte and after it."""
     opening, seconds, rest = play(*[b""] * 9, TEXT, *[b""] * 4, finish())
     assert (opening, seconds) == (PING, INTERVAL)
     assert rest == [PING, TEXT, PING, finish()]
 
 
 def test_half_an_event_does_not_hold_the_response_back(play: Any) -> None:
-    """A comment is sent in its place, as nothing of the event has been."""
+    """A comment is sent in its place, because no part of the event has been sent."""
     opening, seconds, rest = play(TEXT[:9], b"", b"", TEXT[9:12], TEXT[12:], finish())
     assert (opening, seconds) == (PING, INTERVAL)
     assert b"".join(rest) == TEXT + finish()
@@ -97,7 +97,7 @@ def test_half_an_event_does_not_hold_the_response_back(play: Any) -> None:
 
 @pytest.mark.parametrize("fault", [StreamBroken(), OpenAITimeout()])
 def test_a_failure_before_the_opening_is_raised(play: Any, fault: Exception) -> None:
-    """So it gets its own status; a finished answer is no failure."""
+    """The failure gets its own status. A finished answer is no failure."""
     with pytest.raises(type(fault)):
         play(ROLE, fault)
     assert play(TEXT, finish(), fault)[0] == TEXT

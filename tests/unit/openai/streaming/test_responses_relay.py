@@ -1,4 +1,4 @@
-"""What a client gets of a Responses stream, for any cut by the network: OpenAI's bytes, except failures."""
+"""The client gets OpenAI's events unchanged, except failures, wherever the network cuts them."""
 
 import json
 from typing import Any
@@ -20,7 +20,7 @@ ENDS = ("response.completed", "response.incomplete", "response.failed")
 
 
 def relayed(reads: list[bytes]) -> tuple[bytes, ResponsesRelay]:
-    """What the client has at the end, and the relay then."""
+    """Return the client's bytes and the relay at the end."""
     relay, got = ResponsesRelay(), b""
     for data in reads:
         got += relay.feed(data)
@@ -52,7 +52,7 @@ def is_failure(reply: RecordedReply) -> bool:
 @settings(max_examples=25)
 @given(places=st.lists(st.integers(0, 50_000), max_size=30))
 def test_any_split_of_a_recorded_stream_is_passed_on_unchanged(reply: RecordedReply, places: list[int]) -> None:
-    """Byte for byte, except a failure, of which all events but their sentences are passed on."""
+    """Every byte is passed on. Of a failure only the sentences change."""
     got, relay = relayed(cut(reply.body, places))
     if not is_failure(reply):
         assert got == reply.body
@@ -66,7 +66,7 @@ def test_any_split_of_a_recorded_stream_is_passed_on_unchanged(reply: RecordedRe
 
 @pytest.mark.parametrize("reply", response_streams(), ids=lambda reply: reply.name)
 def test_every_id_is_reported_with_the_read_that_brings_it(reply: RecordedReply) -> None:
-    """So that its owner is recorded before the client sees it."""
+    """The owner is recorded before the client sees the id."""
     relay, known = ResponsesRelay(), set[str]()
     for start in range(0, len(reply.body), 700):
         got = relay.feed(reply.body[start : start + 700])
@@ -81,13 +81,13 @@ def test_every_id_is_reported_with_the_read_that_brings_it(reply: RecordedReply)
     ("response_stream_text", 30), ("response_stream_incomplete", 30), ("response_stream_failed_midway", 0),
 ])  # fmt: skip
 def test_usage_comes_with_the_last_event(name: str, usage: int) -> None:
-    """Completed, incomplete or failed; a failed response may have none."""
+    """Completed, incomplete and failed responses carry it; a failed one may have none."""
     _, relay = relayed([response_named(name).body])
     assert relay.usage.get("completion_tokens", 0) == usage
 
 
 def test_usage_of_a_failed_response_is_read() -> None:
-    """If OpenAI sends it."""
+    """Usage is read if OpenAI sends it."""
     failed = {"type": "response.failed", "response": {"id": "resp_1", "usage": {"input_tokens": 3}, "error": {}}}
     assert relayed([event("response.failed", failed)])[1].usage == {"prompt_tokens": 3}
 
@@ -115,7 +115,7 @@ def test_a_failure_before_the_answer_is_a_fault_without_an_answer() -> None:
     assert failed["response"]["status"] == "failed"
 
 
-def test_a_failure_that_was_passed_on_is_not_told_twice() -> None:
+def test_a_failure_that_was_passed_on_is_not_repeated() -> None:
     """Any other fault becomes an `error` event with the next number, in both forms that clients read."""
     _, relay = relayed([response_named("response_stream_failed_midway").body])
     assert relay.fault
@@ -129,7 +129,7 @@ def test_a_failure_that_was_passed_on_is_not_told_twice() -> None:
 
 
 def test_a_refusal_of_the_input_keeps_openais_sentence_without_the_account() -> None:
-    """Also in the documented form of the event, and without `response.failed`."""
+    """The documented form of the event works too, and so does one without `response.failed`."""
     got, relay = relayed([response_named("response_stream_error_flat").body])
     assert isinstance(relay.fault, RefusedByOpenAI)
     assert parsed(got)[-1]["message"] == "Invalid prompt: it was flagged. See …."
@@ -142,7 +142,7 @@ def test_a_refusal_of_the_input_keeps_openais_sentence_without_the_account() -> 
     {"code": "rate_limit_exceeded", "message": "Request too large for gpt-4o in organization org-PLANTED12345"},
 ])  # fmt: skip
 def test_a_failure_names_no_account(error: dict[str, object]) -> None:
-    """Whatever is in it."""
+    """The account is masked in every field."""
     body = event("error", {"type": "error", "error": error})
     body += event("response.failed", {"type": "response.failed", "response": {"id": "resp_1", "error": error}})
     got, relay = relayed([body])
@@ -152,7 +152,7 @@ def test_a_failure_names_no_account(error: dict[str, object]) -> None:
 
 @pytest.mark.parametrize("garbage", [b"data: {\n\n", b"data: [1]\n\n", b"event: error\ndata: 1\n\n"])
 def test_garbage_is_not_passed_on(garbage: bytes) -> None:
-    """It ends the stream."""
+    """Garbage ends the stream."""
     got, relay = relayed([response_named("response_stream_cut").body + garbage])
     assert got == response_named("response_stream_cut").body
     assert isinstance(relay.fault, OpenAINonsense)
@@ -171,7 +171,7 @@ def test_a_last_event_without_its_blank_line_is_passed_on_unless_it_is_cut() -> 
 
 
 def test_events_without_a_name_are_read_by_their_type() -> None:
-    """As some compatible servers send them."""
+    """Some compatible servers send such events."""
     body = b"".join(block.partition(b"\n")[2] + b"\n\n" for block in
                     response_named("response_stream_text").body.split(b"\n\n")[:-1])  # fmt: skip
     got, relay = relayed([body])
@@ -189,7 +189,7 @@ def test_every_kind_of_line_end_is_passed_on(end: bytes, places: list[int]) -> N
 
 
 def test_a_comment_is_only_put_between_events() -> None:
-    """Within one it would break it."""
+    """A comment inside an event would break the event."""
     relay = ResponsesRelay()
     assert relay.silence() == PING
     relay.feed(b"event: response.output_text")

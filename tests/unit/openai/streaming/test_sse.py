@@ -1,4 +1,4 @@
-"""From a stream's bytes to its text, however the network cut them."""
+"""Reading a stream's bytes as text, wherever the network cuts them."""
 
 import codecs
 import itertools
@@ -30,8 +30,8 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
     return [data[start:end] for start, end in itertools.pairwise(edges)]
 
 
-def hear(reads: list[bytes]) -> tuple[str, str, Transcript]:
-    """The text of a whole stream, and how it ended."""
+def read_stream(reads: list[bytes]) -> tuple[str, str, Transcript]:
+    """Return the text of a whole stream, and its fault."""
     reader, transcript, text = EventReader(), Transcript(), ""
     try:
         for data in reads:
@@ -66,13 +66,13 @@ def expected(reply: RecordedReply) -> tuple[str, str]:
 @given(places=st.lists(st.integers(0, 200_000), max_size=30))
 def test_any_split_of_a_recorded_stream_gives_the_same(reply: RecordedReply, places: list[int]) -> None:
     """Cuts inside a character, a line or an event change nothing."""
-    assert hear(cut(reply.body, places))[:2] == expected(reply)
+    assert read_stream(cut(reply.body, places))[:2] == expected(reply)
 
 
 @pytest.mark.parametrize("reply", STREAMS, ids=lambda reply: reply.name)
 def test_a_recorded_stream_byte_by_byte(reply: RecordedReply) -> None:
-    """One byte per read."""
-    assert hear([bytes([byte]) for byte in reply.body])[:2] == expected(reply)
+    """A stream of one-byte reads gives the same text."""
+    assert read_stream([bytes([byte]) for byte in reply.body])[:2] == expected(reply)
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
@@ -80,13 +80,13 @@ def test_a_recorded_stream_byte_by_byte(reply: RecordedReply) -> None:
 def test_every_kind_of_line_end_is_understood(end: bytes, places: list[int]) -> None:
     """The standard allows three, and a cut may fall inside one."""
     body = (event(content="Grüße, ") + event(content="世界 🎉") + finish()).replace(b"\n", end)
-    assert hear(cut(body, places))[:2] == ("Grüße, 世界 🎉", "complete")
+    assert read_stream(cut(body, places))[:2] == ("Grüße, 世界 🎉", "complete")
 
 
 def test_comments_fields_and_blank_lines_are_passed_over() -> None:
     """Only `data` counts, in one line or several, with or without a space."""
     body = b': ping\n\n\n\nevent: x\nid: 1\ndata:{"choices":\ndata: [{"index": 0, "delta": {"content": "a"}}]}\n\n'
-    assert hear([body, finish()])[:2] == ("a", "complete")
+    assert read_stream([body, finish()])[:2] == ("a", "complete")
 
 
 WORDS = (
@@ -118,16 +118,16 @@ ODD = {
 @given(places=st.lists(st.integers(0, 1000), max_size=10))
 def test_odd_bytes_that_the_standard_allows_are_read(body: bytes, places: list[int]) -> None:
     """Real servers send them; no text is lost, however the network cuts it."""
-    assert hear(cut(body, places))[:2] == ("Hi 🧩 there", "complete")
+    assert read_stream(cut(body, places))[:2] == ("Hi 🧩 there", "complete")
 
 
 def test_a_character_in_two_chunks_comes_in_one_piece() -> None:
-    """And half a character that stays alone is not lost."""
+    """Half a character that stays alone is not lost."""
     transcript, reader = Transcript(), EventReader()
     pieces = [transcript.read([data]) for data in reader.feed(HALVES)]
     assert pieces == ["Hi ", "🧩 there"]
     half = HALVES.partition(b"\n\n")[0] + b"\n\n"
-    assert hear([half, finish()])[:2] == ("Hi \ud83e", "complete")
+    assert read_stream([half, finish()])[:2] == ("Hi \ud83e", "complete")
 
 
 @pytest.mark.parametrize(
@@ -137,23 +137,23 @@ def test_a_character_in_two_chunks_comes_in_one_piece() -> None:
 )  # fmt: skip
 def test_lost_text_is_never_a_success(choice: bytes) -> None:
     """Text in a form that is not read ends the stream with a fault."""
-    assert hear([b'data: {"choices": [%s]}\n\n' % choice + finish()])[1] == "openai_answer_invalid"
+    assert read_stream([b'data: {"choices": [%s]}\n\n' % choice + finish()])[1] == "openai_answer_invalid"
 
 
 def test_done_alone_proves_nothing() -> None:
-    """Success is a finish_reason seen."""
-    assert hear([event(content="a"), b"data: [DONE]\n\n"])[:2] == ("a", "openai_stream_broken")
+    """Only a finish_reason proves success."""
+    assert read_stream([event(content="a"), b"data: [DONE]\n\n"])[:2] == ("a", "openai_stream_broken")
 
 
 def test_a_stream_may_end_without_done() -> None:
-    """And without the blank line of its last event."""
-    assert hear([event(content="a"), finish().rstrip(b"\n")])[:2] == ("a", "complete")
+    """The blank line of its last event may be missing as well."""
+    assert read_stream([event(content="a"), finish().rstrip(b"\n")])[:2] == ("a", "complete")
 
 
 def test_text_before_an_error_in_the_same_read_is_not_lost() -> None:
     """The text is delivered before the error."""
     error = b'data: {"error": {"message": "x", "type": "server_error"}}\n\n'
-    assert hear([event(content="a") + error + b"data: [DONE]\n\n"])[:2] == ("a", "openai_stream_broken")
+    assert read_stream([event(content="a") + error + b"data: [DONE]\n\n"])[:2] == ("a", "openai_stream_broken")
 
 
 @pytest.mark.parametrize(
@@ -162,25 +162,25 @@ def test_text_before_an_error_in_the_same_read_is_not_lost() -> None:
      '{"choices": [{"delta": {"content": 7}}]}', '{"choices": {"a": 1}}', "[" * 50_000],
 )  # fmt: skip
 def test_garbage_is_named_as_such(garbage: str) -> None:
-    """An event that is no chunk ends the stream with a fault, not with an accident."""
-    assert hear([event(content="a"), f"data: {garbage}\n\n".encode()])[:2] == ("a", "openai_answer_invalid")
+    """An event that is no chunk ends the stream with a fault, not with an internal error."""
+    assert read_stream([event(content="a"), f"data: {garbage}\n\n".encode()])[:2] == ("a", "openai_answer_invalid")
 
 
 def test_usage_is_kept() -> None:
     """The last usage object is the answer's."""
     usage = {"prompt_tokens": 3, "completion_tokens": 2}
     chunk = b"data: " + json.dumps({"choices": [], "usage": usage}).encode() + b"\n\n"
-    assert hear([event(content="a"), finish(), chunk])[2].usage == usage
+    assert read_stream([event(content="a"), finish(), chunk])[2].usage == usage
 
 
 def test_the_second_choice_is_not_mixed_in() -> None:
-    """Two choices interleaved: the first is the answer."""
+    """Of two interleaved choices, the first is the answer."""
     other = b'data: {"choices": [{"index": 1, "delta": {"content": "B"}, "finish_reason": "stop"}]}\n\n'
-    assert hear([event(content="a"), other, event(content="b")])[:2] == ("ab", "openai_stream_broken")
+    assert read_stream([event(content="a"), other, event(content="b")])[:2] == ("ab", "openai_stream_broken")
 
 
 def test_an_event_without_end_is_not_collected_forever() -> None:
-    """Memory is bounded whatever OpenAI sends."""
+    """Memory is bounded for any input."""
     reader = EventReader()
     reader.feed(b"data: " + b"x" * MAX_EVENT_BYTES)
     with pytest.raises(OpenAINonsense):
@@ -188,6 +188,6 @@ def test_an_event_without_end_is_not_collected_forever() -> None:
 
 
 @given(st.binary(max_size=300))
-def test_no_bytes_cause_an_accident(data: bytes) -> None:
-    """Any bytes give text or a fault, never an internal error."""
-    assert isinstance(hear([data, b"\n\n"])[1], str)
+def test_no_bytes_cause_an_internal_error_of_the_reader(data: bytes) -> None:
+    """Any bytes give text or a fault."""
+    assert isinstance(read_stream([data, b"\n\n"])[1], str)

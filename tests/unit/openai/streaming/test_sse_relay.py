@@ -20,7 +20,7 @@ DONE = b"data: [DONE]\n\n"
 
 
 def relayed(reads: list[bytes], *, with_usage: bool = False) -> tuple[bytes, Relay]:
-    """The bytes that the client got, and the relay."""
+    """Return the client's bytes and the relay."""
     relay, got = Relay(with_usage=with_usage), b""
     for data in reads:
         got += relay.feed(data)
@@ -62,7 +62,7 @@ def test_a_read_of_whole_events_is_passed_on_in_one_piece() -> None:
     assert relay.feed(event(content="c").removeprefix(b"data: {")) == event(content="c")
 
 
-def test_usage_is_learnt_whether_the_client_asked_or_not() -> None:
+def test_usage_is_read_even_if_the_client_did_not_ask() -> None:
     """The client sees the usage chunk only if it asked."""
     body = event(content="a") + finish() + USAGE + DONE
     with_it, asked = relayed([body], with_usage=True)
@@ -116,7 +116,7 @@ def test_an_error_ends_the_stream_in_openais_words() -> None:
      {"message": "key sk-planted123456", "type": "server_error", "code": "sk-planted123456"},
      {"message": ["planted"], "type": "server_error"}, {"type": {"planted": 1}, "code": 7}],
 )  # fmt: skip
-def test_an_error_tells_nothing_of_the_account(members: dict[str, object]) -> None:
+def test_an_error_names_no_account(members: dict[str, object]) -> None:
     """Only plain words of the error are passed on."""
     _, relay = relayed([error(**members)])
     assert "planted" not in str(told(relay)).lower()
@@ -130,7 +130,7 @@ def test_an_error_in_no_known_form_is_an_error_too(content: object) -> None:
     assert told(relay) == ("OpenAI broke off its answer; try again later", None)
 
 
-def test_an_error_that_comes_in_halves_is_kept_back_too() -> None:
+def test_an_error_in_two_reads_is_held_back_too() -> None:
     """A partial event is never passed on."""
     relay, body = Relay(with_usage=True), error(message="in organization org-PLANTED12345", type="requests")
     got = b"".join(relay.feed(bytes([byte])) for byte in body)
@@ -148,7 +148,7 @@ def test_every_kind_of_line_end_is_passed_on(end: bytes, places: list[int]) -> N
 
 
 def test_a_line_end_that_comes_by_itself_at_the_end_is_passed_on() -> None:
-    """The event before it is complete already."""
+    """The event before it is complete."""
     body = (event(content="a") + finish()).replace(b"\n", b"\r\n")
     assert relayed([body[:-1], body[-1:]])[0] == body
 
@@ -165,7 +165,7 @@ def test_a_last_event_may_lack_its_blank_line() -> None:
      (event(content="a") + finish() + USAGE, True, True), (event(content="a") + finish() + DONE, True, True)],
 )  # fmt: skip
 def test_a_stream_is_whole_when_all_that_was_asked_for_has_come(body: bytes, with_usage: bool, whole: bool) -> None:
-    """It needs a `finish_reason`, and the usage if the client asked for it."""
+    """A `finish_reason` is needed, and the usage if the client asked for it."""
     relay = Relay(with_usage=with_usage)
     relay.feed(body)
     assert relay.is_complete is whole
@@ -174,7 +174,7 @@ def test_a_stream_is_whole_when_all_that_was_asked_for_has_come(body: bytes, wit
 @pytest.mark.parametrize("body", ODD.values(), ids=ODD.keys())
 @given(places=st.lists(st.integers(0, 1000), max_size=10))
 def test_odd_bytes_that_the_standard_allows_are_passed_on(body: bytes, places: list[int]) -> None:
-    """Unchanged, but for a byte order mark; the broker reads the same text."""
+    """The bytes are unchanged except for a byte order mark; the broker reads the same text."""
     got, relay = relayed(cut(body, places), with_usage=True)
     assert got == body.removeprefix(codecs.BOM_UTF8)
     assert (relay.fault, relay.transcript.finished) == (None, True)
@@ -187,7 +187,7 @@ def test_odd_bytes_that_the_standard_allows_are_passed_on(body: bytes, places: l
      ({"reasoning": "thinking"}, True), ({"content": "a"}, True)],
 )  # fmt: skip
 def test_reasoning_opens_the_response(delta: dict[str, Any], is_open: bool) -> None:
-    """The client shows it as it comes; but it is no answer yet, so the call does not count."""
+    """The client shows reasoning as it arrives. It is no answer yet, so the call does not count."""
     relay = Relay(with_usage=False)
     relay.feed(event(**delta))
     assert relay.is_open is is_open
@@ -195,7 +195,7 @@ def test_reasoning_opens_the_response(delta: dict[str, Any], is_open: bool) -> N
 
 
 def test_an_end_before_the_answers_own_is_a_fault() -> None:
-    """Even if the body ends properly."""
+    """An early end is a fault even if the body ends properly."""
     assert relayed([event(content="a") + finish()], with_usage=True)[1].fault is None
     for body in (event(content="a"), event(content="a") + DONE, DONE, b""):
         _, relay = relayed([body])
@@ -221,7 +221,7 @@ def test_garbage_is_not_passed_on(garbage: bytes) -> None:
 
 
 def test_an_event_without_end_is_not_collected_forever() -> None:
-    """Memory is bounded whatever OpenAI sends."""
+    """Memory is bounded for any input."""
     relay = Relay(with_usage=False)
     relay.feed(b"data: " + b"x" * MAX_EVENT_BYTES)
     assert relay.fault
@@ -238,6 +238,6 @@ def test_a_long_event_in_small_pieces_costs_no_more() -> None:
 
 
 @given(st.binary(max_size=300))
-def test_no_bytes_cause_an_accident(data: bytes) -> None:
-    """Any bytes give output, a fault or both, never an internal error."""
+def test_no_bytes_cause_an_internal_error_of_the_relay(data: bytes) -> None:
+    """Any bytes give output, a fault or both."""
     assert isinstance(relayed([data, b"\n\n"])[0], bytes)

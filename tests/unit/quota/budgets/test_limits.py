@@ -1,4 +1,4 @@
-"""Which limits a caller has."""
+"""The limits of a caller."""
 
 import math
 
@@ -16,20 +16,20 @@ def limits_of(caller: Caller, **environ: str) -> Limits:
 
 
 def test_without_a_plan_the_defaults_hold() -> None:
-    """Also with a plan that nobody knows."""
+    """An unknown plan counts as none."""
     for plan in (None, "platinum"):
         limits = limits_of(Caller("ada", math.inf, plan=plan), DAILY_LIMIT="7", DAILY_TOKENS="9", PLANS=PRO)
         assert limits == Limits("default", 7, tokens=9)
 
 
 def test_a_plan_goes_before_the_defaults() -> None:
-    """Where it says something."""
+    """The defaults fill in what the plan leaves open."""
     limits = limits_of(Caller("ada", math.inf, plan="pro"), DAILY_TOKENS="9", DAILY_SPEND="2", PLANS=PRO)
     assert limits == Limits("pro", 500, 9, 2 * 10**9, frozenset({"gpt-4o"}))
 
 
 def test_anonymous_users_have_a_plan_of_their_own() -> None:
-    """ANONYMOUS_DAILY_LIMIT is one, and whatever their token names is not."""
+    """ANONYMOUS_DAILY_LIMIT is its default. The plan in their token is ignored."""
     stranger = Caller("stranger", math.inf, is_anonymous=True, plan="pro")
     assert limits_of(stranger, ANONYMOUS_DAILY_LIMIT="3", PLANS=PRO) == Limits("anonymous", 3)
     own = '{"plans": {"anonymous": {"calls": 2, "tokens": 5}}}'
@@ -37,7 +37,7 @@ def test_anonymous_users_have_a_plan_of_their_own() -> None:
 
 
 def test_amounts_are_limited_unless_the_user_is_exempt() -> None:
-    """Only then answers are bounded."""
+    """Answers are bounded only if amounts are limited."""
     assert not limits_of(Caller("ada", math.inf)).are_amounts_limited
     assert limits_of(Caller("ada", math.inf), DAILY_TOKENS="9").are_amounts_limited
     exempt = limits_of(Caller(GRACE, math.inf), DAILY_TOKENS="9", ID_WHITE_LIST=f'["{GRACE}"]')

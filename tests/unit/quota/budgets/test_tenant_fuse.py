@@ -1,4 +1,4 @@
-"""The tenant's fuse: slices of a budget, shared by workers that come and go."""
+"""The tenant's fuse: workers share slices of a budget."""
 
 import time
 from types import SimpleNamespace
@@ -24,7 +24,7 @@ DOLLAR, SLICE = 10**9, 10**8
 
 
 class Clock:
-    """Redis' and the broker's."""
+    """The clock of Redis and the broker."""
 
     def __init__(self) -> None:
         self.now = time.time() // 86_400 * 86_400 + 3600.0  # in today's first hours, whenever the test runs
@@ -41,7 +41,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def worker(redis: Any, clock: Clock, **environ: str) -> TenantFuse:
-    """One worker's fuse of a dollar, in slices of ten cents."""
+    """Return one worker's fuse of a dollar, in slices of ten cents."""
     chosen = {"TENANT_DAILY_SPEND": "1", "TENANT_SPEND_SLICE": "0.1", "WEB_CONCURRENCY": "4"} | environ
     metrics = Metrics()
     return TenantFuse(
@@ -60,7 +60,7 @@ def spend(fuse: TenantFuse, reserved: int, charged: int) -> None:
 
 
 def test_without_a_limit_nothing_is_asked(clock: Clock) -> None:
-    """Not even where Redis is."""
+    """Redis gets no command."""
     fuse = worker(None, clock, TENANT_DAILY_SPEND="")
     spend(fuse, DOLLAR, DOLLAR)
     fuse.report()
@@ -68,7 +68,7 @@ def test_without_a_limit_nothing_is_asked(clock: Clock) -> None:
 
 
 def test_all_workers_together_spend_the_budget_and_no_more(redis: fakeredis.FakeRedis, clock: Clock) -> None:
-    """To the last slice; then each refuses."""
+    """They spend the last slice; then each refuses."""
     workers = [worker(redis, clock) for _ in range(4)]
     taken = 0
     for fuse in workers * 20:
@@ -85,7 +85,7 @@ def test_all_workers_together_spend_the_budget_and_no_more(redis: fakeredis.Fake
 
 
 def test_one_call_may_need_more_than_a_slice(redis: fakeredis.FakeRedis, clock: Clock) -> None:
-    """And what it did not take serves other workers."""
+    """The unused part serves other workers."""
     first, second = worker(redis, clock), worker(redis, clock)
     first.take(9 * SLICE)
     with pytest.raises(TenantBudgetExhausted):
@@ -97,8 +97,8 @@ def test_one_call_may_need_more_than_a_slice(redis: fakeredis.FakeRedis, clock: 
     assert not second.is_burnt
 
 
-def test_what_a_dead_worker_held_is_free_a_minute_later(redis: fakeredis.FakeRedis, clock: Clock) -> None:
-    """And what it had not reported is the overspend: at most its slice."""
+def test_the_slice_of_a_dead_worker_is_released_after_a_minute(redis: fakeredis.FakeRedis, clock: Clock) -> None:
+    """Its unreported spend is the overspend: at most its slice."""
     dead, other = worker(redis, clock), worker(redis, clock)
     spend(dead, SLICE, SLICE)
     with pytest.raises(TenantBudgetExhausted):
@@ -110,7 +110,7 @@ def test_what_a_dead_worker_held_is_free_a_minute_later(redis: fakeredis.FakeRed
 
 
 def test_the_budget_is_a_day_s(redis: fakeredis.FakeRedis, clock: Clock) -> None:
-    """A new day, a new fuse."""
+    """A new day has a new budget."""
     fuse = worker(redis, clock)
     spend(fuse, DOLLAR, DOLLAR)
     with pytest.raises(TenantBudgetExhausted):
@@ -121,8 +121,8 @@ def test_the_budget_is_a_day_s(redis: fakeredis.FakeRedis, clock: Clock) -> None
     assert not fuse.is_burnt
 
 
-def test_what_is_only_watched_refuses_nobody(redis: fakeredis.FakeRedis, clock: Clock) -> None:
-    """It is spent, and reported, all the same."""
+def test_a_watched_budget_refuses_no_call(redis: fakeredis.FakeRedis, clock: Clock) -> None:
+    """The spend is reported all the same."""
     fuse = worker(redis, clock, BUDGETS="watch")
     spend(fuse, 2 * DOLLAR, 2 * DOLLAR)
     fuse.report()
@@ -131,7 +131,7 @@ def test_what_is_only_watched_refuses_nobody(redis: fakeredis.FakeRedis, clock: 
 
 
 class Flaky:
-    """A Redis that does what it is asked for, or not, and then is not there to say so."""
+    """A Redis that may or may not run a command, and then fails."""
 
     def __init__(self, redis: fakeredis.FakeRedis) -> None:
         self.redis = redis
@@ -150,7 +150,7 @@ class Flaky:
 
 
 def test_without_redis_a_worker_spends_its_slice_and_then_refuses(redis: fakeredis.FakeRedis, clock: Clock) -> None:
-    """Nothing that it spent meanwhile is lost, and nothing is told twice."""
+    """Its spend is neither lost nor reported twice."""
     flaky = Flaky(redis)
     fuse = worker(flaky, clock)
     spend(fuse, SLICE // 4, SLICE // 4)
@@ -176,8 +176,8 @@ CALL = st.tuples(st.integers(0, 2), st.integers(1, 3 * SLICE), st.sampled_from([
         st.tuples(st.integers(0, 2), st.integers(1, 3 * SLICE), st.sampled_from(["", "before", "after"])), max_size=25
     )
 )
-def test_the_books_of_the_fuse_balance(calls: list[tuple[int, int, str]]) -> None:
-    """Whatever is lost on the way: spent is what the calls took, and no more than the budget is taken."""
+def test_the_budget_of_the_fuse_balances(calls: list[tuple[int, int, str]]) -> None:
+    """With any lost messages, the spend equals the charges, and no more than the budget is taken."""
     clock = Clock()
     with pytest.MonkeyPatch.context() as patch, fakeredis.FakeRedis(server=fakeredis.FakeServer()) as redis:
         patch.setattr("fakeredis.commands_mixins.server_mixin.time", SimpleNamespace(time=clock))

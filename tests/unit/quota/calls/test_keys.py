@@ -13,14 +13,14 @@ KEY, PLACES, AMOUNTS, BLOCKED = keys.keys_of("abc.supabase.co", "ada", DAY)
     [(0, "1970-01-01"), (86_399.999, "1970-01-01"), (86_400, "1970-01-02"), (1_795_521_600, "2026-11-24")],
 )
 def test_a_day_is_a_utc_day(now: float, name: str) -> None:
-    """From 00:00 to 00:00."""
+    """It lasts from 00:00 to 00:00."""
     day = keys.day_at(now)
     assert day.name == name
     assert day.ends_at - 86_400 <= now < day.ends_at
 
 
-def test_keys_of_a_user_share_a_slot_and_nobody_else_s_do() -> None:
-    """The braces are the cluster's hash tag; what a user is called cannot break out of them."""
+def test_keys_of_a_user_share_a_slot_of_their_own() -> None:
+    """The braces are the cluster's hash tag, which no user id can break."""
     assert KEY == "gpt-broker:{abc.supabase.co:ada}:calls:2026-11-24"
     assert AMOUNTS == "gpt-broker:{abc.supabase.co:ada}:amounts:2026-11-24"
     assert BLOCKED == "gpt-broker:{abc.supabase.co:ada}:blocked"

@@ -64,7 +64,7 @@ def test_a_command_goes_to_the_owner_of_its_first_key() -> None:
 
 @pytest.mark.parametrize("host", [b"", b"?"])
 def test_a_node_that_does_not_know_its_address_is_the_one_that_was_asked(host: bytes) -> None:
-    """https://redis.io/docs/latest/commands/cluster-slots/."""
+    """See https://redis.io/docs/latest/commands/cluster-slots/."""
     one = Node(slots(ONE, host=host), 7)
     assert cluster(one=one, three=Node([])).eval("script", 1, KEY) == 7
 
@@ -90,7 +90,7 @@ def test_a_slot_that_is_moving_is_asked_for_at_its_new_node_once() -> None:
 
 
 def test_endless_redirections_end_in_an_error() -> None:
-    """Within the time limit of one command."""
+    """They end within the time limit of one command."""
     one = Node(slots(ONE), *[TryAgainError("both")] * 1000)
     with pytest.raises(TryAgainError):
         cluster(one=one).eval("script", 1, KEY)
@@ -98,7 +98,7 @@ def test_endless_redirections_end_in_an_error() -> None:
 
 @pytest.mark.parametrize("error", [redis.ConnectionError(), redis.TimeoutError(), ClusterDownError("down")])
 def test_after_a_failure_the_slot_table_is_read_again(error: Exception) -> None:
-    """From any node that replies; nodes that left the cluster are closed."""
+    """The first node that replies provides it; nodes that left the cluster are closed."""
     one, two, three = Node(slots(THREE), 8), Node([]), Node([], error)
     client = cluster(one=one, two=two, three=three)
     with pytest.raises(type(error)):
@@ -118,7 +118,7 @@ def test_a_slot_without_a_node_is_an_error() -> None:
 
 
 def test_each_primary_has_a_key_tag_of_its_own() -> None:
-    """So each can be probed."""
+    """Each primary can be probed."""
     client = cluster(one=Node(slots(ONE)), two=Node([]))
     assert client.primaries() == [ONE, TWO]
     shards = client.shards()

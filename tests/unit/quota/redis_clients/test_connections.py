@@ -35,7 +35,7 @@ def test_an_idle_connection_is_probed() -> None:
 
 
 def test_a_slow_name_look_up_is_within_the_connect_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is told apart from a slow server. Its late result serves the next connection."""
+    """The error differs from that of a slow server. The late result serves the next connection."""
     answered = gevent.event.Event()
     addresses, lookups = socket.getaddrinfo("127.0.0.1", 1, type=socket.SOCK_STREAM), []
 
@@ -58,8 +58,8 @@ def test_a_slow_name_look_up_is_within_the_connect_time_out(monkeypatch: pytest.
     assert len(lookups) == 1
 
 
-def test_a_name_that_does_not_exist_is_told_apart() -> None:
-    """`.invalid` never exists: RFC 6761."""
+def test_a_name_that_does_not_exist_has_its_own_error() -> None:
+    """`.invalid` never exists (RFC 6761)."""
     unknown = connection(1)
     unknown.host = "redis.invalid"
     unknown._socket_connect_timeout = 5

@@ -1,4 +1,4 @@
-"""SentinelMaster: which Sentinel is believed."""
+"""SentinelMaster chooses among the Sentinels' replies."""
 
 import time
 from typing import Any
@@ -30,12 +30,12 @@ def master(*sentinels: FakeSentinel) -> SentinelMaster:
     return SentinelMaster("mymaster", sentinels, lambda address: address, 0.2)  # type: ignore[arg-type]  # stand-ins
 
 
-def test_the_newest_configuration_is_believed() -> None:
+def test_the_newest_configuration_is_used() -> None:
     """A Sentinel that is cut off from the others keeps naming the old master."""
     assert master(FakeSentinel(epoch=1, port=1), FakeSentinel(epoch=2, port=2)).connect() == ("10.0.0.1", 2)
 
 
-def test_a_frozen_sentinel_delays_nobody_if_a_majority_replies() -> None:
+def test_a_frozen_sentinel_causes_no_delay_if_a_majority_replies() -> None:
     """Nor does one that refuses connections."""
     started = time.monotonic()
     frozen, gone = FakeSentinel(delay=5), FakeSentinel(error=redis.ConnectionError("gone"))
@@ -44,8 +44,8 @@ def test_a_frozen_sentinel_delays_nobody_if_a_majority_replies() -> None:
     assert time.monotonic() - started < 0.2
 
 
-def test_a_minority_is_believed_after_the_time_limit() -> None:
-    """Better than refusing every call."""
+def test_a_minority_is_used_after_the_time_limit() -> None:
+    """The alternative is to refuse every call."""
     assert master(FakeSentinel(delay=5), FakeSentinel(delay=5), FakeSentinel(1, 1)).address() == ("10.0.0.1", 1)
 
 
@@ -58,6 +58,6 @@ def test_a_minority_is_believed_after_the_time_limit() -> None:
     ],
 )
 def test_without_any_reply_the_cause_is_raised(sentinel: FakeSentinel, error: type[Exception]) -> None:
-    """Also if no Sentinel knows the service."""
+    """The error is raised too if no Sentinel knows the service."""
     with pytest.raises(error):
         master(sentinel, sentinel).address()

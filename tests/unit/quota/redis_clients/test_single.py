@@ -20,7 +20,7 @@ LIMITS = Limits(connect=0.2, reply=REPLY_TIMEOUT, idle=55)
 
 @contextlib.contextmanager
 def connected_to(*responses: bytes | None, limits: Limits = LIMITS) -> Iterator[tuple[RedisClient, ScriptedServer]]:
-    """A client, and a server that replies with these."""
+    """Return a client, and a server with these replies."""
     server = ScriptedServer(responses)
     client = connect(f"redis://127.0.0.1:{server.port}", limits)
     yield client, server
@@ -73,7 +73,7 @@ def test_an_idle_connection_that_a_nat_forgot_is_replaced_within_the_time_out() 
 
 
 def test_a_connection_that_was_idle_for_too_long_is_not_used() -> None:
-    """It is closed, and so are older ones that no call takes."""
+    """It is closed, and so are older ones."""
     with connected_to(b":1\r\n", b":2\r\n") as (client, server):
         assert client.evalsha("a", 0) == 1
         age(client, 56)

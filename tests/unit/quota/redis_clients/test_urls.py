@@ -19,7 +19,7 @@ LIMITS = Limits(connect=0.25, reply=0.5, idle=55)
 
 
 def opened(url: str, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, dict[str, Any]]]:
-    """The connections that the first command opens, each with its options; none is really opened."""
+    """Return the connections that the first command opens, with their options; none is really opened."""
     seen: list[tuple[Any, dict[str, Any]]] = []
 
     def refuse(kind: Any, options: dict[str, Any]) -> Any:
@@ -42,7 +42,7 @@ def test_an_empty_user_and_password_mean_none(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_time_outs_are_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are those of the settings, or of the URL."""
+    """They come from the settings, or from the URL."""
     ((_, options),) = opened("redis://localhost", monkeypatch)
     assert (options["socket_connect_timeout"], options["socket_timeout"]) == (0.25, 0.5)
     ((_, options),) = opened("redis://localhost?socket_timeout=2", monkeypatch)
@@ -50,7 +50,7 @@ def test_time_outs_are_short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_tls_and_accounts_are_understood(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So is the database number. Certificates are verified."""
+    """The database number is understood as well. Certificates are verified."""
     ((kind, options),) = opened("rediss://ada:secret@host:6380/2", monkeypatch)
     assert kind is TlsConnection
     assert (options["username"], options["password"], options["db"]) == ("ada", "secret", 2)
@@ -67,7 +67,7 @@ def test_a_certificate_is_left_unverified_only_on_request(monkeypatch: pytest.Mo
 
 
 def test_a_unix_socket_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With its path and database."""
+    """Path and database are read."""
     ((kind, options),) = opened("unix:///run/redis%20.sock?db=3", monkeypatch)
     assert (kind, options["path"], options["db"]) == (UnixConnection, "/run/redis .sock", 3)
 

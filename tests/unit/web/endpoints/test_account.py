@@ -1,4 +1,4 @@
-"""What a signed-in user is told of their day and of the models."""
+"""A user's usage and models."""
 
 import datetime
 
@@ -11,7 +11,7 @@ ADA = "11111111-1111-4111-8111-111111111111"
 
 
 def test_a_user_sees_their_day(redis: fakeredis.FakeRedis) -> None:
-    """In the body, and in the headers that every answer carries; looking costs nothing."""
+    """Body and header fields show it. Looking costs nothing."""
     client = make_client(redis)
     for _ in range(2):
         answer = client.get("/v1/usage", headers=bearer(ADA))
@@ -29,22 +29,22 @@ def test_a_user_sees_their_day(redis: fakeredis.FakeRedis) -> None:
 
 
 def test_a_user_over_the_limit_can_still_look() -> None:
-    """That is when they want to."""
+    """The usage is needed most at the limit."""
     answer = make_client(DAILY_LIMIT="0").get("/v1/usage", headers=bearer(ADA))
     assert answer.status_code == 200
     assert answer.json
     assert (answer.json["limit"], answer.json["remaining"]) == (0, 0)
 
 
-def test_an_exempt_user_is_told_so() -> None:
-    """And always has the whole limit left."""
+def test_the_usage_of_an_exempt_user_says_so() -> None:
+    """The whole limit is always left."""
     answer = make_client(ID_WHITE_LIST=f'["{ADA}"]').get("/v1/usage", headers=bearer(ADA))
     assert answer.json
     assert (answer.json["exempt"], answer.json["remaining"]) == (True, 50)
 
 
 def test_the_models_are_the_operators() -> None:
-    """By the names that clients use, whatever serves them."""
+    """They have the names that clients use, regardless of the model behind them."""
     client = make_client(MODELS='{"gpt-4o": "gpt-6-luna", "gpt-4o-mini": "gpt-6-luna", "org/tide": "gpt-6-luna"}')
     listed = client.get("/v1/models", headers=bearer()).json
     assert listed
@@ -55,8 +55,8 @@ def test_the_models_are_the_operators() -> None:
         assert client.get(f"/v1/models/{model['id']}", headers=bearer()).json == model
 
 
-def test_a_models_last_day_is_that_of_what_serves_it() -> None:
-    """Once OpenAI has told it."""
+def test_a_model_has_the_shutdown_date_of_the_model_behind_it() -> None:
+    """OpenAI's list provides the date."""
     client = make_client(MODELS='{"gpt-4o": "gpt-4o", "gpt-4o-mini": "gpt-6-luna"}')
     client.application.extensions["gpt-broker"].catalogue.shutdown_dates = {"gpt-4o": "2027-01-14"}
     listed = client.get("/v1/models", headers=bearer()).json
@@ -65,8 +65,8 @@ def test_a_models_last_day_is_that_of_what_serves_it() -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/usage", "/v1/models", "/v1/models/gpt-4o"])
-def test_a_stranger_is_told_nothing(path: str) -> None:
-    """401, in the shape that OpenAI's SDKs read."""
+def test_a_request_without_a_token_gets_no_data(path: str) -> None:
+    """The 401 has the format that OpenAI's SDKs read."""
     answer = make_client().get(path)
     assert answer.status_code == 401
     assert answer.json

@@ -1,4 +1,4 @@
-"""`POST /v1/chat/completions`: OpenAI's bytes, and when they count."""
+"""`POST /v1/chat/completions`: OpenAI's bytes, and the calls that count."""
 
 import json
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ def used(client: FlaskClient) -> int:
 def test_a_whole_answer_is_passed_on_as_it_is(
     client: FlaskClient, openai: responses.RequestsMock, reply: RecordedReply
 ) -> None:
-    """Byte for byte, with tool calls, refusal and usage. The call counts."""
+    """Every byte is kept, with tool calls, refusal and usage. The call counts."""
     openai.post(URL, body=reply.body)
     answer = create(client)
     assert (answer.status_code, answer.mimetype, answer.data) == (200, "application/json", reply.body)
@@ -52,8 +52,8 @@ def test_a_whole_answer_is_passed_on_as_it_is(
     assert used(client) == 1
 
 
-def test_what_openai_is_asked_for(client: FlaskClient, openai: responses.RequestsMock) -> None:
-    """The request, a bound, a pseudonym: for a stream its usage as well."""
+def test_the_request_to_openai(client: FlaskClient, openai: responses.RequestsMock) -> None:
+    """The request gets a bound and a pseudonym, and a stream asks for its usage."""
     openai.post(URL, body=named("answer_plain").body)
     create(client, temperature=1.5, max_tokens=9)
     plain = asked(openai)
@@ -78,8 +78,8 @@ def test_a_model_that_refuses_the_temperature_is_asked_without(
     assert "temperature" not in asked(openai)
 
 
-def test_nothing_of_a_refused_request_goes_out(client: FlaskClient, openai: responses.RequestsMock) -> None:
-    """And it costs nothing."""
+def test_a_refused_request_is_not_sent(client: FlaskClient, openai: responses.RequestsMock) -> None:
+    """It costs nothing."""
     assert create(client, n=2).status_code == 400
     assert create(client, model="gpt-3").status_code == 404
     assert create(client, max_completion_tokens=16_385).status_code == 400
@@ -88,13 +88,13 @@ def test_nothing_of_a_refused_request_goes_out(client: FlaskClient, openai: resp
 
 
 def test_the_caps_hold_here_too(openai: responses.RequestsMock) -> None:
-    """In the shape that OpenAI's SDKs read."""
+    """The error has the format that OpenAI's SDKs read."""
     refused = create(make_client(MAX_MESSAGES="2"), messages=HELLO * 3)
     assert (refused.status_code, refused.get_json()["error"]["code"]) == (400, "too_many_messages")
 
 
-def test_an_answer_that_is_none_costs_nothing(client: FlaskClient, openai: responses.RequestsMock) -> None:
-    """502, and nothing of it reaches the client."""
+def test_an_invalid_answer_costs_nothing(client: FlaskClient, openai: responses.RequestsMock) -> None:
+    """The client gets a 502 without any of it."""
     openai.post(URL, body=b'{"object": "planted"}')
     answer = create(client)
     assert (answer.status_code, answer.get_json()["error"]["code"]) == (502, "openai_answer_invalid")
@@ -102,7 +102,7 @@ def test_an_answer_that_is_none_costs_nothing(client: FlaskClient, openai: respo
     assert used(client) == 0
 
 
-def test_a_stream_that_nobody_reads_to_its_end_is_settled_all_the_same(openai: responses.RequestsMock) -> None:
+def test_a_stream_that_is_not_read_to_its_end_is_settled(openai: responses.RequestsMock) -> None:
     """OpenAI had begun to answer."""
     client = make_client()
     openai.post(URL, body=named("stream_usage").body)

@@ -26,7 +26,7 @@ def wait_for(condition: Callable[[], object]) -> None:
 
 
 def fail() -> None:
-    """A task that never succeeds."""
+    """Fail forever."""
     raise RuntimeError
 
 

@@ -35,8 +35,8 @@ class Inline(HTMLParser):
             self.blocked.append(tag)
 
 
-def test_there_is_no_page_unless_it_is_asked_for() -> None:
-    """By default it is an unknown endpoint."""
+def test_there_is_no_page_by_default() -> None:
+    """Its path is an unknown endpoint."""
     for path in ("/", "/playground/main.js", "/playground/settings.json"):
         response = make_client().get(path)
         assert (response.status_code, response.get_json()["code"]) == (404, "endpoint_not_found")
@@ -44,7 +44,7 @@ def test_there_is_no_page_unless_it_is_asked_for() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_every_file_is_served_as_it_is(client: FlaskClient, path: Path) -> None:
-    """Without a token, with its media type, revalidated each time."""
+    """No token is needed. The media type is right, and the browser revalidates each time."""
     response = client.get("/" if path == PAGE / "index.html" else f"/playground/{path.name}")
     assert response.status_code == 200
     assert response.data == path.read_bytes()
@@ -61,8 +61,8 @@ def test_nothing_else_is(client: FlaskClient, name: str) -> None:
     assert client.get(f"/playground/{name}").status_code == 404
 
 
-def test_the_policy_lets_in_nothing_from_elsewhere(client: FlaskClient) -> None:
-    """No inline script or style, no frame; connections to the broker and to Supabase only."""
+def test_the_policy_admits_nothing_foreign(client: FlaskClient) -> None:
+    """Inline scripts, inline styles and frames are forbidden. Connections go to the broker and Supabase only."""
     policy = client.get("/").headers["Content-Security-Policy"]
     rules = {rule.split()[0]: rule.split()[1:] for rule in policy.split("; ")}
     assert rules["default-src"] == ["'none'"]
@@ -76,14 +76,14 @@ def test_the_policy_lets_in_nothing_from_elsewhere(client: FlaskClient) -> None:
 
 
 def test_the_policy_names_no_path_of_the_url() -> None:
-    """Only scheme, host and port are a source."""
+    """A source has only scheme, host and port."""
     policy = make_client(PLAYGROUND="on", SUPABASE_URL="https://abc.supabase.co:8443/x").get("/").headers
     assert "connect-src 'self' https://abc.supabase.co:8443;" in policy["Content-Security-Policy"]
 
 
 @pytest.mark.parametrize("path", ["/", "/playground/main.js"])
 def test_the_page_s_files_are_logged_and_counted(path: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Like every other response."""
+    """They are logged like every other response."""
     caplog.set_level("INFO", "broker.request")
     client = make_client(PLAYGROUND="on")
     assert client.get(path).status_code == 200
@@ -95,7 +95,7 @@ def test_the_page_s_files_are_logged_and_counted(path: str, caplog: pytest.LogCa
 
 
 def test_the_page_keeps_its_policy() -> None:
-    """Nothing inline, and every file that it names lies in its folder."""
+    """No code is inline, and every file that the page names is in its folder."""
     parser = Inline()
     parser.feed((PAGE / "index.html").read_text())
     assert parser.blocked == []
@@ -105,7 +105,7 @@ def test_the_page_keeps_its_policy() -> None:
         assert not re.search(r"https?://|innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b", code), path
 
 
-def test_the_page_gives_advice_on_faults_that_there_are() -> None:
+def test_the_page_gives_advice_on_existing_faults() -> None:
     """A renamed code must keep its advice."""
 
     def codes(kind: type[Fault]) -> set[str]:
@@ -117,8 +117,8 @@ def test_the_page_gives_advice_on_faults_that_there_are() -> None:
     assert named - codes(Fault) == {"context_length_exceeded"}  # OpenAI's own word
 
 
-def test_the_page_learns_where_supabase_is_and_nothing_secret() -> None:
-    """Its URL, its public key if the operator gave it, the models."""
+def test_the_pages_settings_hold_no_secret() -> None:
+    """They are Supabase's URL, the public key if the operator set it, and the models."""
     known = make_client(PLAYGROUND="on", SUPABASE_ANON_KEY="sb_publishable_x").get("/playground/settings.json")
     assert known.get_json() == {
         "supabase_url": REQUIRED["SUPABASE_URL"],

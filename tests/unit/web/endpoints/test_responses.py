@@ -1,4 +1,4 @@
-"""`/v1/responses`: OpenAI's bytes, when they count, and stored responses of the caller's own only."""
+"""`/v1/responses`: OpenAI's bytes, the calls that count, and the caller's own stored responses."""
 
 import json
 from collections.abc import Iterator
@@ -46,7 +46,7 @@ def used(client: FlaskClient) -> int:
 def test_a_whole_answer_is_passed_on_unchanged(
     client: FlaskClient, openai: responses.RequestsMock, reply: RecordedReply
 ) -> None:
-    """Byte for byte; it counts, and it is the caller's from now on."""
+    """Every byte is kept. The call counts, and the response belongs to the caller."""
     openai.post(URL, body=reply.body)
     answer = create(client)
     assert (answer.status_code, answer.mimetype, answer.data) == (200, "application/json", reply.body)
@@ -58,8 +58,8 @@ def test_a_whole_answer_is_passed_on_unchanged(
     assert used(client) == 1
 
 
-def test_what_openai_is_asked_for(client: FlaskClient, openai: responses.RequestsMock) -> None:
-    """The request with a bound and the user's pseudonym, and no other name of the user."""
+def test_the_request_to_openai_for_a_response(client: FlaskClient, openai: responses.RequestsMock) -> None:
+    """The request gets a bound and the user's pseudonym, and no other name of the user."""
     openai.post(URL, body=response_named("response_text").body)
     create(client, temperature=1.5, user="me", store=None, metadata={"a": "b"})
     sent = asked(openai)
@@ -102,8 +102,8 @@ def test_a_sampling_parameter_that_the_model_refuses_is_left_out(
     assert "temperature" not in asked(openai)
 
 
-def test_nothing_of_a_refused_request_goes_out(client: FlaskClient, openai: responses.RequestsMock) -> None:
-    """And it costs nothing."""
+def test_a_refused_request_for_a_response_is_not_sent(client: FlaskClient, openai: responses.RequestsMock) -> None:
+    """It costs nothing."""
     for members in (
         {"background": True},
         {"model": "gpt-3"},
@@ -126,7 +126,7 @@ def test_nothing_of_a_refused_request_goes_out(client: FlaskClient, openai: resp
 def test_every_part_that_openai_bills_counts_towards_the_cap(
     openai: responses.RequestsMock, members: dict[str, Any]
 ) -> None:
-    """Input, instructions, tools and schemas; an image's address does not."""
+    """Input, instructions, tools and schemas count; the address of an image does not."""
     client = make_client(MAX_PROMPT_CHARACTERS="100")
     assert create(client, **members).get_json()["error"]["code"] == "prompt_too_long"
     openai.post(URL, body=response_named("response_text").body)
@@ -141,7 +141,7 @@ def test_too_many_items_are_refused(openai: responses.RequestsMock) -> None:
 
 
 def test_storing_may_be_refused(openai: responses.RequestsMock) -> None:
-    """RESPONSES_STORE=refuse: 400 with the option of each SDK, unless the request says `store: false`."""
+    """RESPONSES_STORE=refuse gives a 400 with the option of each SDK, unless the request says `store: false`."""
     client = make_client(RESPONSES_STORE="refuse")
     refused = create(client)
     assert (refused.status_code, refused.get_json()["error"]["param"]) == (400, "store")
@@ -178,7 +178,7 @@ def test_a_failed_response_is_an_error_without_the_account(
 def test_an_answer_that_is_no_response_is_not_passed_on(
     client: FlaskClient, openai: responses.RequestsMock, body: bytes
 ) -> None:
-    """502, and it costs nothing."""
+    """The client gets a 502, and the call costs nothing."""
     openai.post(URL, body=body)
     answer = create(client)
     assert (answer.status_code, answer.get_json()["error"]["code"]) == (502, "openai_answer_invalid")
@@ -188,13 +188,15 @@ def test_an_answer_that_is_no_response_is_not_passed_on(
 
 @pytest.fixture
 def stored(client: FlaskClient, openai: responses.RequestsMock) -> str:
-    """The id of a response of the user's."""
+    """The id of a stored response of the user's."""
     openai.post(URL, body=response_named("response_text").body)
     return str(create(client).get_json()["id"])
 
 
-def test_what_openai_no_longer_has_is_a_404(client: FlaskClient, openai: responses.RequestsMock, stored: str) -> None:
-    """OpenAI's own: the response has expired there, or `store` was false."""
+def test_a_response_that_openai_no_longer_has_is_a_404(
+    client: FlaskClient, openai: responses.RequestsMock, stored: str
+) -> None:
+    """The 404 is OpenAI's own: the response has expired there, or `store` was false."""
     openai.get(f"{URL}/{stored}", status=404, body=response_named("404_response_not_found").body)
     answer = client.get(f"/v1/responses/{stored}", headers=ADA)
     assert (answer.status_code, answer.get_json()["error"]["code"]) == (404, None)
@@ -212,7 +214,7 @@ def test_a_stored_failure_names_no_account(client: FlaskClient, openai: response
 
 
 def test_listed_input_items_are_the_callers(client: FlaskClient, openai: responses.RequestsMock, stored: str) -> None:
-    """Their ids may be used from now on; those of others, in `after` too, may not."""
+    """Their ids may be used from then on; those of other users may not, in `after` either."""
     path = f"/v1/responses/{stored}/input_items"
     item = json.loads(response_named("response_input_items").body)["data"][0]["id"]
     assert client.get(f"{path}?after={item}", headers=ADA).status_code == 404

@@ -15,7 +15,7 @@ def client() -> FlaskClient:
 
 
 def test_any_origin_is_the_default() -> None:
-    """With `*`, which needs no `Vary`; tokens are in a header, not in cookies."""
+    """The field is `*` and needs no `Vary`, because tokens are in a header and not in cookies."""
     headers = make_client().get("/health", headers={"Origin": PAGE}).headers
     assert headers["Access-Control-Allow-Origin"] == "*"
     assert "Origin" not in headers.get("Vary", "")
@@ -39,7 +39,7 @@ def test_any_other_is_not(client: FlaskClient, origin: str | None) -> None:
 
 
 def test_a_preflight_allows_what_the_sdks_send(client: FlaskClient) -> None:
-    """By name, because a `*` does not cover `Authorization`; names only, whatever is asked."""
+    """Fields are listed by name, because `*` does not cover `Authorization`. Only valid names are repeated."""
     asked = "authorization,x-stainless-runtime-version, OpenAI-Beta,evil\tname,apikey"
     response = client.options("/stream", headers={"Origin": PAGE, "Access-Control-Request-Headers": asked})
     assert response.status_code == 204
@@ -65,8 +65,8 @@ SUPABASE_SDK = (
 
 @pytest.mark.parametrize("asked", [OPENAI_SDK, SUPABASE_SDK])
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/models", "/v1/usage", "/openapi.json", "/stream"])
-def test_the_sdks_may_send_all_that_they_send(client: FlaskClient, path: str, asked: str) -> None:
-    """Without a token, on every endpoint, from a listed origin."""
+def test_all_header_fields_of_the_sdks_are_allowed(client: FlaskClient, path: str, asked: str) -> None:
+    """Preflights need no token. Every endpoint answers them to a listed origin."""
     headers = {"Origin": PAGE, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": asked}
     response = client.options(path, headers=headers)
     assert (response.status_code, response.headers["Access-Control-Allow-Origin"]) == (204, PAGE)
@@ -75,7 +75,7 @@ def test_the_sdks_may_send_all_that_they_send(client: FlaskClient, path: str, as
 
 
 def test_options_names_the_endpoints_own_methods(client: FlaskClient) -> None:
-    """RFC 9110, 9.3.7; all methods if the path has no endpoint."""
+    """RFC 9110, 9.3.7, defines it. A path without an endpoint gets all methods."""
     allowed = {path: client.options(path).headers["Allow"] for path in ("/stream", "/v1/models", "/nothing")}
     every = "GET, POST, DELETE, OPTIONS"
     assert allowed == {"/stream": "POST, OPTIONS", "/v1/models": "GET, OPTIONS", "/nothing": every}
@@ -92,8 +92,8 @@ def test_errors_under_v1_can_be_read_too(client: FlaskClient, status: int) -> No
     assert "X-Should-Retry" in response.headers["Access-Control-Expose-Headers"]
 
 
-def test_what_a_page_has_to_read_is_exposed(client: FlaskClient) -> None:
-    """On errors as well."""
+def test_the_fields_that_a_page_reads_are_exposed(client: FlaskClient) -> None:
+    """Errors expose them as well."""
     response = client.post("/gpt-4o", data="{}", headers={"Origin": PAGE} | bearer())
     assert response.status_code == 400
     exposed = set(response.headers["Access-Control-Expose-Headers"].split(", "))

@@ -16,7 +16,7 @@ PAGE = {"Origin": "https://app.example.com"}
     ("POST", "/v1/chat/completions", 415),
 ])  # fmt: skip
 def test_every_answer_carries_them(method: str, path: str, status: int) -> None:
-    """On every kind of response; pages on other origins may still read it."""
+    """Every kind of response carries the fields; pages on other origins may still read it."""
     response = make_client().open(path, method=method, headers=PAGE | bearer())
     assert response.status_code == status
     assert {name: response.headers[name] for name in HEADERS} == HEADERS
@@ -25,8 +25,8 @@ def test_every_answer_carries_them(method: str, path: str, status: int) -> None:
     assert not {"Server", "X-Powered-By"} & set(response.headers.keys())
 
 
-def test_what_an_endpoint_says_itself_stands() -> None:
-    """In any case of the name; a page has its own policy."""
+def test_fields_of_an_endpoint_are_kept() -> None:
+    """Names are compared without case. A page has its own policy."""
     given = Response(headers={"content-security-policy": "default-src 'self'", "Cache-Control": "max-age=60"})
     headers = security_headers.add(given).headers
     assert headers.getlist("Content-Security-Policy") == ["default-src 'self'"]

@@ -1,4 +1,4 @@
-"""Requests in the format of the Responses API: what passes, what is refused, which ids are collected."""
+"""Requests in the Responses format: accepted parameters, refusals, and collected ids."""
 
 import json
 from dataclasses import replace
@@ -29,14 +29,14 @@ def refused(rules: Rules = RULES, **members: Any) -> ParameterRefused:
 
 
 def requests_recorded() -> list[Any]:
-    """The bodies of recorded requests, where their folder exists."""
+    """Return the bodies of recorded requests, if their folder exists."""
     paths = sorted((RECORDED / "responses").glob("*/*.json"))
     bodies = [json.loads(path.read_text())["request"]["body"] for path in paths]
     return [body for body in bodies if body and not body.get("background")]
 
 
 def test_what_real_clients_send_is_accepted() -> None:
-    """Every recorded request, with the hosted tool that one of them uses."""
+    """Every recorded request passes, with the hosted tool that one of them uses."""
     for body in requests_recorded():
         rules = replace(ALL_TOOLS, models={body["model"]: {"model": body["model"]}}, most_tokens=10**6)
         assert read(json.dumps(body).encode(), rules).model == body["model"]
@@ -90,7 +90,7 @@ def test_null_is_absent_and_the_users_name_is_the_brokers() -> None:
     ({"previous_response_id": 7}, "previous_response_id"), ({"stream": 1}, "stream"),
 ])  # fmt: skip
 def test_what_is_not_offered_is_refused_by_name(members: dict[str, Any], param: str) -> None:
-    """With OpenAI's error shape; the sentence says why."""
+    """The error has OpenAI's format and names the reason."""
     assert refused(**members).details["param"] == param
 
 
@@ -99,7 +99,7 @@ def test_what_is_not_offered_is_refused_by_name(members: dict[str, Any], param: 
     "computer_use_preview", "image_generation", "mcp",
 ])  # fmt: skip
 def test_hosted_tools_are_refused_unless_listed(kind: str) -> None:
-    """As tools, and as items of an earlier turn."""
+    """Hosted tools are refused as tools and as items of an earlier turn."""
     tools = [{"type": kind, "server_url": "https://mcp.example", "container": {"type": "auto"}}]
     assert "hosted tool" in refused(tools=tools).sentence
     assert ask(ALL_TOOLS, tools=tools).body["tools"] == tools
@@ -119,12 +119,12 @@ def test_every_hosted_item_belongs_to_a_tool_that_can_be_listed() -> None:
     {"type": "image_generation", "input_image_mask": {"file_id": "file-1"}},
 ])  # fmt: skip
 def test_a_hosted_tool_names_no_files(tool: dict[str, Any]) -> None:
-    """They are the operator's account's."""
+    """The files belong to the operator's account."""
     assert refused(ALL_TOOLS, tools=[tool]).details["param"] == "tools[0]"
 
 
 def test_every_id_is_collected_once() -> None:
-    """From references with and without a type, repeated items, nested members and containers; not from call ids."""
+    """Ids come from references with and without a type, repeated items, nested members and containers."""
     items = [
         {"type": "item_reference", "id": "msg_1"},
         {"id": "msg_2"},
@@ -165,6 +165,6 @@ def test_refusing_to_store_names_the_option_of_each_sdk(store: dict[str, Any]) -
     (b'{"input": "x"}', ParameterRefused), (b'{"model": "gpt-4o", "input": "x", "input": "y"}', CallerFault),
 ])  # fmt: skip
 def test_other_bodies_are_refused(body: bytes, kind: type[CallerFault]) -> None:
-    """Also one that names a member twice, which OpenAI might read the other way."""
+    """A body that names a member twice is refused too, because OpenAI may read the other value."""
     with pytest.raises(kind):
         read(body, RULES)

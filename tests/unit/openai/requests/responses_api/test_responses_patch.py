@@ -1,4 +1,4 @@
-"""One MODELS line serves both APIs: a chat patch in the Responses API's spelling."""
+"""Translation of a chat patch into the Responses API's spelling: one MODELS line serves both APIs."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ def test_a_chat_patch_in_the_other_spelling(patch: dict[str, Any], translated: d
 
 
 def test_it_leaves_a_requests_other_members_alone() -> None:
-    """Nested members are merged, as RFC 7396 has it."""
+    """Nested members are merged as in RFC 7396."""
     request = {"input": "hi", "reasoning": {"effort": "high", "summary": "auto"}, "text": {"format": {"type": "text"}}}
     patched = merge_patch(request, translate({"reasoning_effort": "none", "verbosity": "low"}))
     assert patched["reasoning"] == {"effort": "none", "summary": "auto"}
