@@ -41,14 +41,21 @@ from broker.web.headers import cors, security_headers
 from broker.web.services import EXTENSION, Services
 
 
-def create_app(settings: Settings, redis: Client | None = None, clock: Callable[[], float] = time.time) -> Flask:
+def create_app(
+    settings: Settings,
+    redis: Client | None = None,
+    clock: Callable[[], float] = time.time,
+    shared_metrics: Metrics | None = None,
+) -> Flask:
     """Build an app. `redis` replaces the client for `REDIS_URL`; `clock` gives Unix time in seconds.
+
+    `shared_metrics`: those of an app that this one replaces in the same process.
 
     Connects to nothing and starts nothing; `Services.start` does that in the worker.
     """
     app = WebApp(__name__, static_folder=None)
     app.url_map.merge_slashes = False  # a path with a double slash is a different path, not a redirect
-    app.extensions[EXTENSION] = build_services(settings, redis, clock)
+    app.extensions[EXTENSION] = build_services(settings, redis, clock, shared_metrics)
 
     app.before_request(request_context.begin)
     app.before_request(cors.preflight)
@@ -74,9 +81,11 @@ def create_app(settings: Settings, redis: Client | None = None, clock: Callable[
     return app
 
 
-def build_services(settings: Settings, redis: Client | None, clock: Callable[[], float]) -> Services:
+def build_services(
+    settings: Settings, redis: Client | None, clock: Callable[[], float], shared_metrics: Metrics | None = None
+) -> Services:
     """Build and connect the services."""
-    metrics = Metrics()
+    metrics = shared_metrics or Metrics()
     background = Background(metrics.background_restarted)
     client = redis or redis_client(settings)
     supabase = SupabaseClient(settings, metrics.supabase_failed)

@@ -116,6 +116,7 @@ class Master:
             reason = str(error) if isinstance(error, SystemExit) else type(error).__name__
             log.error("reload refused, the old settings stay", extra={"reason": reason})
             return
+        del old_app, old_module  # collected below
         try:
             server.reload()
         except (Exception, SystemExit) as error:

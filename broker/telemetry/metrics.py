@@ -164,3 +164,12 @@ class Metrics:
         """Histograms by labels, cached like `_counters`."""
         histogram = Histogram("gpt_broker_" + name, text, labels, registry=self._registry, buckets=buckets)
         return functools.cache(histogram.labels)
+
+
+@functools.cache
+def metrics_of_process() -> Metrics:
+    """Return the metrics that all apps of this process share.
+
+    A reload builds a new app in the same master, and prometheus_client keeps every value that was ever made.
+    """
+    return Metrics()

@@ -156,6 +156,21 @@ def test_a_worker_that_left_no_metrics_does_not_end_the_master(reloadable: Reloa
     assert requests.get(stack.broker.url + "/metrics", timeout=5).status_code == 200
 
 
+def test_after_several_reloads_each_series_is_there_once(reloadable: Reloadable) -> None:
+    """The master keeps no more open than before."""
+    stack = reloadable.stack
+    opened = Path(f"/proc/{stack.broker.process.pid}/fd")
+    before = len(list(opened.iterdir()))
+    for _ in range(3):
+        reloadable.reload()
+    within(15, lambda: len(stack.broker.workers()) == 2)
+    lines = requests.get(stack.broker.url + "/metrics", timeout=5).text.splitlines()
+    series = [line.rpartition(" ")[0] for line in lines]
+    assert sorted(set(series)) == sorted(series)
+    assert stack.metric("workers") == 2
+    assert len(list(opened.iterdir())) <= before
+
+
 def test_only_the_metrics_own_files_are_deleted(reloadable: Reloadable) -> None:
     """At the start, and at the end; so this is the last test."""
     assert not (reloadable.metrics / "counter_4711.db").exists()

@@ -1,12 +1,18 @@
 """The exposition for Prometheus while workers start."""
 
+import json
 import struct
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from broker.telemetry import metrics
 from broker.telemetry.metrics import Metrics
+from deploy.local.broker_process import ROOT
+from tests.apps import REQUIRED
 
 
 class Starting:
@@ -37,3 +43,26 @@ def test_a_file_that_stays_broken_is_an_error(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(metrics, "STARTING", 0.0)
     with pytest.raises(struct.error):
         measured.exposition(None)
+
+
+RELOADS = """
+import gc, json, sys
+def load():
+    sys.modules.pop("wsgi", None)
+    __import__("wsgi")
+    gc.collect()
+    kinds = [type(one).__name__ for one in gc.get_objects()]
+    return [kinds.count(name) for name in ("MmapedValue", "Services", "WebApp", "CollectorRegistry")]
+print(json.dumps([load() for _ in range(5)]))
+"""
+
+
+def test_reloads_leave_nothing_of_the_old_app_in_the_master(tmp_path: Path) -> None:
+    """prometheus_client keeps every value that was ever made, in the mode for several processes."""
+    environ = REQUIRED | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", RELOADS], cwd=ROOT, env=environ, check=True, capture_output=True, text=True
+    )
+    _, first, *later = json.loads(done.stdout)
+    assert first[0] > 10
+    assert later == [first] * 3
