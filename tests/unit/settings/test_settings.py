@@ -9,6 +9,7 @@ import pytest
 
 from broker.settings.parsers import Secret
 from broker.settings.settings import Settings, SettingsInvalid
+from tests.faults import wrong_settings
 
 REQUIRED = {
     "OPENAI_API_KEY": "sk-planted-key",
@@ -179,3 +180,22 @@ def test_the_ready_made_line_for_the_models_last_day_works() -> None:
     models = Settings.from_environ(REQUIRED | {"MODELS": line.partition("=")[2]}).models
     assert {patch["model"] for patch in models.values()} == {"gpt-6-luna"}
     assert all(patch["reasoning_effort"] == "none" for patch in models.values())
+
+
+WRONG = [one for one in wrong_settings() if one[0] != "blanks"]
+
+
+@pytest.mark.parametrize(("variable", "value"), [one[1:] for one in WRONG], ids=[one[0] for one in WRONG])
+def test_each_input_that_once_failed_is_refused_by_name(variable: str, value: str) -> None:
+    """One problem, which names the variable and repeats no secret."""
+    title, line, *more = problem(**{variable: value}).splitlines()
+    assert (title, more) == ("The settings cannot be used:", [])
+    assert line.startswith(f"  - {variable} ")
+    assert "planted" not in line
+
+
+def test_blanks_around_an_id_are_not_part_of_it() -> None:
+    """Such an id would block nobody."""
+    ((_, variable, value),) = [one for one in wrong_settings() if one[0] == "blanks"]
+    settings = Settings.from_environ(REQUIRED | {variable: value})
+    assert settings.blocked_ids == {"7f1c1f1e-0000-4000-8000-000000000001"}
