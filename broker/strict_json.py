@@ -16,6 +16,7 @@ from broker.errors.request import JsonRefused
 
 MAX_VALUES = 50_000  # in one body; a long conversation has hundreds
 MAX_SIGNS = 1_000_000  # that may begin a value, also inside texts: more than any model's context holds
+MAX_ESCAPES = 2_000_000  # backslashes; an escaped emoji has two
 MAX_DEPTH = 64
 MAX_DIGITS = 500  # of a whole number; a longer one takes long to parse, and is infinite in JavaScript
 _SPACE = b" \t\n\r"
@@ -26,8 +27,8 @@ def read(body: bytes) -> Any:
     """Return the value. NaN and Infinity are accepted. Raises `BodyNotJson`, or `JsonRefused` with the reason."""
     body = _trimmed(body.removeprefix(codecs.BOM_UTF8))
     signs = _count(body, b',[{"\\')
-    if signs > MAX_VALUES and _has_too_many_values(body):
-        raise JsonRefused(f"The JSON in the body may have {MAX_VALUES} values at most")
+    if signs > MAX_VALUES:
+        _check_number_of_values(body)
     try:
         value = _DECODER.decode(body.decode())
     except (ValueError, RecursionError):
@@ -52,10 +53,16 @@ def _count(text: bytes, signs: bytes) -> int:
     return len(text) - len(text.translate(None, signs))
 
 
-def _has_too_many_values(body: bytes) -> bool:
-    if body.count(b"\\") > 2 * MAX_SIGNS or _count(body, b',[{"') > MAX_SIGNS:
-        return True  # an exact count would take too long
-    return _values(body) > MAX_VALUES
+def _check_number_of_values(body: bytes) -> None:
+    """The first two bounds are there because an exact count would take too long."""
+    if body.count(b"\\") > MAX_ESCAPES:
+        raise JsonRefused(
+            f"The JSON in the body may have {MAX_ESCAPES} escaped characters at most; send UTF-8 unescaped"
+        )
+    if _count(body, b',[{"') > MAX_SIGNS:
+        raise JsonRefused(f"The JSON in the body may have {MAX_SIGNS} commas, brackets and quotation marks at most")
+    if _values(body) > MAX_VALUES:
+        raise JsonRefused(f"The JSON in the body may have {MAX_VALUES} values at most")
 
 
 def _values(body: bytes) -> int:

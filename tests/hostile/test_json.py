@@ -71,6 +71,14 @@ def test_a_long_string_is_one_value() -> None:
         assert strict_json.read(body)["messages"][0]["content"] == text
 
 
+def test_escaped_texts_are_read_up_to_a_bound_that_is_named() -> None:
+    """An escaped emoji is twelve bytes and two escapes."""
+    text = "🌊" * 990_000
+    assert strict_json.read(message(json.dumps(text).encode()))["messages"][0]["content"] == text
+    with pytest.raises(CallerFault, match="2000000 escaped characters at most; send UTF-8"):
+        strict_json.read(message(json.dumps("🌊" * 1_300_000).encode()))
+
+
 def test_a_long_conversation_is_read() -> None:
     """A thousand messages of five parts are far below the bound."""
     conversation = [{"role": "user", "content": [{"type": "text", "text": "x"}] * 5}] * 1000

@@ -1,5 +1,6 @@
 """Large bodies of one user do not fill the workers' memory."""
 
+import json
 import socket
 from collections import Counter
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from tests.integration.waiting import within
 
 MEGABYTE = 1_000_000
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 7_500_000}}
+EMOJI = {"type": "image_url", "image_url": {"url": "🌊" * 2_000_000}}
 LARGE = {"messages": [{"role": "user", "content": [IMAGE]}]}
 
 
@@ -42,6 +44,17 @@ def test_many_large_bodies_of_one_user_leave_the_others_alone(stack: Stack) -> N
     assert set(load.tally()) == {(200, "")}
     assert stack.broker.workers() == workers
     stack.wait_until_balanced()
+
+
+def test_what_is_sent_to_openai_is_no_longer_than_what_came(stack: Stack) -> None:
+    """Two million emoji leave as UTF-8: escaped, they would take three times as many bytes."""
+    body = json.dumps({"messages": [{"role": "user", "content": [EMOJI]}]}, ensure_ascii=False).encode()
+    user, before = stack.user(), len(stack.openai.completions())
+    response = user.call("POST", "/gpt-4o", data=body, headers={"Content-Type": "application/json"})
+    assert response.status_code == 200
+    (seen,) = stack.openai.completions()[before:]
+    assert seen.body["messages"][0]["content"][0]["image_url"] == EMOJI["image_url"]
+    assert int(seen.headers["content-length"]) < len(body) + 1_000
 
 
 def test_the_bound_holds_before_the_body_is_read(stack: Stack) -> None:
