@@ -2,7 +2,8 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo run test test-quick test-containers bench fuzz soak lint format lock clean live doctor rehearse status monitoring reload
+.PHONY: help setup demo run test test-quick test-containers bench fuzz soak lint format lock clean live doctor rehearse status monitoring reload \
+	users user block unblock reset grant audit
 
 PYTHON ?= python3
 TENANTS := $(shell awk '/^[a-z]/{print $$1}' deploy/tenants)
@@ -78,6 +79,27 @@ monitoring: ## start Prometheus and Grafana, or update their configuration
 
 reload: ## read a tenant's settings and secrets anew, without a new container: make reload TENANT=sksndev
 	@deploy/stack reload "$(TENANT)"
+
+users: ## show who used what today (DAY=2026-11-24 TOP=10 CSV=file): make users TENANT=sksndev
+	@deploy/stack users "$(TENANT)"
+
+user: ## show one user's day and the changes made to it: make user TENANT=sksndev ID=…
+	@deploy/stack user "$(TENANT)"
+
+block: ## refuse a user at once and end their open answers: make block TENANT=sksndev ID=…
+	@deploy/stack block "$(TENANT)"
+
+unblock: ## admit a blocked user again: make unblock TENANT=sksndev ID=…
+	@deploy/stack unblock "$(TENANT)"
+
+reset: ## give a user's calls of today back: make reset TENANT=sksndev ID=…
+	@deploy/stack reset "$(TENANT)"
+
+grant: ## raise a user's limits for today: make grant TENANT=sksndev ID=… CALLS=20 (TOKENS=, DOLLARS=)
+	@deploy/stack grant "$(TENANT)"
+
+audit: ## show who blocked, reset or granted what, and when: make audit TENANT=sksndev
+	@deploy/stack audit "$(TENANT)"
 
 .PHONY: $(foreach verb,deploy rollback logs down backup restore upgrade-redis,$(TENANTS:%=$(verb)-%))
 $(TENANTS:%=deploy-%): deploy-%: ## build this commit, check it beside the running release, then switch to it

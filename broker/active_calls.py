@@ -3,7 +3,7 @@
 While OpenAI is silent nothing is written to the client, so a closed connection would go unnoticed. One
 greenlet therefore watches every client's socket and throws a fault into the greenlet that waits for OpenAI:
 `ClientLeft` when the client hangs up, `OpenAITimeout` when the call takes too long, `WorkerStopping` when
-the worker stops.
+the worker stops. `CallerBlocked` ends the calls of a user whom the operator blocks.
 """
 
 import contextlib
@@ -39,6 +39,7 @@ class OpenCall:
         self._waiting: Any = None
         self._is_closed = False
         self.awaits_openai = False  # whether OpenAI has the request and may be working on it
+        self.user = ""  # the caller's id, once it is known
         self._timer = gevent.get_hub().loop.timer(within)
         self._timer.start(self._end_with, OpenAITimeout)
 
@@ -88,6 +89,11 @@ class OpenCall:
 
     def _end_with(self, fault: type[Fault]) -> None:
         self.interrupt(fault())
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether a fault ends this call."""
+        return self._fault is not None
 
     def stop_listening(self) -> None:
         """Discard further input: the connection ends with this response."""
@@ -157,6 +163,12 @@ class OpenCalls:
         """End every open call with `WorkerStopping`."""
         for call in list(self._open):
             self._interrupt_soon(call, WorkerStopping())
+
+    def end_calls_of(self, users: frozenset[str], fault: type[Fault]) -> None:
+        """End the open calls of these users with `fault`. A call that ends already is left alone."""
+        for call in list(self._open):
+            if call.user in users and not call.is_interrupted:
+                self._interrupt_soon(call, fault())
 
     def __len__(self) -> int:
         return len(self._open)

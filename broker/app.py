@@ -21,6 +21,7 @@ from broker.quota.quota import Quota
 from broker.quota.redis_clients.urls import Client, redis_client
 from broker.quota.redis_store import Store
 from broker.quota.response_owners import ResponseOwners
+from broker.quota.users.block_watch import BlockWatch
 from broker.settings.settings import Settings
 from broker.telemetry.background import Background
 from broker.telemetry.metrics import Metrics
@@ -95,6 +96,7 @@ def build_services(
     quota = Quota(settings, store, metrics, clock, background)
     upstream = Upstream(settings, metrics.upstream_retried, metrics.openai_disconnected)
     watch = functools.partial(background.run, "client watcher", is_vital=True)
+    calls = OpenCalls(settings.openai_call_timeout, settings.max_calls_per_worker, watch)
     return Services(
         settings=settings,
         clock=clock,
@@ -110,7 +112,8 @@ def build_services(
         upstream=upstream,
         responses=ResponsesClient(upstream, settings.openai_silence_timeout),
         catalogue=ModelCatalogue(_asked_for(settings), upstream.list_models, background),
-        calls=OpenCalls(settings.openai_call_timeout, settings.max_calls_per_worker, watch),
+        calls=calls,
+        blocks=BlockWatch(settings, store, calls, background),
         bodies=BodyBudget(settings.max_body_bytes_per_user, settings.max_body_bytes_per_worker),
     )
 

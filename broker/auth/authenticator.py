@@ -17,7 +17,7 @@ from broker.auth import tokens
 from broker.auth.remote_check import RemoteCheck
 from broker.auth.signing_keys import SigningKeys
 from broker.caller import Caller
-from broker.errors.base import AuthorizationMissing, BearerMissing, OpenAIKeySent, TokenInvalid
+from broker.errors.base import AuthorizationMissing, BearerMissing, OpenAIKeySent, Reason, TokenInvalid
 from broker.errors.limits import AnonymousRefused, CallerBlocked, OAuthClientRefused
 from broker.settings.plans import ANONYMOUS
 from broker.settings.settings import Settings
@@ -63,7 +63,7 @@ class Authenticator:
         self._allows_anonymous = settings.anonymous_daily_limit is not None or ANONYMOUS in settings.plans.plans
         self._oauth_clients = frozenset(settings.oauth_clients)
         self._verified: OrderedDict[bytes, _Verified] = OrderedDict()
-        self._refused: OrderedDict[bytes, float] = OrderedDict()
+        self._refused: OrderedDict[bytes, tuple[float, Reason]] = OrderedDict()
 
     @property
     def refusal(self) -> str:
@@ -101,8 +101,8 @@ class Authenticator:
 
     def _cached(self, digest: bytes) -> Caller | None:
         """The caller of a cached token. Raises `TokenInvalid` for a token that was refused a moment ago."""
-        if self._refused and self._refused.get(digest, 0.0) > self._clock():
-            raise TokenInvalid
+        if self._refused and (refusal := self._refused.get(digest)) and refusal[0] > self._clock():
+            raise TokenInvalid(refusal[1])
         found = self._verified.get(digest)
         if found is None:
             return None
@@ -129,24 +129,24 @@ class Authenticator:
             else:
                 self._remote.check(text, caller.id, address)
                 until = min(until, self._clock() + CACHE_SECONDS)
-        except TokenInvalid:
-            self._cache_refusal(digest)
+        except TokenInvalid as refused:
+            self._cache_refusal(digest, refused.reason)
             raise
         _put(self._verified, digest, _Verified(caller, until, token.kid if token.alg in tokens.ASYMMETRIC else None))
 
-    def _cache_refusal(self, digest: bytes) -> None:
+    def _cache_refusal(self, digest: bytes, reason: Reason) -> None:
         """Cache a bad token for `CACHE_SECONDS`, and drop the entries that have expired."""
         now = self._clock()
-        while self._refused and next(iter(self._refused.values())) <= now:
+        while self._refused and next(iter(self._refused.values()))[0] <= now:
             self._refused.popitem(last=False)
-        _put(self._refused, digest, now + CACHE_SECONDS)
+        _put(self._refused, digest, (now + CACHE_SECONDS, reason))
 
     def _key_for(self, token: tokens.Token) -> tokens.Key | None:
         """The key for the token's algorithm; None if only Supabase can check the token."""
         if token.alg in tokens.ASYMMETRIC:
             return self._keys.find(token.kid)
         if token.alg != "HS256":
-            raise TokenInvalid
+            raise TokenInvalid("wrong_algorithm")
         return self._secret
 
 

@@ -68,7 +68,7 @@ class SigningKeys:
         `SignInUnavailable` if there was no such fetch, because another client's made-up `kid` used it up.
         """
         if kid is None:
-            raise TokenInvalid
+            raise TokenInvalid("unknown_key")
         if key := self._keys.get(kid):
             return key
         seen = self._first_sight(kid, self._begun)
@@ -77,7 +77,7 @@ class SigningKeys:
         if not self._is_up:
             raise SignInUnavailable(retry_after=RETRY)
         if self._answered > seen:
-            raise TokenInvalid
+            raise TokenInvalid("unknown_key")
         raise SignInUnavailable(retry_after=max(1.0, self._cool_until - time.monotonic()))
 
     def _first_sight(self, kid: str, begun: int) -> int:

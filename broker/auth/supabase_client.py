@@ -78,7 +78,7 @@ class SupabaseClient:
         self._refused_until = 0.0
         self._note(None)
         if not is_user or user.get("id") != caller_id:
-            raise TokenInvalid
+            raise TokenInvalid("refused_by_supabase")
 
     def _note(self, problem: SupabaseUnavailable | None) -> None:
         """Log a change of the state. `problem` is None if Supabase checks tokens."""

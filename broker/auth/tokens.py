@@ -17,11 +17,12 @@ from jwt.exceptions import PyJWKError, PyJWTError
 
 from broker import strict_json
 from broker.caller import Caller
-from broker.errors.base import CallerFault, TokenExpired, TokenInvalid
+from broker.errors.base import CallerFault, Reason, TokenExpired, TokenInvalid
 from broker.settings.plans import plan_in
 
 LEEWAY = 10  # seconds of clock skew
 MAX_LENGTH = 16_384  # characters; a longer token is refused without parsing it
+API_KEY_ROLES = ("anon", "service_role")  # of the legacy API keys
 MAX_ID = 128  # characters of a user id
 ASYMMETRIC = frozenset({"ES256", "RS256", "EdDSA"})  # https://supabase.com/docs/guides/auth/signing-keys
 
@@ -94,6 +95,8 @@ def _public_key(entry: object) -> tuple[str, Key] | None:
 
 def read_token(text: str) -> Token:
     """Parse `text`. Raises `TokenInvalid` if it is not a well-formed token."""
+    if text.startswith("sb_"):  # https://supabase.com/docs/guides/api/api-keys
+        raise TokenInvalid("supabase_key")
     if len(text) > MAX_LENGTH or text.count(".") != 2 or not text.isascii():
         raise TokenInvalid
     parts = text.split(".")
@@ -113,16 +116,14 @@ def check_claims(token: Token, expected: Expected, now: float) -> Caller:
     """
     claims = token.claims
     caller_id, expires_at = claims.get("sub"), _time(claims, "exp")
-    if not _is_id(caller_id) or expires_at is None:
-        raise TokenInvalid
-    audience = claims.get("aud")
-    audiences = audience if isinstance(audience, list) else [audience]
-    if claims.get("iss") != expected.issuer or expected.audience not in audiences:
-        raise TokenInvalid
-    if claims.get("role") != expected.role:
-        raise TokenInvalid
+    if reason := _wrong_claim(claims, expected):
+        raise TokenInvalid(reason)
+    if not _is_id(caller_id):
+        raise TokenInvalid("no_user_id")
+    if expires_at is None:
+        raise TokenInvalid("no_expiry")
     if "nbf" in claims and ((not_before := _time(claims, "nbf")) is None or now + LEEWAY < not_before):
-        raise TokenInvalid
+        raise TokenInvalid("not_yet_valid")
     if now >= expires_at + LEEWAY:
         raise TokenExpired
     # any value but `false` counts as true, because the claim only restricts
@@ -132,10 +133,24 @@ def check_claims(token: Token, expected: Expected, now: float) -> Caller:
     return Caller(caller_id, expires_at, is_anonymous, plan_in(claims, expected.plan_claim), client_id)
 
 
+def _wrong_claim(claims: dict[str, Any], expected: Expected) -> Reason | None:
+    """Why these are not the claims of a user of this project; None if they are."""
+    audience, role = claims.get("aud"), claims.get("role")
+    if role in API_KEY_ROLES:
+        return "supabase_key"
+    if claims.get("iss") != expected.issuer:
+        return "wrong_issuer"
+    if expected.audience not in (audience if isinstance(audience, list) else [audience]):
+        return "wrong_audience"
+    return None if role == expected.role else "wrong_role"
+
+
 def check_signature(token: Token, key: Key) -> None:
     """Raises `TokenInvalid` unless `key`, by its own algorithm, signed the token."""
-    if token.alg != key.alg or not key.verifies(token.signed, token.signature):
-        raise TokenInvalid
+    if token.alg != key.alg:
+        raise TokenInvalid("wrong_algorithm")
+    if not key.verifies(token.signed, token.signature):
+        raise TokenInvalid("bad_signature")
 
 
 def _is_id(value: object) -> TypeGuard[str]:

@@ -1,4 +1,4 @@
-"""The operator's commands: `python -m broker.cli check` and `doctor`. They start nothing and change nothing."""
+"""The operator's commands: `python -m broker.cli check`, `doctor`, `rehearse`, and those about users."""
 
 import os
 from collections.abc import Iterable
@@ -7,10 +7,11 @@ from pathlib import Path
 import click
 from dotenv import load_dotenv
 
+from broker.cli import users
+from broker.cli.environment import read_settings
 from broker.doctor.checks import examine
 from broker.doctor.findings import Finding
 from broker.doctor.rehearsal import rehearse as rehearse_models
-from broker.settings.settings import Settings, SettingsInvalid
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,7 +25,7 @@ def cli() -> None:
 @cli.command()
 def check() -> None:
     """Report every problem of the settings; exit with 0 if there is none."""
-    _settings()
+    read_settings()
     click.echo("The settings can be used.")
 
 
@@ -34,13 +35,13 @@ def doctor() -> None:
 
     Exits with 1 if something is wrong, with 3 if there are only remarks, otherwise with 0.
     """
-    _report(examine(_settings(), os.environ))
+    _report(examine(read_settings(), os.environ))
 
 
 @cli.command()
 def rehearse() -> None:
     """Ask OpenAI once per name in MODELS and API; say which parameters would be left out or refused."""
-    _report(rehearse_models(_settings()))
+    _report(rehearse_models(read_settings()))
 
 
 def _report(findings: Iterable[Finding]) -> None:
@@ -53,8 +54,5 @@ def _report(findings: Iterable[Finding]) -> None:
         raise click.exceptions.Exit(1 if "WRONG" in verdicts else 3)
 
 
-def _settings() -> Settings:
-    try:
-        return Settings.from_environ(os.environ)
-    except SettingsInvalid as invalid:
-        raise click.ClickException(str(invalid)) from None
+for command in users.COMMANDS:
+    cli.add_command(command)

@@ -6,6 +6,14 @@ operator's limits in `errors.limits`.
 """
 
 from collections.abc import Mapping
+from typing import Literal
+
+# Why a request is not signed in: for the operator's log and metrics. The client is not told: see `TokenInvalid`.
+Reason = Literal[
+    "no_header", "not_bearer", "openai_key", "supabase_key", "not_a_jwt", "wrong_algorithm", "no_user_id", "no_expiry",
+    "wrong_issuer", "wrong_audience", "wrong_role", "not_yet_valid", "expired", "unknown_key", "bad_signature",
+    "refused_by_supabase",
+]  # fmt: skip
 
 
 class Fault(Exception):
@@ -50,10 +58,21 @@ class CallerFault(Fault):
     code = "invalid_request"
 
 
-class AuthorizationMissing(CallerFault):
+class Unauthenticated(CallerFault):
+    """The request names no user. `reason` is for the operator only."""
+
     status = 401
     code = "authorization_required"
     sentence = "Authorization header is required"
+    reason: Reason = "no_header"
+
+    def __init__(self, reason: Reason | None = None) -> None:
+        super().__init__()
+        self.reason = reason or self.reason
+
+
+class AuthorizationMissing(Unauthenticated):
+    """There is no `Authorization` header."""
 
 
 class ApiKeyAlone(AuthorizationMissing):
@@ -62,23 +81,25 @@ class ApiKeyAlone(AuthorizationMissing):
     openai_sentence = "The 'apikey' header alone signs nobody in; send 'Authorization: Bearer <Supabase access token>'"
 
 
-class TokenInvalid(CallerFault):
+class TokenInvalid(Unauthenticated):
     """The sentence never says which check failed, under /v1 either."""
 
-    status = 401
     code = "invalid_token"
+    reason: Reason = "not_a_jwt"
     sentence = "Invalid or expired token"
 
 
 class BearerMissing(TokenInvalid):
     """The `Authorization` header has another scheme, or a token only."""
 
+    reason = "not_bearer"
     openai_sentence = "The 'Authorization' header must be 'Bearer <Supabase access token>'"
 
 
 class OpenAIKeySent(TokenInvalid):
     """The token is a key of OpenAI's."""
 
+    reason = "openai_key"
     openai_sentence = "This is an OpenAI API key; use the signed-in user's Supabase access token as the API key instead"
 
 
@@ -86,14 +107,8 @@ class TokenExpired(TokenInvalid):
     """Has its own code, so that a page whose tab slept can refresh its session once and retry."""
 
     code = "token_expired"
-
+    reason = "expired"
     openai_sentence = "The Supabase access token has expired; refresh the session and send the new token"
-
-
-class NetworkNotListed(CallerFault):
-    status = 403
-    code = "not_public"
-    sentence = "This endpoint is not for the public"
 
 
 class ParameterRefused(CallerFault):
@@ -116,12 +131,6 @@ class EndpointUnknown(CallerFault):
     status = 404
     code = "endpoint_not_found"
     sentence = "Endpoint not found"
-
-
-class MethodWrong(CallerFault):
-    status = 405
-    code = "method_not_allowed"
-    sentence = "This endpoint does not answer that HTTP method; the 'Allow' header names those that it answers"
 
 
 class BodyTooLarge(CallerFault):

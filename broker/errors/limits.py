@@ -9,6 +9,12 @@ class CallerBlocked(CallerFault):
     sentence = "This account may not use this service"
 
 
+class NetworkNotListed(CallerFault):
+    status = 403
+    code = "not_public"
+    sentence = "This endpoint is not for the public"
+
+
 class AnonymousRefused(CallerFault):
     """Anonymous accounts are free to create, so a limit per account does not limit spending."""
 

@@ -7,6 +7,12 @@ class RequestMalformed(CallerFault):
     sentence = "The request is not well-formed"
 
 
+class MethodWrong(CallerFault):
+    status = 405
+    code = "method_not_allowed"
+    sentence = "This endpoint does not answer that HTTP method; the 'Allow' header names those that it answers"
+
+
 class TargetTooLong(CallerFault):
     status = 414
     code = "target_too_long"

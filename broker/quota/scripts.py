@@ -4,18 +4,19 @@ Each script is atomic and idempotent, and the scripts of a call give the same en
 keys of a user in one slot of a cluster. The keys of user USER of project PROJECT, in the order of KEYS:
 
 1. `gpt-broker:{PROJECT:USER}:calls:DAY`, sorted set of call ids. The score is the state of the call: the time (ms) at
-   which its lease expires, `COUNTED` once OpenAI has begun to answer, +inf once it is finished; a negative score marks
-   a call that was given back, until that time, so that a late RESERVE does not bring it back. The day's calls are the
-   members above the current time.
+   which its lease expires, `COUNTED` once OpenAI has begun to answer, +inf once it is finished, -inf once the operator
+   has given the finished call back; a negative score marks a call that was given back, until that time, so that a late
+   RESERVE does not bring it back. The day's calls are the members above the current time.
 2. `gpt-broker:{PROJECT:USER}:places`, sorted set of the ids of the calls in flight, by the time at which the lease
    expires. `MAX_CALLS_PER_USER` limits their number. A call that drops out of it loses its reserved amounts.
 3. `gpt-broker:{PROJECT:USER}:amounts:DAY`, hash: `t` tokens and `n` nano-dollars charged, `rt` and `rn` reserved,
    `lt` and `ln` lapsed; `xc`, `xt` and `xn` calls, tokens and nano-dollars granted on top of the limits of the day;
-   `ab` calls abandoned before the first text; and for each call in flight, by its id, "TOKENS NANO-DOLLARS" reserved.
+   `gt` and `gn` given back by the operator; `ab` calls abandoned before the first text; and for each call in flight, by
+   its id, "TOKENS NANO-DOLLARS" reserved.
 4. `gpt-broker:{PROJECT:USER}:blocked`, a string that exists while the user is blocked.
 
-An administrator grants with `HINCRBY` on `xc`, `xt` or `xn` of key 3 (and `EXPIREAT` as the scripts set it), blocks by
-setting key 4, and resets a day by deleting keys 1 and 3. DAY is a date (2026-11-24) by Redis' own clock.
+The operator's commands (`quota/users/user_scripts.py`) change `xc`, `xt` and `xn`, key 4, and the scores of finished
+calls. DAY is a date (2026-11-24) by Redis' own clock.
 """
 
 LEASE = 60_000  # ms after which a reservation lapses unless it is renewed
@@ -36,7 +37,7 @@ local function integer(number) return string.format('%.0f', number + 0) end
 local function state()
   local score = redis.call('ZSCORE', KEYS[1], id)
   if not score then return 'new' end
-  if score == 'inf' then return 'finished' end
+  if score == 'inf' or score == '-inf' then return 'finished' end
   score = tonumber(score)
   if score < 0 then return 'given back' end
   return score >= COUNTED and 'counted' or 'leased'

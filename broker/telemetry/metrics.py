@@ -84,6 +84,10 @@ class Metrics:
             "supabase_failures_total", "Requests that Supabase Auth failed, by kind of failure", "kind"
         )
 
+        self._sign_in_refusals = self._counters(
+            "sign_in_refusals_total", "Requests answered with 401, by reason", "reason"
+        )
+
     def _add_redis_metrics(self) -> None:
         self._redis_failures = self._counters("redis_failures_total", "Scripts that failed in Redis", "kind")
         self.redis_up = self._gauge("redis_up", "1 if the last command to Redis succeeded in every worker", "livemin")
@@ -110,6 +114,10 @@ class Metrics:
     def stream_ended(self, model: str, outcome: str, seconds: float) -> None:
         """Record the end of a stream, `seconds` after its request."""
         self._stream_duration(model, outcome).observe(seconds)
+
+    def sign_in_refused(self, reason: str) -> None:
+        """Count a 401. `reason` is a value of `broker.errors.base.Reason`."""
+        self._sign_in_refusals(reason).inc()
 
     def upstream_failed(self, kind: str) -> None:
         """Count a call that ended because OpenAI failed."""

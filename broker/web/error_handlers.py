@@ -8,10 +8,10 @@ from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from broker.errors import bodies
-from broker.errors.base import Fault, MethodWrong
+from broker.errors.base import Fault, Unauthenticated
 from broker.errors.openai import OpenAIRefusedKey, UpstreamFault
 from broker.errors.openai_paths import is_openai_path, unknown_endpoint
-from broker.errors.request import RequestMalformed
+from broker.errors.request import MethodWrong, RequestMalformed
 from broker.web import request_context
 from broker.web.services import Services, services
 
@@ -53,6 +53,9 @@ def note_outcome(context: request_context.RequestContext, service: Services, fau
     context.outcome = fault.code if fault else "answered"
     if isinstance(fault, UpstreamFault):
         service.metrics.upstream_failed(fault.code)
+    if isinstance(fault, Unauthenticated):
+        context.reason = fault.reason
+        service.metrics.sign_in_refused(fault.reason)
     if isinstance(fault, OpenAIRefusedKey):
         service.catalogue.check_key()
 

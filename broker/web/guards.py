@@ -24,8 +24,14 @@ from flask import Response, current_app, request
 from werkzeug.exceptions import MethodNotAllowed
 
 from broker.caller import Caller
-from broker.errors.base import ApiKeyAlone, CallerFault, DailyLimitReached, NetworkNotListed
-from broker.errors.limits import DailySpendReached, DailyTokensReached, ModelNotInPlan, TenantBudgetExhausted
+from broker.errors.base import ApiKeyAlone, CallerFault, DailyLimitReached
+from broker.errors.limits import (
+    DailySpendReached,
+    DailyTokensReached,
+    ModelNotInPlan,
+    NetworkNotListed,
+    TenantBudgetExhausted,
+)
 from broker.errors.request import BodyEncoded
 from broker.openai.prepared_call import PreparedCall
 from broker.quota.budgets.daily_usage import DailyUsage, Level
@@ -81,7 +87,7 @@ def counted() -> None:
         raise MethodNotAllowed(valid_methods=["GET", "OPTIONS"])
     context = request_context.current()
     caller = _authenticate(lambda check: request_context.open_call().run_detached(check))
-    request_context.open_call()
+    request_context.open_call().user = caller.id
     try:
         context.prepared = _read(caller)
     except CallerFault as fault:

@@ -48,6 +48,7 @@ class RequestContext:
     delivered_tokens: int = 0
     charge: Charge | None = None
     outcome: str = "answered"
+    reason: str | None = None  # of a 401, for the operator
     is_stream: bool = False
     is_answered: bool = False
     _cleanups: list[Callable[[], object]] = field(default_factory=list)

@@ -77,6 +77,7 @@ def _line(context: RequestContext, status: int, usage: TokenUsage | None) -> dic
         "completion_tokens": usage.output if usage else None,
         **_cost(context.charge),
         "outcome": context.outcome,
+        **({"reason": context.reason} if context.reason else {}),
     }
 
 

@@ -18,6 +18,7 @@ from broker.openai.responses_client import ResponsesClient
 from broker.quota.body_budget import BodyBudget
 from broker.quota.quota import Quota
 from broker.quota.response_owners import ResponseOwners
+from broker.quota.users.block_watch import BlockWatch
 from broker.settings.settings import Settings
 from broker.telemetry.background import Background
 from broker.telemetry.metrics import Metrics
@@ -44,6 +45,7 @@ class Services:
     responses: ResponsesClient
     catalogue: ModelCatalogue
     calls: OpenCalls
+    blocks: BlockWatch
     bodies: BodyBudget
 
     def start(self) -> None:
@@ -51,6 +53,7 @@ class Services:
         self.metrics.worker_started(self.settings.revision)
         self.keys.start()
         self.quota.start()
+        self.blocks.start()
         self.catalogue.start()
 
     def close(self) -> None:

@@ -21,6 +21,11 @@ def panels() -> list[Panel]:
         graph("Requests by endpoint", "reqps", per_second("requests_total", "endpoint")),
         graph("Requests by status", "reqps", per_second("requests_total", "status_code")),
         graph("Refused to callers", "reqps", per_second("requests_total", "status_code", 'status_code=~"4.."')),
+        graph(
+            "401 by reason",
+            "reqps",
+            or_zero(per_second("sign_in_refusals_total", "reason")),
+        ),
         graph("Time to first token", "s", *quantiles("time_to_first_token_seconds", 0.5, 0.95, 0.99)),
         graph("Whole streams", "s", *quantiles("stream_duration_seconds", 0.5, 0.95, 0.99)),
         graph("Whole requests, p95 by endpoint", "s", p95_by("request_duration_seconds", "endpoint")),

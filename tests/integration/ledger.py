@@ -1,6 +1,7 @@
 """The call ledger, read from three sources: the broker's counters, Redis and the stand-in for OpenAI."""
 
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ def read(broker: BrokerProcess, redis: Redis, openai: OpenAIStandIn) -> Ledger:
     seen = scrape(broker)
     kept = {name: int(seen.get(name_of(f"gpt_broker_calls_{sample}"), 0)) for name, sample in COUNTERS.items()}
     scores = [score for key in redis.keys("*:calls:*") for _, score in redis.zrange(key, 0, -1, withscores=True)]
-    settled = sum(score >= COUNTED for score in scores)
+    settled = sum(score >= COUNTED or score == -math.inf for score in scores)  # -inf: given back by an operator
     leased = sum(0 < score < COUNTED for score in scores)
     reserved = sum(int(redis.hget(key, "rt") or 0) for key in redis.keys("*:amounts:*"))
     answered = sum(one.first_byte is not None for one in openai.completions())

@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import jwt
 import pytest
 import requests
 
 from deploy.local.broker_process import ROOT, BrokerProcess, free_port
-from deploy.local.signing import SigningKey
+from deploy.local.signing import KeyRing, SigningKey
 from deploy.local.supabase_auth import SupabaseStandIn
 from tests.authority import authority
 from tests.integration import ledger
@@ -63,6 +64,27 @@ def test_published_keys_of_every_kind_are_accepted(
     """With the six required settings only."""
     project.keys.rotate(alg)
     assert try_in(broker_of(start_broker, project), project.token()) == IN
+
+
+def test_the_operator_gets_the_reason_of_a_401(start_broker: StartBroker, project: SupabaseStandIn) -> None:
+    """In the log line and in a metric; clients get the same answer for each, but for an expired token."""
+    broker = broker_of(start_broker, project)
+    attempts = {
+        "wrong_issuer": project.token(iss="https://other.supabase.co/auth/v1"),
+        "wrong_audience": project.token(aud="planted"),
+        "wrong_role": project.token(role="planted"),
+        "unknown_key": KeyRing("ES256").sign(jwt.decode(project.token(), options={"verify_signature": False})),
+        "bad_signature": project.token()[:-10] + "A" * 10,
+        "not_a_jwt": "planted",
+        "openai_key": "sk-planted",
+    }
+    assert {try_in(broker, token) for token in attempts.values()} == {OUT}
+    assert try_in(broker, project.token(expires_in=-60)) == (401, "token_expired")
+    reasons = [line["reason"] for line in broker.log_lines() if line["status"] == 401]
+    assert reasons == [*attempts, "expired"]
+    seen = ledger.scrape(broker)
+    assert [seen[ledger.name_of("gpt_broker_sign_in_refusals_total", reason=reason)] for reason in reasons] == [1.0] * 8
+    assert "planted" not in broker.log()
 
 
 def test_rotation_under_load_gives_no_wrong_401(start_broker: StartBroker, project: SupabaseStandIn) -> None:

@@ -149,3 +149,21 @@ def test_closing_twice_does_not_forget_another_call(pair: tuple[socket.socket, s
     pass_a_moment()
     assert isinstance(waiting.get(block=False), ClientLeft)
     second.close()
+
+
+def test_the_calls_of_some_users_end_once() -> None:
+    """A call that ends already keeps its fault, and the time in which its client may read the last line."""
+    calls = OpenCalls(within=ENDLESS)
+    ada, grace = calls.begin(None), calls.begin(None)
+    ada.user, grace.user = "ada", "grace"
+    calls.end_calls_of(frozenset({"ada"}), TokenInvalid)
+    gevent.sleep(0.01)
+    assert (ada.is_interrupted, grace.is_interrupted) == (True, False)
+    timer = ada._timer
+    calls.end_calls_of(frozenset({"ada"}), WorkerStopping)
+    gevent.sleep(0.01)
+    assert ada._timer is timer
+    with pytest.raises(TokenInvalid), ada:
+        pass
+    ada.close()
+    grace.close()

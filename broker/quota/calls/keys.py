@@ -32,7 +32,23 @@ def _day(number: int) -> Day:
     return Day(name, (number + 1) * 86400)
 
 
+def day_named(name: str) -> Day:
+    """Return the day of a date (2026-11-24). Raises ValueError."""
+    date = datetime.date.fromisoformat(name)
+    return day_at((date - datetime.date(1970, 1, 1)).days * 86400)
+
+
 def keys_of(project: str, caller_id: str, day: Day) -> tuple[str, str, str, str]:
     """Return the four keys of a user, in the scripts' order."""
     user = f"gpt-broker:{{{quote(project, safe='')}:{quote(caller_id, safe='')}}}"
     return f"{user}:calls:{day.name}", f"{user}:places", f"{user}:amounts:{day.name}", f"{user}:blocked"
+
+
+def pattern_of(project: str, day: Day) -> str:
+    """Return the pattern of the first key of every user on a day, for SCAN. A quoted project holds no wildcard."""
+    return f"gpt-broker:{{{quote(project, safe='')}:*}}:calls:{day.name}"
+
+
+def project_key(project: str, tag: str, name: str) -> str:
+    """Return a key of the whole project. Keys with the same tag are in one slot of a cluster."""
+    return f"gpt-broker:{{{quote(project, safe='')}:{tag}}}:{name}"

@@ -41,6 +41,11 @@ class CallRecord:
     arguments: tuple[Any, ...]
 
 
+def expiry_of(settings: Settings, day: keys.Day) -> int:
+    """Return the Unix time at which the keys of a user's day expire."""
+    return day.ends_at + settings.usage_kept_days * 86_400
+
+
 class CallRecords:
     """Makes records by the operator's rules, on the day that Redis' clock shows."""
 
@@ -81,7 +86,7 @@ class CallRecords:
             *keys.keys_of(self._project, caller.id, day),
             call_id,
             scripts.LEASE,
-            day.ends_at + keys.GRACE,
+            expiry_of(self._settings, day),
             places,
         )
         return CallRecord(call_id, caller.id, day, limits, places >= 0, arguments)

@@ -1,6 +1,8 @@
 """The parts of Redis that fail independently: the primaries of a Cluster, or the one server of any other client."""
 
+import functools
 import time
+from collections.abc import Callable
 from typing import Any
 
 from broker.quota.redis_clients.cluster import ClusterClient
@@ -21,6 +23,13 @@ def shards_of(client: Any) -> dict[str, str]:
     if isinstance(client, ClusterClient):
         return dict(client.shards()) or {"": "ready"}
     return {shard_of(client, ""): "ready"}
+
+
+def primaries_of(client: Any) -> list[Callable[..., Any]]:
+    """Return for each primary a function that runs a command there. Raises `redis.RedisError`."""
+    if isinstance(client, ClusterClient):
+        return [functools.partial(client.on_primary, address) for address in client.primaries()]
+    return [client.execute_command]
 
 
 class Health:

@@ -3,12 +3,13 @@
 import logging
 from typing import Any
 
+import jwt
 import pytest
 import responses
 from flask.testing import FlaskClient
 
 from broker.web.services import EXTENSION
-from tests.apps import OPENAI, bearer, make_client
+from tests.apps import OPENAI, bearer, make_client, token
 from tests.recorded import named
 
 URL = OPENAI + "/chat/completions"
@@ -50,6 +51,34 @@ def test_the_line_of_a_refusal_has_its_code(client: FlaskClient, caplog: pytest.
     """The client gets the same code."""
     client.post("/gpt-4o", data="{}", headers=bearer("ada"))
     assert (only(caplog)["outcome"], only(caplog)["status"]) == ("messages_required", 400)
+
+
+def unsigned() -> str:
+    return jwt.encode(jwt.decode(token(), options={"verify_signature": False}), None, "none")
+
+
+def test_a_401_tells_its_reason_to_the_operator_only(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
+    """The client gets the contract's words; the metric has one series a reason."""
+    attempts: list[tuple[str, dict[str, str]]] = [
+        ("no_header", {}),
+        ("not_bearer", {"Authorization": "Basic planted"}),
+        ("openai_key", {"Authorization": "Bearer sk-planted"}),
+        ("supabase_key", {"Authorization": "Bearer sb_publishable_planted"}),
+        ("not_a_jwt", {"Authorization": "Bearer planted"}),
+        ("wrong_issuer", bearer(iss="https://planted")),
+        ("wrong_algorithm", {"Authorization": "Bearer " + unsigned()}),
+        ("bad_signature", {"Authorization": bearer()["Authorization"][:-20] + "A" * 20}),
+        ("expired", bearer(exp=1)),
+    ]
+    answers = [client.post("/gpt-4o", json={}, headers=headers) for _, headers in attempts]
+    assert [line["reason"] for line in lines(caplog)] == [reason for reason, _ in attempts]
+    invalid = {answer.get_data() for answer in answers[1:-1]}
+    assert len(invalid) == 1
+    assert "planted" not in str(lines(caplog))
+    text = client.get("/metrics").text
+    assert all(f'gpt_broker_sign_in_refusals_total{{reason="{reason}"}} 1.0' in text for reason, _ in attempts)
+    client.post("/gpt-4o", json={}, headers=bearer())
+    assert "reason" not in lines(caplog)[-1]
 
 
 def test_an_unknown_path_is_not_repeated(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:

@@ -52,5 +52,6 @@ def test_every_background_task_is_supervised(app: Flask, monkeypatch: pytest.Mon
     services.start()
     services.catalogue.check_key()
     services.calls._epoll()
-    wait_for(lambda: len(started) >= 13)
-    assert set(started) == {"signing keys", "write queue", "model catalogue", "OpenAI key check", "client watcher"}
+    wait_for(lambda: len(started) >= 14)
+    expected = {"signing keys", "write queue", "model catalogue", "OpenAI key check", "client watcher", "block watch"}
+    assert set(started) == expected
