@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -65,7 +66,7 @@ def ask(user: User, times: int = 1) -> list[int]:
     return [user.post("/gpt-4o", {"messages": "x"}).status_code for _ in range(times)]
 
 
-def day_of(user: User) -> dict[str, dict[str, int]]:
+def day_of(user: User) -> dict[str, Any]:
     return dict(user.get("/v1/usage").json())
 
 

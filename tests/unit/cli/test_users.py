@@ -79,6 +79,10 @@ def test_without_a_redis_there_is_nothing_to_change(run: Run) -> None:
 
 def test_an_operator_without_a_name_has_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a container, whose user id has no name."""
-    monkeypatch.setattr("broker.cli.project.getpass.getuser", lambda: {}["planted"])
+
+    def fail() -> str:
+        raise KeyError("planted")
+
+    monkeypatch.setattr("broker.cli.project.getpass.getuser", fail)
     assert project.operator_name().startswith(f"{os.getuid()}@")
     assert project.log_name("  grace\n\x1b[2J ") == "grace��[2J"

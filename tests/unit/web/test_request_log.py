@@ -54,7 +54,7 @@ def test_the_line_of_a_refusal_has_its_code(client: FlaskClient, caplog: pytest.
 
 
 def unsigned() -> str:
-    return jwt.encode(jwt.decode(token(), options={"verify_signature": False}), None, "none")
+    return jwt.encode(jwt.decode(token(), options={"verify_signature": False}), "", "none")
 
 
 def test_a_401_tells_its_reason_to_the_operator_only(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
