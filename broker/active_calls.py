@@ -164,6 +164,10 @@ class OpenCalls:
         for call in list(self._open):
             self._interrupt_soon(call, WorkerStopping())
 
+    def has_users(self) -> bool:
+        """Whether a call is open whose caller is known."""
+        return any(call.user for call in self._open)
+
     def end_calls_of(self, users: frozenset[str], fault: type[Fault]) -> None:
         """End the open calls of these users with `fault`. A call that ends already is left alone."""
         for call in list(self._open):

@@ -72,7 +72,7 @@ class Settings:
     prices: Mapping[str, Price] = _setting("PRICES", price_table, MappingProxyType({}))
     min_output_tokens: int = _setting("MIN_OUTPUT_TOKENS", whole(1), 256)
     free_abandoned_calls: int = _setting("FREE_ABANDONED_CALLS", whole(0), 10)
-    usage_kept_days: int = _setting("USAGE_KEPT_DAYS", whole(1, 90), 2)
+    usage_kept_days: int = _setting("USAGE_KEPT_DAYS", whole(1, 90), 1)
     oauth_clients: tuple[str, ...] = _setting("OAUTH_CLIENTS", names, ())
     id_white_list: frozenset[str] = _setting("ID_WHITE_LIST", id_list, frozenset())
     blocked_ids: frozenset[str] = _setting("BLOCKED_IDS", id_list, frozenset())

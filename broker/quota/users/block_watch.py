@@ -1,6 +1,6 @@
 """Ends the open calls of users who are blocked, in each worker.
 
-While a worker has open calls it reads the recent blocks every `INTERVAL`; a worker without calls sends nothing. The
+While a worker has calls of users it reads the recent blocks every `INTERVAL`; a worker without calls sends nothing. The
 whole set is read each time, not its changes: a block that was made while Redis did not answer is found once it does.
 While Redis does not answer, open calls go on.
 """
@@ -34,7 +34,7 @@ class BlockWatch:
 
     def look(self) -> None:
         """End the open calls of users who were blocked lately, with `CallerBlocked`."""
-        if not len(self._calls):
+        if not self._calls.has_users():
             return
         try:
             users = self._store.run(user_scripts.RECENT, (self._key,), keys=1)

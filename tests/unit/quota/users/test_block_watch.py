@@ -68,10 +68,11 @@ def test_only_the_calls_of_blocked_users_end(
     assert [is_ended(call) for call in (ada, grace, other)] == [True, True, False]
 
 
-def test_a_worker_without_calls_sends_nothing(
-    redis: fakeredis.FakeRedis, watch: BlockWatch, monkeypatch: pytest.MonkeyPatch
+def test_a_worker_without_calls_of_users_sends_nothing(
+    redis: fakeredis.FakeRedis, watch: BlockWatch, begin: Callable[[str], OpenCall], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Redis is not asked at all."""
+    """Redis is not asked at all, whatever tokens strangers send."""
+    begin("")
     monkeypatch.setattr(redis, "execute_command", lambda *_, **__: pytest.fail("Redis was asked"))
     watch.look()
 
