@@ -33,7 +33,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def nothing_secret_is_said() -> Iterator[Secrecy]:
+def exposed_secrets() -> Iterator[Secrecy]:
     """Check at the end of the run that no broker exposed a key, token, prompt or answer anywhere."""
     secrecy, patch = Secrecy(), pytest.MonkeyPatch()
     watch(secrecy, patch)

@@ -1,6 +1,6 @@
-"""A TCP relay that misbehaves like a network: it can stand on any hop of a test.
+"""A TCP relay that simulates network faults between two programs of a test.
 
-Between the broker and OpenAI, Supabase or Redis, or between a client and the broker.
+It may be between the broker and OpenAI, Supabase or Redis, or between a client and the broker.
 """
 
 import contextlib

@@ -49,7 +49,7 @@ class Secrecy:
         return {source for source, _ in self._output}
 
     def wrote(self, source: str, words: str) -> bool:
-        """Whether a source wrote these words."""
+        """Return whether a source wrote these words."""
         return any(words in text for written_by, text in self._output if written_by == source)
 
     def leaks(self) -> list[str]:

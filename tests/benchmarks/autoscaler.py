@@ -16,7 +16,7 @@ STABLE = 600  # seconds: the highest recommendation of this window counts on the
 
 @dataclass(frozen=True)
 class Target:
-    """What one pod is meant to carry, and the bounds of their number."""
+    """The intended load of one pod, and the bounds of the number of pods."""
 
     streams: float
     cores: float
@@ -26,7 +26,7 @@ class Target:
 
 @dataclass
 class Autoscaler:
-    """Pods that are ready, those that start, and those that drain."""
+    """Ready, starting and draining pods."""
 
     target: Target
     start_s: float  # from the decision until a pod is ready
@@ -42,16 +42,16 @@ class Autoscaler:
 
     @property
     def pods(self) -> int:
-        """Those that the autoscaler counts: ready or starting."""
+        """Return the pods that the autoscaler counts: ready or starting."""
         return self.ready + sum(count for _, count in self.starting)
 
     @property
     def running(self) -> int:
-        """All that take cores: the draining ones too."""
+        """Return all pods that take cores, draining ones included."""
         return self.pods + sum(count for _, count in self.draining)
 
     def step(self, now: float, streams: float, cores: float) -> None:
-        """One decision at `now` (seconds), with that many open streams and busy cores in all ready pods."""
+        """Make one decision at `now` (seconds) for this many open streams and busy cores in all ready pods."""
         self._settle(now)
         wanted = self._recommend(streams, cores)
         self._recommended.append((now, wanted))
@@ -64,7 +64,7 @@ class Autoscaler:
             self._scale(now, max(min(stable, self.pods), self._down_to(now)))
 
     def _recommend(self, streams: float, cores: float) -> int:
-        """The larger of what the two metrics ask for, within the bounds."""
+        """Return the larger recommendation of the two metrics, within the bounds."""
         counts = []
         for load, of_one in ((streams, self.target.streams), (cores, self.target.cores)):
             ratio = load / self.ready / of_one
@@ -80,7 +80,7 @@ class Autoscaler:
         return max(int(begun * (1 - DOWN_SHARE)), begun - DOWN_PODS)
 
     def _changed(self, now: float, within: float, sign: int) -> int:
-        """The pods that were started (1) or ended (-1) in the last `within` seconds, with that sign."""
+        """Return the signed number of pods started (1) or ended (-1) in the last `within` seconds."""
         while self._changes and self._changes[0][0] <= now - max(UP_EVERY, DOWN_EVERY):
             self._changes.popleft()
         return sum(count for at, count in self._changes if at > now - within and count * sign > 0)

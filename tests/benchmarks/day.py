@@ -32,7 +32,7 @@ REDIS_LOADED = 0.7  # of a core, at most
 
 @dataclass
 class Day:
-    """What was seen over the day, a value a step, and in all."""
+    """The observations of a day: a value per step, and sums."""
 
     users: int
     calls: int = 0
@@ -49,12 +49,12 @@ class Day:
 
     @property
     def overloaded(self) -> float:
-        """Share of the day in which the pods had more to do than their cores could."""
+        """Return the share of the day in which the load exceeded the pods' cores."""
         return sum(share > 1 for share in self.busy) / len(self.busy)
 
 
 def simulate(users: int, calls_of_a_user: float, costs: Costs, most: int = 10_000) -> Day:
-    """A day from midnight, in steps of the autoscaler's. Arrivals are random (Poisson), and the same each time."""
+    """Simulate a day from midnight in the autoscaler's steps. Arrivals are random (Poisson) with a fixed seed."""
     chance = random.Random(1)
     seconds = TOKENS / PACE  # of an answer
     scaler = Autoscaler(
@@ -91,7 +91,7 @@ def _note(day: Day, scaler: Autoscaler, costs: Costs, seen: tuple[float, int, fl
 
 
 def _share(now: float) -> float:
-    """Of the day's calls, in the second after `now`: the hours joined by straight lines."""
+    """Return the share of the day's calls in the second after `now`, interpolated between the hours."""
     at = now / 3600 - 0.5
     before, part = math.floor(at), at - math.floor(at)
     percent = HOURS[before % 24] * (1 - part) + HOURS[(before + 1) % 24] * part
@@ -99,7 +99,7 @@ def _share(now: float) -> float:
 
 
 def _poisson(chance: random.Random, mean: float) -> int:
-    """A number of arrivals; beyond some dozen the normal distribution is as good."""
+    """Return a number of arrivals; above some dozen by the normal distribution."""
     if mean > 50:
         return max(0, round(chance.gauss(mean, math.sqrt(mean))))
     left, count = math.exp(-mean), 0
@@ -111,12 +111,12 @@ def _poisson(chance: random.Random, mean: float) -> int:
 
 
 def redis_nodes(day: Day) -> int:
-    """Primaries that carry the busiest moment, none loaded beyond `REDIS_LOADED`."""
+    """Return the number of primaries for the busiest moment, each loaded by at most `REDIS_LOADED`."""
     return max(1, math.ceil(day.redis_share / REDIS_LOADED))
 
 
 def breaking_points(costs: Costs, calls_of_a_user: float) -> list[tuple[int, str]]:
-    """The number of users a day at which each part has to grow, the first one first."""
+    """Return the number of users a day at which each part has to grow, in order."""
     peak = max(HOURS) / 100 / 3600 * calls_of_a_user  # calls a second of a user, in the busiest hour
     pod_cores = WORKERS * CPU_TARGET / (costs.answer_ms / 1e3)  # calls a second of a pod
     points = [

@@ -1,4 +1,4 @@
-"""The simulated day as results/day.md and results/day.png: `python -m tests.benchmarks.day_page` writes them."""
+"""Writes the simulated day as results/day.md and results/day.png: `python -m tests.benchmarks.day_page`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +25,7 @@ def text(costs: Costs, days: dict[tuple[int, float], Day]) -> str:
 
 
 def simulated(costs: Costs) -> dict[tuple[int, float], Day]:
-    """Every day of the table, by its users and their calls."""
+    """Return every day of the table, by users and calls per user."""
     return {(users, calls): simulate(users, calls, costs) for users in USERS for calls in CALLS}
 
 
@@ -59,7 +59,7 @@ def _row(day: Day, calls: float) -> str:
 
 
 def draw(day: Day, file: Path) -> None:
-    """Open streams, pods, and how busy their cores are, over the day."""
+    """Draw open streams, pods, and the load of their cores over the day."""
     figure = Figure(figsize=(12, 9), layout="constrained")
     above, middle, below = figure.subplots(3, 1, sharex=True)
     above.plot(day.hours, day.streams, color="#1f77b4")

@@ -56,7 +56,7 @@ class Upstream:
         return self._over_tcp.getsockname()[1], self._over_tls.getsockname()[1]
 
     def serve(self) -> None:
-        """Until killed."""
+        """Serve until the process is killed."""
         while True:
             wait = max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else -1
             for number, event in self._epoll.poll(wait):

@@ -98,7 +98,7 @@ def focused(page: Page) -> str:
     return str(page.locator(":focus").evaluate(name)).strip()
 
 
-def test_a_screen_reader_hears_what_happens(open_page: OpenPage, openai: OpenAIStandIn) -> None:
+def test_a_screen_reader_announces_every_change(open_page: OpenPage, openai: OpenAIStandIn) -> None:
     """Live regions announce that an answer is coming, the whole answer, and each error at once."""
     openai.token_delay = 0.05
     page = open_page()

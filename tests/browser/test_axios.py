@@ -1,4 +1,4 @@
-"""axios, which the apps in production use, in the browser."""
+"""axios, the client of the apps in production, in the browser."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def post(app: Page, user: User, path: str, body: object, **more: object) -> dict
 
 
 def test_a_bare_array_is_answered_with_text(app: Page, ada: User, openai: OpenAIStandIn) -> None:
-    """As in production: the completion is a string."""
+    """The completion is a string, as in production."""
     assert post(app, ada, "/advanced-gpt-4o-mini-complete", HELLO) == {"status": 200, "data": ANSWER}
     assert openai.completions()[0].body["messages"] == HELLO
 

@@ -43,7 +43,7 @@ def ask(app: Page, user: User, **more: object) -> dict[str, object]:
 
 
 def test_an_answer_arrives_piece_by_piece(app: Page, ada: User, openai: OpenAIStandIn, broker: BrokerProcess) -> None:
-    """Byte for byte, emoji and CJK included. The rate limit is readable, and the log records a complete answer."""
+    """Every byte is kept, emoji and CJK included. The rate limit is readable, and the log records a complete answer."""
     openai.token_delay = 0.01
     seen = ask(app, ada)
     assert isinstance(seen["texts"], list)
@@ -55,7 +55,7 @@ def test_an_answer_arrives_piece_by_piece(app: Page, ada: User, openai: OpenAISt
 
 
 def test_an_abort_reaches_openai_within_a_second(app: Page, ada: User, openai: OpenAIStandIn) -> None:
-    """OpenAI stops generating what no client reads."""
+    """OpenAI stops generating."""
     openai.token_delay = 0.1
     seen = ask(app, ada, stopAfter=3)
     assert seen["stopped"] is True

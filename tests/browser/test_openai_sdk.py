@@ -53,7 +53,7 @@ def run(app: Page, user: User, what: str, body: object = None, **more: object) -
 
 
 def test_it_lists_the_models(app: Page, ada: User) -> None:
-    """The names of `MODELS`."""
+    """The names are those of `MODELS`."""
     assert run(app, ada, "models")["value"] == ["gpt-4o", "gpt-4o-mini"]
 
 
@@ -89,7 +89,7 @@ def test_its_streaming_helper_works(app: Page, ada: User) -> None:
 
 
 def test_its_abort_reaches_openai_within_a_second(app: Page, ada: User, openai: OpenAIStandIn) -> None:
-    """OpenAI stops generating what no client reads."""
+    """OpenAI stops generating."""
     openai.token_delay = 0.1
     assert run(app, ada, "abort")["value"] == 3
     assert within(1, lambda: openai.completions()[0].end == "peer left") < 1

@@ -35,7 +35,7 @@ def test_sign_in_ask_and_watch_the_answer(open_page: OpenPage, openai: OpenAISta
     assert (sent["model"], sent["temperature"]) == ("gpt-4o-mini", 0.2)
 
 
-def test_a_conversation_goes_on_from_what_was_said(open_page: OpenPage, openai: OpenAIStandIn) -> None:
+def test_a_conversation_keeps_its_history(open_page: OpenPage, openai: OpenAIStandIn) -> None:
     """Each question sends the conversation so far; "Start anew" clears it."""
     page = open_page()
     sign_in(page)
@@ -144,7 +144,7 @@ def test_an_unreachable_supabase_is_shown(open_page: OpenPage, start_broker: Sta
 
 
 def test_a_token_can_be_pasted(open_page: OpenPage, supabase: SupabaseStandIn) -> None:
-    """With or without `Bearer`. A wrong token is reported at the first question."""
+    """`Bearer` before it is optional. A wrong token is reported at the first question."""
     page = open_page()
     page.get_by_label("Access token", exact=True).check()
     page.get_by_label("Supabase access token").fill(f"Bearer {supabase.token(EMAIL)}")

@@ -1,4 +1,4 @@
-"""OpenAI's SDK on `/v1/responses`: two users in two browsers, each with what the other began."""
+"""OpenAI's SDK on `/v1/responses`: two users in two browsers, each with the other's ids."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -70,14 +70,14 @@ def two_pages(chromium: Browser, site: Site) -> Iterator[tuple[Page, Page]]:
 def two_users(
     two_pages: tuple[Page, Page], broker: BrokerProcess, new_user: Callable[[BrokerProcess], User]
 ) -> tuple[SignedIn, SignedIn]:
-    """Ada and Grace, each in a browser profile of her own."""
+    """Ada and Grace, each in a browser profile of their own."""
     return SignedIn(two_pages[0], new_user(broker)), SignedIn(two_pages[1], new_user(broker))
 
 
 def test_a_user_continues_reads_and_deletes_their_own(
     two_users: tuple[SignedIn, SignedIn], openai: OpenAIStandIn
 ) -> None:
-    """With every call of the SDK; what is deleted is gone."""
+    """Every call of the SDK works; a deleted response is gone."""
     ada, _ = two_users
     begun = ada.run("create", input=SECRET)["value"]
     for use in ("continue", "refer"):
@@ -101,7 +101,7 @@ def test_it_streams(two_users: tuple[SignedIn, SignedIn], openai: OpenAIStandIn)
 def test_no_other_user_continues_reads_or_deletes_it(
     two_users: tuple[SignedIn, SignedIn], openai: OpenAIStandIn, what: str, use: str
 ) -> None:
-    """OpenAI's own error for an unknown id; OpenAI is not asked, and the owner still has the response."""
+    """The error is OpenAI's own for an unknown id. OpenAI is not asked, and the owner keeps the response."""
     ada, grace = two_users
     begun = ada.run(what, input=SECRET)["value"]
     begun = begun[-1]["response"] if what == "stream" else begun

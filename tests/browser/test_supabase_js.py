@@ -33,7 +33,7 @@ def sign_in(app: Page, broker: BrokerProcess, supabase: SupabaseStandIn, **more:
     return result
 
 
-def test_its_session_is_what_the_broker_takes(new_app: Page, broker: BrokerProcess, supabase: SupabaseStandIn) -> None:
+def test_the_broker_accepts_its_session(new_app: Page, broker: BrokerProcess, supabase: SupabaseStandIn) -> None:
     """A user signs in with email and password and makes a call."""
     seen = sign_in(new_app, broker, supabase)
     assert (seen["status"], seen["body"]) == (200, {"message": ANSWER})

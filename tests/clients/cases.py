@@ -1,4 +1,4 @@
-"""The clients, their APIs, and what each of them has to do."""
+"""The clients, their APIs, and the cases of each."""
 
 import importlib.util
 import sys
@@ -27,7 +27,7 @@ class Client:
         return [case for case in CASES if self.can_abort or case.task != "abort"]
 
     def command(self) -> tuple[str, ...]:
-        """How its program is started from the project's folder."""
+        """Return the command that starts the program in the project's folder."""
         if self.program.endswith(".mjs"):
             return node(), str(PROGRAMS / self.program)
         return sys.executable, "-W", "ignore", "-m", f"tests.clients.programs.{self.program}"

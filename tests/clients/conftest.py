@@ -26,7 +26,7 @@ SECONDS = 90  # for one program
 
 @dataclass
 class Outcome:
-    """What a client made of a case, and the requests that reached OpenAI meanwhile."""
+    """A client's result of a case, and the requests that reached OpenAI meanwhile."""
 
     value: Any = None
     error: dict[str, Any] | None = None
@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="package")
 def openai_for_clients() -> Iterator[OpenAIStandIn]:
-    """A stand-in for OpenAI that sees the requests of the clients only."""
+    """A stand-in for OpenAI that receives requests of the clients only."""
     stand_in = OpenAIStandIn(folders=(RECORDED,) if RECORDED.exists() else ())
     stand_in.tls = authority().server_context()
     stand_in.start_in_thread()

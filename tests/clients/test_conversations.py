@@ -21,7 +21,7 @@ every_client_that_aborts = pytest.mark.parametrize(
 
 @every_client
 def test_it_gets_a_whole_answer(outcome_of: OutcomeOf, client: str, api: str) -> None:
-    """With one request to OpenAI, on the API that the client chose."""
+    """One request reaches OpenAI, on the API that the client chose."""
     outcome = outcome_of(client, api, "answer")
     assert (outcome.error, outcome.value) == (None, ANSWER)
     assert [seen.path for seen in outcome.requests] == [PATHS[api]]
@@ -29,7 +29,7 @@ def test_it_gets_a_whole_answer(outcome_of: OutcomeOf, client: str, api: str) ->
 
 @every_client
 def test_it_streams_an_answer(outcome_of: OutcomeOf, client: str, api: str) -> None:
-    """In many pieces, which joined are the answer."""
+    """The answer has many pieces, which add up to the whole."""
     outcome = outcome_of(client, api, "stream")
     assert outcome.error is None
     assert "".join(outcome.value) == ANSWER
@@ -39,7 +39,7 @@ def test_it_streams_an_answer(outcome_of: OutcomeOf, client: str, api: str) -> N
 
 @every_client
 def test_it_calls_tools_over_three_turns_and_goes_on(outcome_of: OutcomeOf, client: str, api: str) -> None:
-    """Two tool calls and their answer; then another question in the same conversation."""
+    """Two tool calls and an answer are followed by another question in the same conversation."""
     outcome = outcome_of(client, api, "tools")
     assert outcome.error is None
     assert outcome.value["calls"] == [{"place": "Brest"}] * 2
@@ -49,14 +49,14 @@ def test_it_calls_tools_over_three_turns_and_goes_on(outcome_of: OutcomeOf, clie
 
 @every_client
 def test_it_gets_structured_output(outcome_of: OutcomeOf, client: str, api: str) -> None:
-    """A value of the schema that the developer gave."""
+    """The value matches the developer's schema."""
     outcome = outcome_of(client, api, "structured")
     assert (outcome.error, outcome.value) == (None, {"place": "Brest", "metres": 4.5})
 
 
 @every_client_that_aborts
 def test_its_abort_ends_the_request_at_openai(outcome_of: OutcomeOf, client: str, api: str) -> None:
-    """Within a second, while OpenAI is silent."""
+    """The request ends within a second, while OpenAI is silent."""
     outcome = outcome_of(client, api, "abort")
     assert outcome.error is None
     (request,) = outcome.requests

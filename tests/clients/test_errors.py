@@ -1,4 +1,4 @@
-"""Errors as the users of a client see them: the broker's sentence, and the requests that reach OpenAI meanwhile."""
+"""Errors as the users of a client see them: the broker's sentence, and the number of requests to OpenAI."""
 
 from collections.abc import Callable
 
@@ -46,7 +46,7 @@ def test_a_refusal_is_shown_in_the_brokers_words(
 def test_a_failure_of_openai_is_shown_in_the_brokers_words(
     outcome_of: OutcomeOf, client: Client, api: str, case: str, sentence: str
 ) -> None:
-    """The client tries again by itself; the broker asks OpenAI once for each of these tries."""
+    """The client retries by itself; the broker asks OpenAI once for each attempt."""
     outcome = outcome_of(client.name, api, case)
     assert outcome.error
     assert sentence in outcome.error["message"]
@@ -55,7 +55,7 @@ def test_a_failure_of_openai_is_shown_in_the_brokers_words(
 
 @every_client
 def test_a_quota_that_is_used_up_is_shown_in_the_brokers_words(outcome_of: OutcomeOf, client: Client, api: str) -> None:
-    """Nothing of the operator's account is in it."""
+    """The error names nothing of the operator's account."""
     outcome = outcome_of(client.name, api, "out of quota")
     assert outcome.error
     assert "no quota left" in outcome.error["message"]

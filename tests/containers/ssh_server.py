@@ -1,4 +1,4 @@
-"""A real sshd on loopback, before the engine of these tests: what `HOST=ssh://user@host` asks for."""
+"""A real sshd on loopback in front of these tests' engine, for `HOST=ssh://user@host`."""
 
 import getpass
 import os
@@ -38,7 +38,7 @@ ControlPersist 60s
 
 
 class SshServer:
-    """Lets the current user in, by a key of its own; who logs in finds docker as it is found here."""
+    """Admits the current user by a key of its own. The session finds the same docker as this process."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.port = folder, free_port()
@@ -56,12 +56,12 @@ class SshServer:
         return f"ssh://{getpass.getuser()}@127.0.0.1:{self.port}"
 
     def be_known(self) -> None:
-        """From now on the user knows this host's key."""
+        """Add this host's key to the user's known hosts."""
         host_key = (self.folder / "host_key.pub").read_text()
         (self.folder / "known_hosts").write_text(f"[127.0.0.1]:{self.port} {host_key}")
 
     def environment(self) -> dict[str, str]:
-        """What the user's commands get. ssh looks into no home but the account's own, so it is told of its files."""
+        """Return the environment of the user's commands. ssh ignores HOME, so its files are options."""
         bin_folder = self.folder / "bin"
         bin_folder.mkdir(exist_ok=True)
         (bin_folder / "ssh").write_text(f'#!/bin/sh\nexec {" ".join(self._ssh())} "$@"\n')
@@ -69,11 +69,11 @@ class SshServer:
         return {"PATH": f"{bin_folder}:{os.environ['PATH']}", "HOST": self.url, "DOCKER_HOST": ""}
 
     def sessions(self) -> int:
-        """How many commands it has run."""
+        """Return the number of commands that have run."""
         return self._said().count("Starting session: command")
 
     def close(self) -> None:
-        """End it at once, and the connection that is kept."""
+        """End it at once, with the kept connection."""
         if (self.folder / "kept").exists():
             subprocess.run((*self._ssh(), "-O", "exit", "ignored"), capture_output=True, check=True)
         self.process.terminate()

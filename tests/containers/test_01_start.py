@@ -16,13 +16,13 @@ LITERAL = "sb_publishable_$key-$$-${key}"  # compose and python-dotenv would int
 
 
 def test_compose_accepts_both_files(stack: Stack) -> None:
-    """With the defaults of every variable."""
+    """Every variable has its default."""
     for name in ("compose.yaml", "monitoring.yaml"):
         stack.run("docker", "compose", "-f", f"deploy/{name}", "config", "--quiet")
 
 
 def test_both_up_names_missing_files_before_anything_starts(stack: Stack) -> None:
-    """Each missing file, and what to do."""
+    """Each missing file is named with its remedy."""
     stack.write_env("sksndev")
     output = stack.run("./both_up", check=False)
     assert "Missing: .env.techsksn. Nothing was started." in output
@@ -31,7 +31,7 @@ def test_both_up_names_missing_files_before_anything_starts(stack: Stack) -> Non
 
 
 def test_both_up_names_wrong_settings_before_anything_starts(stack: Stack) -> None:
-    """The file and every variable, from the program's own check. The file is closed to other users."""
+    """The program's own check names the file and every variable. The file is closed to other users."""
     stack.write_env("techsksn", DAILY_LIMIT="many", SUPABASE_URL="")
     (stack.folder / ".env.techsksn").chmod(0o644)
     output = stack.run("./both_up", check=False)
@@ -45,7 +45,7 @@ def test_both_up_names_wrong_settings_before_anything_starts(stack: Stack) -> No
 
 
 def test_a_taken_port_is_named_before_anything_starts(stack: Stack) -> None:
-    """With what to do."""
+    """The message has the remedy."""
     stack.write_env("techsksn")
     run("docker", "run", "--detach", "--name", "squatter", "--publish", f"127.0.0.1:{stack.ports['techsksn']}:80",
         "nginx:1.28-alpine")  # fmt: skip
@@ -56,7 +56,7 @@ def test_a_taken_port_is_named_before_anything_starts(stack: Stack) -> None:
 
 
 def test_without_permission_for_docker_the_remedy_is_named(stack: Stack, tmp_path: Path) -> None:
-    """And a HOST without a scheme or user is refused instead of acting on the local engine."""
+    """A HOST without a scheme or user is refused instead of acting on the local engine."""
     docker = tmp_path / "docker"
     docker.write_text(
         "#!/bin/sh\necho 'permission denied while trying to connect to the Docker daemon socket' >&2\nexit 1\n"
@@ -70,7 +70,7 @@ def test_without_permission_for_docker_the_remedy_is_named(stack: Stack, tmp_pat
 
 
 def test_both_up_starts_both_and_says_where(stack: Stack) -> None:
-    """Ready, under the contract's names, published on loopback. CRLF and $ in an env file are understood."""
+    """Both are ready under the contract's names, on loopback. CRLF and $ in an env file are understood."""
     stack.write_env("techsksn", PLAYGROUND="on", SUPABASE_ANON_KEY=LITERAL)
     text = (stack.folder / ".env.techsksn").read_text()
     (stack.folder / ".env.techsksn").write_bytes(text.replace("\n", "\r\n").encode())
@@ -96,7 +96,7 @@ def test_both_up_again_changes_nothing(stack: Stack) -> None:
 
 @pytest.mark.parametrize("tenant", TENANTS)
 def test_a_broker_has_few_privileges(stack: Stack, tenant: str) -> None:
-    """No root, no capability, no new privileges, a read-only file system."""
+    """It has no root, no capability, no new privileges, and a read-only file system."""
     status = run("docker", "exec", current(tenant), "cat", "/proc/1/status")
     facts = dict(line.split(":\t") for line in status.splitlines() if ":\t" in line)
     assert facts["Uid"].split() == ["10001"] * 4
@@ -107,7 +107,7 @@ def test_a_broker_has_few_privileges(stack: Stack, tenant: str) -> None:
 
 
 def test_no_key_is_shown_by_the_engine(stack: Stack) -> None:
-    """Neither by inspect nor by the image's history nor in the process's environment at its start."""
+    """Neither inspect, the image's history nor the process's environment shows one."""
     shown = "".join(
         run(*command)
         for command in (
@@ -150,7 +150,7 @@ def test_each_tenant_has_its_own_redis(stack: Stack) -> None:
 
 
 def test_the_live_suite_passes_on_both(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every check, signed in through Supabase."""
+    """Every check passes, signed in through Supabase."""
     for tenant in TENANTS:
         stack.write_target(tenant, stack.url(tenant))
     status = live(["--folder", str(stack.folder / "tests" / "live"), *TENANTS])
@@ -162,7 +162,7 @@ def test_the_live_suite_passes_on_both(stack: Stack, capsys: pytest.CaptureFixtu
 def test_the_live_suite_passes_through_nginx(
     stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As the public reaches both: by name, over TLS, with /metrics and /ready closed."""
+    """The public reaches both by name and over TLS; /metrics and /ready are closed."""
     upstreams = {tenant: f"127.0.0.1:{port}" for tenant, port in stack.ports.items()}
     nginx = NginxProcess(tmp_path, upstreams, METRICS_ALLOW="10.0.0.1")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(nginx.certificate))
@@ -179,7 +179,7 @@ def test_the_live_suite_passes_through_nginx(
 
 
 def test_only_the_tenant_s_account_is_sent_to_the_host(stack: Stack) -> None:
-    """The live checks of a deployment pack the file of that tenant, not the others'."""
+    """The live checks of a deployment include that tenant's file and no other."""
     packed = subprocess.run(
         ("bash", "-c", PACK),
         cwd=stack.folder, env={"PATH": "/usr/bin:/bin", "PACKED": str(stack.folder / "packed.tar")},

@@ -101,7 +101,7 @@ def test_an_old_release_drains_until_its_last_answer_ends(stack: Stack) -> None:
 
 
 def test_a_remote_host_that_does_not_answer_is_named_with_the_reason(stack: Stack, remote: SshServer) -> None:
-    """Here ssh's own message: the host key is unknown. HOST without ssh:// is read as ssh."""
+    """The reason is ssh's own message. HOST without ssh:// is read as ssh."""
     output = stack.run("make", "status", check=False, environment=remote.environment())
     assert f"No Docker engine answers at {remote.url}" in output
     assert "Host key verification failed" in output
@@ -136,7 +136,7 @@ def test_a_deployment_over_ssh_names_what_is_not_committed(stack: Stack, remote:
 def test_a_commit_that_does_not_start_is_never_in_service(
     stack: Stack, path: str, old: str, new: str, expected: str
 ) -> None:
-    """The release before serves on; the command fails and shows the last lines of the log, which stays."""
+    """The previous release stays in service. The command fails and shows the end of the log, which stays."""
     before, good = current("sksndev"), broken(stack, path, old, new)
     limit = "6" if path != "wsgi.py" else "60"  # seconds
     output = stack.run("make", "deploy-sksndev", check=False, environment={"READY_WITHIN": limit})
@@ -151,7 +151,7 @@ def test_a_commit_that_does_not_start_is_never_in_service(
 
 
 def test_a_commit_that_breaks_the_contract_is_never_in_service(stack: Stack) -> None:
-    """It starts and is ready, but the live checks find it before any user does."""
+    """It starts and is ready, but the live checks fail before any user is affected."""
     before, path = current("sksndev"), "broker/errors/base.py"
     seen: set[str] = set()
     stopped = threading.Event()
@@ -172,8 +172,8 @@ def test_a_commit_that_breaks_the_contract_is_never_in_service(stack: Stack) -> 
     assert current("sksndev") == before
 
 
-def test_an_interrupted_deployment_leaves_what_was(stack: Stack) -> None:
-    """Ctrl-C while the new container is checked: it is stopped, is no release to go back to, and the next one works."""
+def test_an_interrupted_deployment_changes_nothing(stack: Stack) -> None:
+    """Ctrl-C stops the new container, which is no release to go back to, and the next deployment works."""
     before = current("sksndev")
     path, good = (
         "broker/web/endpoints/operations.py",
@@ -207,7 +207,7 @@ def newest(tenant: str) -> str:
 
 
 def test_of_two_deployments_at_once_one_is_refused(stack: Stack) -> None:
-    """The other one completes; the lock ends with its holder, however that ends."""
+    """The other one completes. The lock ends with its holder, in every case."""
     environment = os.environ | {"COMPOSE_PROJECT_NAME": "gpt-broker-test"}
     both = [
         subprocess.Popen(
@@ -223,7 +223,7 @@ def test_of_two_deployments_at_once_one_is_refused(stack: Stack) -> None:
 
 
 def test_nothing_is_touched_while_redis_does_not_answer(stack: Stack) -> None:
-    """A deployment looks at what it depends on first."""
+    """A deployment checks its dependencies first."""
     before = current("sksndev")
     run("docker", "pause", "sksndev-redis-stack")
     output = stack.run("make", "deploy-sksndev", check=False)
@@ -247,7 +247,7 @@ def test_rollback_brings_the_settings_back(stack: Stack, remote: SshServer) -> N
 
 
 def test_rollback_to_one_of_the_last_five_commits(stack: Stack) -> None:
-    """Releases that failed are not among them; older images and settings are gone."""
+    """Failed releases are not among them. Older images and settings are removed."""
     releases = run(
         "docker", "image", "ls", "--filter", "reference=gpt-broker:sksndev-*", "--format", "{{.Tag}}"
     ).split()

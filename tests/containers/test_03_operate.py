@@ -16,7 +16,7 @@ from tests.integration.waiting import within
 
 
 def test_status_and_logs(stack: Stack, remote: SshServer) -> None:
-    """What runs, from which commit, whether it is ready; the same from another machine."""
+    """Status shows what runs, its commit and its readiness, also from another machine."""
     within(60, lambda: inspect(current("sksndev"), "{{.State.Health.Status}}") == "healthy")
     remote.be_known()
     for environment in (None, remote.environment()):
@@ -29,7 +29,7 @@ def test_status_and_logs(stack: Stack, remote: SshServer) -> None:
 
 
 def test_the_doctor_examines_container_and_dependencies(stack: Stack) -> None:
-    """Fine in normal operation. A stopped proxy, a frozen broker and a paused Redis are errors (status 1)."""
+    """All is fine in normal operation. A stopped proxy, a frozen broker and a paused Redis are errors (status 1)."""
     output = stack.run("make", "doctor", "TENANT=sksndev", check=False)
     for subject in (f"container {current('sksndev')}: running, healthy", "/ready", "proxy", "Redis keeps the counts"):
         assert f"fine         {subject}" in output
@@ -48,7 +48,7 @@ def test_the_doctor_examines_container_and_dependencies(stack: Stack) -> None:
 
 
 def test_models_are_rehearsed_before_they_are_in_force(stack: Stack) -> None:
-    """With the settings of this machine, in the image that serves; nothing is left behind."""
+    """The settings are this machine's, the image is the serving one, and no container stays."""
     text = (stack.folder / ".env.sksndev").read_text()
     stack.write_env("sksndev", MODELS='{"gpt-4o": "gpt-9", "gpt-4o-mini": "gpt-6-luna"}')
     output = stack.run("make", "rehearse", "TENANT=sksndev", check=False)
@@ -93,7 +93,7 @@ def test_a_killed_broker_restarts_and_keeps_its_counts(stack: Stack) -> None:
 
 
 def test_a_restarted_redis_keeps_its_counts(stack: Stack) -> None:
-    """And the other tenant is not affected."""
+    """The other tenant is not affected."""
     before = left_now(stack, "sksndev")
     run("docker", "restart", "--time", "10", "sksndev-redis-stack")
     within(60, lambda: is_ready(stack, "sksndev"))
@@ -102,7 +102,7 @@ def test_a_restarted_redis_keeps_its_counts(stack: Stack) -> None:
 
 
 def test_a_backup_restores_the_counts(stack: Stack, tmp_path: Path) -> None:
-    """Also over the append-only file, which Redis would prefer to a snapshot. A file that is none changes nothing."""
+    """The append-only file, which Redis prefers to a snapshot, is replaced. An invalid file changes nothing."""
     before, file = left_now(stack, "techsksn"), str(tmp_path / "counts.rdb")
     assert "keys are in" in stack.run("make", "backup-techsksn", environment={"FILE": file})
     assert Path(file).stat().st_mode & 0o077 == 0
@@ -195,7 +195,7 @@ def test_a_tenant_may_use_an_external_redis_and_secrets_in_files(stack: Stack, t
 
 
 def test_both_go_down_and_up_and_the_counts_are_kept(stack: Stack) -> None:
-    """After both_down nothing runs; both_up starts both again, and the day's counts go on."""
+    """No container runs after both_down. both_up starts both again, and the day's counts go on."""
     before = {tenant: left_now(stack, tenant) for tenant in TENANTS}
     stack.run("./both_down")
     assert not containers("--filter", "status=running")
@@ -207,7 +207,7 @@ def test_both_go_down_and_up_and_the_counts_are_kept(stack: Stack) -> None:
 
 
 def test_a_bad_commit_after_both_down_gives_the_last_good_release(stack: Stack) -> None:
-    """With its settings, checked; both_up names it and fails."""
+    """It runs with its own settings, checked. both_up names it and fails."""
     stack.run("./both_down")
     path = stack.folder / "wsgi.py"
     good, before = path.read_text(), revision("sksndev")

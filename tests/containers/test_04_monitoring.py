@@ -68,7 +68,7 @@ def alerts(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[A
 
 
 def test_prometheus_scrapes_every_tenant(stack: Stack, alerts: Alerts) -> None:
-    """By the list of tenants, through their proxies."""
+    """The list of tenants gives the targets, which are their proxies."""
     within(60, lambda: {one["tenant"] for one in ready_query(alerts, "up == 1")} == set(TENANTS))
     rules = requests.get(alerts.url + "/api/v1/rules", timeout=5).json()["data"]["groups"]
     assert sum(len(group["rules"]) for group in rules) > 10
@@ -105,7 +105,7 @@ def test_alerts_about_openai(stack: Stack, alerts: Alerts) -> None:
 
 
 class Caller:
-    """Users who call all the time, whatever is answered."""
+    """Users who call continuously, regardless of the answers."""
 
     def __init__(self, stack: Stack, tenant: str, users: int = 8) -> None:
         self._stack, self._tenant, self._stop = stack, tenant, threading.Event()
@@ -133,7 +133,7 @@ GRACE = '["22222222-2222-4222-8222-222222222222"]'  # the live checks' user, who
 
 
 def test_alerts_about_redis_supabase_and_limits(stack: Stack, alerts: Alerts) -> None:
-    """Techsksn counts locally while Redis is away, cannot fetch signing keys, and has a user over the limit."""
+    """Techsksn counts locally without Redis, cannot fetch signing keys, and has a user over the limit."""
     text = (stack.folder / ".env.techsksn").read_text()
     stack.write_env("techsksn", USAGE_WITHOUT_REDIS="allow", DAILY_LIMIT="1", ID_WHITE_LIST=GRACE)
     stack.run("make", "deploy-techsksn")
@@ -151,7 +151,7 @@ def test_alerts_about_redis_supabase_and_limits(stack: Stack, alerts: Alerts) ->
 
 
 def test_alerts_about_processes(stack: Stack, alerts: Alerts) -> None:
-    """Workers that die again and again, and a broker that is gone."""
+    """Workers die repeatedly, and a broker stops."""
     name = current("sksndev")
     for _ in range(4):
         run("docker", "exec", name, "python", "-c", KILL_WORKER, check=False)

@@ -36,7 +36,7 @@ claim_names = st.sampled_from(["sub", "aud", "iss", "exp", "nbf", "iat", "role",
 @pytest.mark.parametrize("name", PARSERS)
 @settings(deadline=None)
 @given(data=st.data())
-def test_no_bytes_break_a_promise(name: str, data: st.DataObject) -> None:
+def test_no_bytes_break_a_property(name: str, data: st.DataObject) -> None:
     """Properties hold for seeds with a part replaced."""
     seed = data.draw(st.sampled_from(seeds(name)))
     start, end = sorted((data.draw(st.integers(0, len(seed))), data.draw(st.integers(0, len(seed)))))
@@ -60,7 +60,7 @@ def test_no_claims_break_the_reader_of_tokens(changes: dict[str, object]) -> Non
     claims(json.dumps(json.loads(seeds("claims")[0]) | changes).encode())
 
 
-def test_make_fuzz_fails_where_a_promise_is_broken(tmp_path: Path) -> None:
+def test_make_fuzz_fails_if_a_property_is_broken(tmp_path: Path) -> None:
     """It stops at the first parser and shows the end of its output."""
     python = tmp_path / "python"
     python.write_text('#!/bin/sh\n[ "$3" ] || { echo token claims; exit; }\necho "broken by $3"\nexit 77\n')
@@ -74,7 +74,7 @@ def test_make_fuzz_fails_where_a_promise_is_broken(tmp_path: Path) -> None:
 if HAS_FUZZER:
 
     @pytest.mark.integration
-    def test_a_search_finds_no_broken_promise(tmp_path: Path) -> None:
+    def test_a_search_finds_no_broken_property(tmp_path: Path) -> None:
         """The search reaches new code and does not stop early."""
         command = [sys.executable, "-m", "tests.fuzz", "all", str(SECONDS), str(tmp_path)]
         environ = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
@@ -86,7 +86,7 @@ if HAS_FUZZER:
         assert len(re.findall(r"^#\d+\s+(?:NEW|REDUCE)", done.stderr, re.MULTILINE)) > 10
 
 
-def test_every_seed_keeps_the_promises() -> None:
+def test_every_seed_has_the_properties() -> None:
     """The seeds are hostile inputs themselves."""
     for seed in seeds("all"):
         any_of_all(seed)

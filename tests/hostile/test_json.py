@@ -43,7 +43,7 @@ def refused(client: FlaskClient, path: str, body: bytes) -> float:
     [(name, path) for name in BODIES for path in PATHS if not (name in TEMPERATURES and path in WITHOUT_TEMPERATURE)],
 )
 def test_hostile_json_is_refused(client: FlaskClient, name: str, path: str) -> None:
-    """With a caller's error, at no charge to the user, and at little cost, on every endpoint."""
+    """Every endpoint answers with a caller's error, at no charge to the user and at little cost."""
     assert any(refused(client, path, BODIES[name]) < COST for _ in range(TRIES))
 
 
@@ -53,7 +53,7 @@ def test_hostile_json_is_refused(client: FlaskClient, name: str, path: str) -> N
     (b'{"a": {"a": {"a": 1}}}', {"a": {"a": {"a": 1}}}), (b"[" * 64 + b"]" * 64, None),
 ])  # fmt: skip
 def test_valid_json_is_read_unchanged(body: bytes, value: object) -> None:
-    """Also with a byte order mark, surrogate escapes, escaped backslashes, and at the greatest depth."""
+    """A byte order mark, surrogate escapes, escaped backslashes and the greatest depth are valid."""
     assert strict_json.read(body) == (value if value is not None else json.loads(body))
 
 
@@ -65,7 +65,7 @@ def test_other_white_space_than_jsons_is_refused(body: bytes) -> None:
 
 
 def test_a_long_string_is_one_value() -> None:
-    """An image, or a table with more commas than the greatest number of values."""
+    """It may be an image, or a table with more commas than the greatest number of values."""
     for text in ("data:image/png;base64," + "iVBORw0K" * 500_000, "1,2,[3],{4}\n" * 50_000, '"quoted", ' * 50_000):
         body = message(json.dumps(text).encode())
         assert strict_json.read(body)["messages"][0]["content"] == text
@@ -89,6 +89,6 @@ def test_a_long_conversation_is_read() -> None:
     "body", [b"[" * 65 + b"]" * 65, b'{"a":' * 65 + b"1" + b"}" * 65, b"[" + b"0," * 50_000 + b"0]"]
 )
 def test_one_more_than_the_bound_is_refused(body: bytes) -> None:
-    """For levels and for values."""
+    """Levels and values have a bound."""
     with pytest.raises(CallerFault, match="at most"):
         strict_json.read(body)

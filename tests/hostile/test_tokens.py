@@ -31,7 +31,7 @@ names = pytest.mark.parametrize("name", FORGED)
 
 
 def verify(text: str) -> Caller:
-    """The token's caller, if any of the project's keys verifies it: no key may verify a forged token."""
+    """Return the token's caller if any of the project's keys verifies it. No key may verify a forged token."""
     token = tokens.read_token(text)
     caller = tokens.check_claims(token, tokens.Expected(PROJECT.issuer), time.time())
     for key in KEYS:
@@ -62,7 +62,7 @@ def ask(client: FlaskClient, authorization: str) -> tuple[int, str]:
 
 @pytest.mark.parametrize("alg", ["ES256", "RS256", "EdDSA"])
 def test_a_genuine_token_is_accepted(client: FlaskClient, alg: str) -> None:
-    """The control: it passes the guard and fails only for its empty body."""
+    """The control passes the guard and fails only for its empty body."""
     assert verify(PROJECT.good(alg)).id == ADA
     assert ask(client, "Bearer " + PROJECT.good(alg)) == (400, "messages_required")
     assert ask(client, "Bearer " + PROJECT.shared()) == (400, "messages_required")
@@ -70,7 +70,7 @@ def test_a_genuine_token_is_accepted(client: FlaskClient, alg: str) -> None:
 
 @names
 def test_the_rules_refuse_a_forged_token(name: str) -> None:
-    """With a caller's fault, not an internal error, and at little cost."""
+    """The result is a caller's fault at little cost, not an internal error."""
     started = time.process_time()
     with pytest.raises(TokenInvalid):
         verify(FORGED[name])
@@ -79,7 +79,7 @@ def test_the_rules_refuse_a_forged_token(name: str) -> None:
 
 @names
 def test_the_app_refuses_a_forged_token(client: FlaskClient, name: str) -> None:
-    """401. Only an expired token gets the code that asks for a session refresh."""
+    """The status is 401. Only an expired token gets the code that asks for a session refresh."""
     status, code = ask(client, "Bearer " + FORGED[name])
     is_expired = name.startswith("expired") or name in {"exp is -1", "exp is 0", f"exp is {PROJECT.now - 11}"}
     assert (status, code) == (401, "token_expired" if is_expired else "invalid_token")

@@ -200,7 +200,7 @@ def _with_bytes(header: bytes, claims: object, secret: bytes) -> str:
 
 
 def _claims(project: Project) -> dict[str, str]:
-    """Signed by the project, but not with a user's claims."""
+    """Tokens that the project signed, without a user's claims."""
     now, other = project.now, "https://othersothersothersot.supabase.co/auth/v1"
     wrong: dict[str, list[Any]] = {
         "exp": [..., None, True, "never", str(now + 60), [], {}, [now + 60], -1, 0, now - 11, float("nan"),
@@ -238,7 +238,7 @@ def _unicode(project: Project) -> dict[str, str]:
 
 
 def _forms(project: Project) -> dict[str, str]:
-    """Not three parts in base64url."""
+    """Tokens that are not three parts in base64url."""
     good = project.good()
     header, claims, signature = good.split(".")
     twice = json.dumps(project.claims())[:-1]

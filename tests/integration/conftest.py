@@ -42,15 +42,15 @@ class User:
         return {"Authorization": f"Bearer {self.token}"}
 
     def get(self, path: str, **options: object) -> requests.Response:
-        """GET, signed in."""
+        """Send a GET request, signed in."""
         return self.call("GET", path, **options)
 
     def post(self, path: str, body: object = None, **options: object) -> requests.Response:
-        """POST JSON, signed in."""
+        """Send a POST request with JSON, signed in."""
         return self.call("POST", path, json=body, **options)
 
     def call(self, method: str, path: str, **options: object) -> requests.Response:
-        """Any call, signed in."""
+        """Send any request, signed in."""
         headers = self.headers | dict(options.pop("headers", {}))  # type: ignore[call-overload]
         return requests.request(method, self.url + path, headers=headers, timeout=30, **options)  # type: ignore[arg-type]
 
@@ -129,7 +129,7 @@ def settings_for(openai: OpenAIStandIn, supabase: SupabaseStandIn, redis_url: st
 
 @contextlib.contextmanager
 def starting(settings: dict[str, str]) -> Iterator[StartBroker]:
-    """A function that starts brokers with `settings` and per-broker changes; stops them all at the end."""
+    """Return a function that starts brokers with `settings` and per-broker changes, and stops them at the end."""
     started: list[BrokerProcess] = []
 
     def start(ready: str = "/health", **environ: str) -> BrokerProcess:

@@ -1,4 +1,4 @@
-"""The limits for one caller: each is refused clearly, before OpenAI is asked."""
+"""The limits of one caller: each is refused clearly, before OpenAI is asked."""
 
 import uuid
 from collections import Counter
@@ -45,7 +45,7 @@ def code_of(response: requests.Response) -> tuple[int, str]:
 def test_over_each_cap_there_is_a_clear_refusal_and_openai_is_not_asked(
     strict: BrokerProcess, new_user: NewUser, openai: OpenAIStandIn
 ) -> None:
-    """At every endpoint; it costs the user nothing, and the error names the limit."""
+    """Every endpoint refuses without a charge, and the error names the limit."""
     ada = new_user(strict)
     for path in PATHS:
         for messages, refusal in (
@@ -78,7 +78,7 @@ BILLED_MEMBERS: dict[str, object] = {
 def test_all_that_openai_bills_counts_as_the_prompt(
     strict: BrokerProcess, new_user: NewUser, openai: OpenAIStandIn
 ) -> None:
-    """At every endpoint, wherever in the request it stands."""
+    """It counts at every endpoint, in every place of the request."""
     ada = new_user(strict)
     for path in PATHS:
         for kind, message in BILLED:
@@ -97,7 +97,7 @@ def test_calls_in_flight_are_bounded_per_user_and_no_place_sticks(
     redis_server: RedisProcess,
     supabase: SupabaseStandIn,
 ) -> None:
-    """A stream holds its place to its end, however it ends. Exempt users have no such limit."""
+    """A stream holds its place to its end, in every case. Exempt users have no such limit."""
     ada = new_user(strict)
     openai.next("silent_mid_stream", times=2)
     streams = [ada.stream(), ada.stream()]
@@ -134,7 +134,7 @@ def test_calls_in_flight_are_bounded_per_worker(
 def test_a_blocked_user_is_refused_at_once(
     strict: BrokerProcess, supabase: SupabaseStandIn, openai: OpenAIStandIn
 ) -> None:
-    """At every endpoint that asks for a token."""
+    """Every endpoint that needs a token refuses."""
     headers = {"Authorization": f"Bearer {supabase.token_for(BLOCKED)}"}
     for method, path in [("POST", path) for path in PATHS] + [("GET", "/v1/usage"), ("GET", "/v1/models")]:
         response = requests.request(method, strict.url + path, headers=headers, json={"messages": "x"}, timeout=5)
@@ -145,7 +145,7 @@ def test_a_blocked_user_is_refused_at_once(
 def test_anonymous_users_are_refused_unless_they_have_a_limit(
     start_broker: StartBroker, strict: BrokerProcess, supabase: SupabaseStandIn
 ) -> None:
-    """Their limit is their own, and `RateLimit` shows it."""
+    """They have a limit of their own, which `RateLimit` shows."""
     token = supabase.token_for(str(uuid.uuid4()), is_anonymous=True)
     headers = {"Authorization": f"Bearer {token}"}
     refused = requests.post(strict.url + "/gpt-4o", headers=headers, json={"messages": "x"}, timeout=5)

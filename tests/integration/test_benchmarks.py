@@ -1,4 +1,4 @@
-"""The benchmarks run, at tiny sizes, with the real programs; and they tell a bad answer from a good one."""
+"""The benchmarks run at tiny sizes with the real programs, and detect bad answers."""
 
 import os
 import subprocess
@@ -32,8 +32,8 @@ def broker(around: Surroundings) -> Iterator[Contestant]:
         yield contestant
 
 
-def test_what_a_call_and_a_token_cost_is_measured(around: Surroundings, broker: Contestant) -> None:
-    """Of the broker, beside nginx, which costs less, and a plain prototype."""
+def test_the_cost_of_a_call_and_a_token_is_measured(around: Surroundings, broker: Contestant) -> None:
+    """The broker is measured beside nginx, which costs less, and a plain prototype."""
     with around.contestant("nginx") as nginx:
         floor = figures.calls(around, nginx, TINY) | figures.streams(around, nginx, TINY)
     values = figures.calls(around, broker, TINY) | figures.streams(around, broker, TINY)
@@ -49,7 +49,7 @@ def test_what_a_call_and_a_token_cost_is_measured(around: Surroundings, broker: 
     assert values["tokens_a_read"] >= 1
 
 
-def test_open_streams_are_watched_while_all_are_open(around: Surroundings, broker: Contestant) -> None:
+def test_open_streams_are_measured_while_all_are_open(around: Surroundings, broker: Contestant) -> None:
     """None fails, and each costs processor time."""
     values = figures.open_streams(around, broker, TINY, Plan(0, 20.0), 10)
 
@@ -58,21 +58,21 @@ def test_open_streams_are_watched_while_all_are_open(around: Surroundings, broke
 
 
 def test_users_are_in_redis_before_they_are_counted(around: Surroundings) -> None:
-    """Growth is measured over what is there, and each user takes memory."""
+    """Growth is measured on top of existing users, and each user takes memory."""
     values = growth.with_users(around, replace(TINY, call_seconds=0.1), growth.CALLERS + 300)
 
     assert 50 < values["redis_bytes"] < 10_000
 
 
 def test_the_memory_of_a_program_at_rest_is_read(broker: Contestant) -> None:
-    """Alone it would have more to itself."""
+    """It would be more if the program did not share files."""
     values = figures.at_rest(broker)
 
     assert 10 < values["pss_mb"] <= values["alone_mb"] < 500
 
 
 def test_a_stream_that_does_not_bring_every_token_has_failed(around: Surroundings) -> None:
-    """However well it ended."""
+    """A proper end does not make it a success."""
     with around.contestant("direct") as direct:
         requests = [request.decode() for request in direct.streams(Plan(5, 200.0))]
         report = around.make_streams(stream_load.Job(direct.port, requests, 2, 100.0, tokens=6))
@@ -80,7 +80,7 @@ def test_a_stream_that_does_not_bring_every_token_has_failed(around: Surrounding
     assert (report.streams, report.failed, report.tokens) == (0, 2, 10)
 
 
-def test_what_is_refused_is_not_measured(around: Surroundings, broker: Contestant) -> None:
+def test_refused_calls_are_not_measured(around: Surroundings, broker: Contestant) -> None:
     """A contestant that refuses quickly must not look fast."""
     keys, broker.keys = broker.keys, ("no token",)
     try:
@@ -93,7 +93,7 @@ def test_what_is_refused_is_not_measured(around: Surroundings, broker: Contestan
 
 
 def test_the_command_prints_its_tables_and_leaves_the_results_alone() -> None:
-    """A quick look writes nothing down."""
+    """A quick run writes no results."""
     before = FILE.read_bytes() if FILE.exists() else b""
     environ = {**os.environ, "SIZE": "tiny", "ROUNDS": "1", "AMONG": "direct", "ONLY": "1 2"}
     command = (sys.executable, "-m", "tests.benchmarks")

@@ -84,7 +84,7 @@ async def burst(stack: Stack, users: list[User], calls: int, seed: int = 0) -> C
 
 
 def test_a_budget_is_exact_under_a_thousand_calls_at_once(stack: Stack) -> None:
-    """What Redis charged is what OpenAI counted, no user is over the budget, and nothing stays reserved."""
+    """Redis charged what OpenAI counted, no user is over the budget, and nothing stays reserved."""
     users = stack.users(5)
     seen = asyncio.run(burst(stack, users, 1_000))
     assert set(seen) == {200, 429}
@@ -105,7 +105,7 @@ def test_a_budget_is_exact_under_a_thousand_calls_at_once(stack: Stack) -> None:
 
 
 def test_a_budget_holds_while_workers_die_redis_restarts_and_clients_leave(stack: Stack) -> None:
-    """Nobody is over it, and a minute after the crash nothing is reserved: the books balance."""
+    """No user is over it, and a minute after the crash nothing is reserved: the sums balance."""
     users, stack.openai.first_token_delay = stack.users(5), 0.05
     seen: list[Counter[int]] = []
     thread = threading.Thread(target=lambda: seen.append(asyncio.run(burst(stack, users, 1_000, seed=7))))
@@ -130,7 +130,7 @@ def test_a_budget_holds_while_workers_die_redis_restarts_and_clients_leave(stack
 
 
 def test_a_client_that_leaves_is_charged_the_input_and_what_it_got(stack: Stack) -> None:
-    """By an estimate, which the log and the metrics call one."""
+    """The charge is an estimate, and log and metrics mark it as one."""
     ada = stack.user()
     with connect(stack.broker, request_of(ada, "/stream", "stand-in: silent_mid_stream")) as client:
         while b"Tides" not in client.recv(65_536):
@@ -146,7 +146,7 @@ def test_a_client_that_leaves_is_charged_the_input_and_what_it_got(stack: Stack)
 
 
 def test_the_first_abandoned_calls_of_a_day_are_free() -> None:
-    """Left before the first text, while OpenAI works; those after them count, and OpenAI's failures never do."""
+    """The client leaves before the first text, while OpenAI works. Further ones count; failures of OpenAI never do."""
     own = Stack(FREE_ABANDONED_CALLS="2", OPENAI_FIRST_BYTE_TIMEOUT="20", OPENAI_MAX_RETRIES="0")
     try:
         ada = own.user()
@@ -184,7 +184,7 @@ def test_one_place_serves_calls_one_after_the_other() -> None:
 
 
 def test_the_tenants_budget_holds_over_all_workers() -> None:
-    """To a slice for each: then everybody gets 503, and /ready stays up and says so."""
+    """The overspend is at most a slice each. Then all users get 503, and /ready stays up and shows it."""
     budget = {"TENANT_DAILY_SPEND": "0.05", "TENANT_SPEND_SLICE": "0.001", "MAX_COMPLETION_TOKENS": "100"}
     own = Stack(through_path=False, WEB_CONCURRENCY="4", **budget, **PATIENT)
     try:
@@ -213,7 +213,7 @@ CALL = st.sampled_from(["reserve", "renew", "finish"])
 def test_scripts_in_any_order_give_the_same_end(
     redis_server: RedisProcess, outcome: int, more: list[str], settles: bool, chance: random.Random
 ) -> None:
-    """On a real Redis: each of a call's scripts at least once, some more often, in any order."""
+    """Each of a call's scripts runs at least once, some more often, in any order, on a real Redis."""
     settles = settles and outcome == scripts.CHARGE
     order = ["reserve", "finish", *more, *(["settle"] if settles else [])]
     chance.shuffle(order)

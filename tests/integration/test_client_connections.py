@@ -84,7 +84,7 @@ def test_a_slow_but_steady_client_gets_its_whole_answer(stack: Stack) -> None:
 
 
 def test_a_client_that_takes_nothing_of_a_whole_answer_is_logged_as_such(stack: Stack) -> None:
-    """Not as answered."""
+    """The log does not say that the call was answered."""
     user, kept = stack.user(), stack.openai.answer
     stack.openai.answer = "x" * 12_000_000
     try:
@@ -96,7 +96,7 @@ def test_a_client_that_takes_nothing_of_a_whole_answer_is_logged_as_such(stack: 
 
 
 def test_a_token_of_16_kb_is_read(stack: Stack) -> None:
-    """With all its claims; a longer one is refused as such, not as a malformed request."""
+    """All its claims are read. A longer one is refused as such, not as a malformed request."""
     user_id = str(uuid.uuid4())
     long = stack.supabase.token_for(user_id, app_metadata={"groups": "x" * 11_500})
     assert 15_500 < len(long) <= 16_384
@@ -112,7 +112,7 @@ def test_a_token_of_16_kb_is_read(stack: Stack) -> None:
     ],
 )
 def test_errors_before_the_app_can_be_read_by_the_page(stack: Stack, written: bytes, status: int) -> None:
-    """If `CORS_ORIGINS` is a list too."""
+    """CORS headers are sent for a list of `CORS_ORIGINS`, too."""
     (answer,) = exchange(stack.broker.port, written, 1)
     assert answer.status == status
     assert answer.headers["access-control-allow-origin"] == "https://app.example.com"

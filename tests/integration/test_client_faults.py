@@ -38,7 +38,7 @@ def request_of(user: User, path: str, content: str = "x") -> bytes:
     return post(user, path, {"messages": messages, "model": "gpt-4o"} | stream)
 
 
-def hear(stack: Stack, user: User, path: str, stay: float) -> bool:
+def read_and_leave(stack: Stack, user: User, path: str, stay: float) -> bool:
     """Leave after `seconds`. Return whether any text of the answer arrived."""
     heard, leaves_at = b"", time.monotonic() + stay
     with connect(stack.broker, request_of(user, path, user.id[::-1])) as client, contextlib.suppress(TimeoutError):
@@ -93,7 +93,7 @@ def test_leaving_as_the_answer_begins_counts_call_by_call() -> None:
         users = own.users(LEAVERS)
         stays = [0.02 + 0.1 * number / LEAVERS for number in range(LEAVERS)]
         with ThreadPoolExecutor(4) as pool:
-            heard = list(pool.map(partial(hear, own), users, itertools.cycle(PATHS), stays))
+            heard = list(pool.map(partial(read_and_leave, own), users, itertools.cycle(PATHS), stays))
         within(5, lambda: own.metric("calls_in_flight") == 0)
         keys = [own.redis.client.keys(f"*{user.id}*:calls:*") for user in users]
         made = [sum(own.redis.client.zcount(key, 0, "+inf") for key in of_user) for of_user in keys]
@@ -121,7 +121,7 @@ def test_leaving_between_two_tries_costs_nothing(stack: Stack, path: str) -> Non
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_leaving_while_redis_is_asked_asks_openai_nothing(stack: Stack, path: str) -> None:
+def test_leaving_while_redis_is_asked_sends_nothing_to_openai(stack: Stack, path: str) -> None:
     """The reservation is returned."""
     ada, before = stack.user(), len(stack.openai.completions())
     stack.redis_path.delay = 0.1  # a round trip takes less than half of REDIS_TIMEOUT: the connection counts as alive
@@ -151,8 +151,8 @@ def test_leaving_while_supabase_is_asked_is_noticed() -> None:
     assert own.openai.completions() == []
 
 
-def test_leaving_before_it_is_one_s_turn_is_noticed() -> None:
-    """In a burst, calls wait for their turn at Redis. A client that leaves meanwhile pays nothing."""
+def test_leaving_in_the_queue_for_redis_costs_nothing() -> None:
+    """In a burst, calls wait in a queue for Redis. A client that leaves meanwhile pays nothing."""
     own = Stack(through_path=True, WEB_CONCURRENCY="1", REDIS_TIMEOUT="3")
     others, ada = own.users(20), own.user()
     own.redis_path.delay = 0.4  # for each way: so in 0.8 s, one worker counts as many calls as have a turn at once
@@ -213,7 +213,7 @@ def test_leaving_before_openai_is_connected_to_is_noticed(
     assert ada.post("/gpt-4o", {}).headers["RateLimit"].startswith('"daily";r=50;')
 
 
-def test_a_client_that_takes_nothing_holds_nobody_and_is_hung_up_on(stack: Stack) -> None:
+def test_a_client_that_reads_nothing_is_disconnected(stack: Stack) -> None:
     """Its answer exceeds the network's buffers. After CLIENT_TIMEOUT the call to OpenAI ends, and it counts."""
     slow, kept = stack.users(3), stack.openai.answer
     stack.openai.answer = ("x" * 8_000 + " ") * 2_000
@@ -243,7 +243,7 @@ def test_a_client_that_takes_nothing_holds_nobody_and_is_hung_up_on(stack: Stack
 
 
 @pytest.mark.parametrize("cut", [20, -5])
-def test_a_request_that_never_ends_is_given_up_and_costs_nothing(stack: Stack, cut: int) -> None:
+def test_a_request_that_never_ends_is_ended_and_costs_nothing(stack: Stack, cut: int) -> None:
     """The head or the body arrives byte by byte. After CLIENT_TIMEOUT the connection ends, for a body with a 408."""
     ada = stack.user()
     request = request_of(ada, "/gpt-4o")
@@ -269,5 +269,5 @@ def test_a_request_that_never_ends_is_given_up_and_costs_nothing(stack: Stack, c
 
 
 def _stuck(stack: Stack) -> set[Connection]:
-    """The connections on which OpenAI sends more than the broker reads."""
+    """Return the connections on which OpenAI sends more than the broker reads."""
     return {one for one in stack.openai.open_connections.copy() if one.unsent > 0}

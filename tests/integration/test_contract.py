@@ -22,7 +22,7 @@ CONVERSATIONS = ["/v2/advanced-gpt-4o-mini-complete", "/gpt-4o", "/stream"]
 
 
 def error_of(response: requests.Response) -> tuple[int, str]:
-    """Status and sentence, once the body has the contract's form."""
+    """Return status and sentence, after checking the body's format."""
     body = response.json()
     assert body["message"] is None
     assert body["code"]
@@ -47,7 +47,7 @@ def test_simple_sends_the_prompt_as_a_system_message(ada: User, openai: OpenAISt
 
 @pytest.mark.parametrize("body", [HELLO, {"messages": HELLO}, {"messages": json.dumps(HELLO)}, {"messages": "hello"}])
 def test_advanced_takes_messages_in_every_form(ada: User, openai: OpenAIStandIn, body: object) -> None:
-    """Bare, wrapped, as a string that holds the array, as one user message."""
+    """Messages may be bare, wrapped, a string that holds the array, or one user message."""
     response = ada.post("/advanced-gpt-4o-mini-complete", body)
     assert (response.status_code, response.text) == (200, ANSWER)
     assert openai.completions()[0].body["messages"] == HELLO
@@ -67,7 +67,7 @@ def test_answers_are_trimmed(ada: User, openai: OpenAIStandIn) -> None:
     ("path", "model"), [("/v2/advanced-gpt-4o-mini-complete", "gpt-4o-mini"), ("/gpt-4o", "gpt-4o")]
 )
 def test_conversations_answer_json(ada: User, openai: OpenAIStandIn, path: str, model: str) -> None:
-    """`{"message": …}`, and the temperature is passed on."""
+    """The body is `{"message": …}`, and the temperature is passed on."""
     response = ada.post(path, {"messages": HELLO, "temperature": 0.2})
     assert response.json() == {"message": ANSWER}
     assert response.headers["Content-Type"] == "application/json"
@@ -76,7 +76,7 @@ def test_conversations_answer_json(ada: User, openai: OpenAIStandIn, path: str, 
 
 @pytest.mark.parametrize("model", ["gpt-4o", "gpt-4o-mini"])
 def test_stream_sends_data_lines(ada: User, openai: OpenAIStandIn, model: str) -> None:
-    """Joined, they are the completion; there is no other line."""
+    """Joined, the lines are the completion; there are no others."""
     response = ada.stream(model=model)
     assert response.headers["Content-Type"] == "application/json"
     lines = [json.loads(line) for line in response.content.splitlines()]
@@ -87,28 +87,28 @@ def test_stream_sends_data_lines(ada: User, openai: OpenAIStandIn, model: str) -
 
 
 @pytest.mark.parametrize(("method", "path"), COUNTED)
-def test_no_token_no_answer(broker: BrokerProcess, method: str, path: str) -> None:
-    """401, in the contract's words, whatever else is wrong."""
+def test_a_request_without_a_token_is_refused(broker: BrokerProcess, method: str, path: str) -> None:
+    """The 401 has the contract's sentence, even if other parts are wrong."""
     response = requests.request(method, broker.url + path, timeout=10)
     assert error_of(response) == (401, "Authorization header is required")
 
 
 @pytest.mark.parametrize("scheme", ["Basic abc", "Bearer", "Bearer ", "bearer x.y.z", "token"])
 def test_a_header_that_carries_no_token_is_refused(broker: BrokerProcess, scheme: str) -> None:
-    """Not a Bearer header, or nothing in it."""
+    """The header has another scheme, or an empty token."""
     response = requests.get(broker.url + "/simple-gpt-4o-mini-complete", headers={"Authorization": scheme}, timeout=10)
     assert error_of(response) == (401, "Invalid or expired token")
 
 
 def test_keys_of_the_project_are_no_tokens(broker: BrokerProcess, supabase: SupabaseStandIn) -> None:
-    """A signed-out page sends the anon key; nobody gets in with the service key either."""
+    """A signed-out page sends the anon key. The service key is refused as well."""
     for key in (supabase.anon_key, supabase.service_key, "sb_publishable_x", "sb_secret_x"):
         response = requests.post(broker.url + "/gpt-4o", headers={"Authorization": f"Bearer {key}"}, timeout=10)
         assert error_of(response) == (401, "Invalid or expired token")
 
 
 def test_an_expired_token_has_a_code_of_its_own(ada: User, supabase: SupabaseStandIn) -> None:
-    """So that a page refreshes its session and asks again."""
+    """A page can refresh its session and ask again."""
     ada.token = supabase.token(expires_in=-60)
     response = ada.post("/gpt-4o", {"messages": HELLO})
     assert error_of(response) == (401, "Invalid or expired token")
@@ -116,7 +116,7 @@ def test_an_expired_token_has_a_code_of_its_own(ada: User, supabase: SupabaseSta
 
 
 def test_a_prompt_is_required(ada: User) -> None:
-    """400, in the contract's words."""
+    """The 400 has the contract's sentence."""
     assert error_of(ada.get("/simple-gpt-4o-mini-complete")) == (400, "Missing required 'prompt' query parameter")
 
 
@@ -133,7 +133,7 @@ def test_a_prompt_is_required(ada: User) -> None:
     ],
 )
 def test_messages_are_checked(ada: User, path: str, body: str, sentence: str) -> None:
-    """400, in the contract's words, and the call is given back before the client can ask again."""
+    """The 400 has the contract's sentence, and the call is given back before the client can ask again."""
     response = ada.call("POST", path, data=body)
     assert error_of(response) == (400, sentence)
     assert remaining(response) == 50
@@ -142,7 +142,7 @@ def test_messages_are_checked(ada: User, path: str, body: str, sentence: str) ->
 @pytest.mark.parametrize("path", CONVERSATIONS)
 @pytest.mark.parametrize("temperature", ["2", "-0.1", '"0.5"', "true", "NaN", "null"])
 def test_the_temperature_is_checked(ada: User, path: str, temperature: str) -> None:
-    """Only a number from 0 to 1."""
+    """Only a number from 0 to 1 is valid."""
     body = f'{{"messages": "x", "model": "gpt-4o", "temperature": {temperature}}}'
     response = ada.call("POST", path, data=body)
     assert error_of(response) == (400, "'temperature' must be a number between [0, 1]")
@@ -157,10 +157,8 @@ def test_the_temperature_is_checked(ada: User, path: str, temperature: str) -> N
         {"role": "assistant", "content": "x", "audio": {"id": "audio_of_the_account"}},
     ],
 )
-def test_files_of_the_account_are_named_by_nobody(
-    ada: User, openai: OpenAIStandIn, path: str, message: dict[str, object]
-) -> None:
-    """A content part that names one by id is refused at every endpoint."""
+def test_file_ids_are_refused(ada: User, openai: OpenAIStandIn, path: str, message: dict[str, object]) -> None:
+    """Every endpoint refuses a content part that names a file by id."""
     response = ada.post(path, {"messages": [message], "model": "gpt-4o"})
     assert response.status_code == 400
     assert "messages[0]" in response.text
@@ -168,12 +166,12 @@ def test_files_of_the_account_are_named_by_nobody(
 
 
 def test_stream_checks_the_model(ada: User) -> None:
-    """Only the two wire names."""
+    """Only the two public names are valid."""
     assert error_of(ada.stream(model="gpt-3")) == (400, "'model' must be one of gpt-4o,gpt-4o-mini")
 
 
 def test_other_refusals_are_clear(ada: User) -> None:
-    """404, 405, 413, 415: JSON in the same form."""
+    """404, 405, 413 and 415 have JSON of the same format."""
     assert error_of(ada.get("/nope")) == (404, "Endpoint not found")
     wrong_method = ada.get("/stream")
     assert error_of(wrong_method)[0] == 405
@@ -183,7 +181,7 @@ def test_other_refusals_are_clear(ada: User) -> None:
 
 
 def test_a_head_request_spends_nothing(ada: User, openai: OpenAIStandIn) -> None:
-    """Flask would run the GET for it."""
+    """Flask would answer it like GET."""
     assert ada.call("HEAD", "/simple-gpt-4o-mini-complete", params={"prompt": "x"}).status_code == 405
     assert openai.completions() == []
 
@@ -225,8 +223,8 @@ def test_openais_errors_become_the_contracts(
     assert ("Retry-After" in response.headers) is (status == 503)
 
 
-def test_a_passing_failure_is_not_seen(ada: User, openai: OpenAIStandIn) -> None:
-    """Two 500s, then an answer: the client sees the answer, and it counts once."""
+def test_a_temporary_failure_is_retried(ada: User, openai: OpenAIStandIn) -> None:
+    """After two 500s the client gets the answer, and it counts once."""
     openai.next("500_server_error", times=2)
     response = ada.post("/gpt-4o", {"messages": HELLO})
     assert response.json() == {"message": ANSWER}
@@ -234,7 +232,7 @@ def test_a_passing_failure_is_not_seen(ada: User, openai: OpenAIStandIn) -> None
 
 
 def test_health_is_open_to_all(broker: BrokerProcess) -> None:
-    """`OK`, as plain text."""
+    """The body is `OK`, as plain text."""
     response = requests.get(broker.url + "/health", timeout=5)
     assert (response.status_code, response.text) == (200, "OK")
     assert response.headers["Content-Type"].startswith("text/plain")
@@ -250,7 +248,7 @@ def test_ready_names_its_parts(broker: BrokerProcess) -> None:
 
 @pytest.mark.parametrize(("method", "path"), [*COUNTED, ("GET", "/health"), ("GET", "/ready")])
 def test_preflights_are_answered_without_a_token(broker: BrokerProcess, method: str, path: str) -> None:
-    """With every header that the SDKs ask for, and cached."""
+    """Every header of the SDKs is allowed, and the browser caches the preflight."""
     asked = "authorization,content-type,apikey,x-client-info,x-stainless-os,x-stainless-retry-count"
     response = requests.options(
         broker.url + path,
@@ -269,7 +267,7 @@ def test_preflights_are_answered_without_a_token(broker: BrokerProcess, method: 
 
 
 def test_errors_can_be_read_by_a_browser(broker: BrokerProcess) -> None:
-    """CORS headers are on them too, and what a page needs is exposed."""
+    """They carry CORS headers, and expose the fields that a page needs."""
     for path in ("/gpt-4o", "/nope"):
         response = requests.post(broker.url + path, headers={"Origin": "https://app.example"}, timeout=5)
         assert response.headers["Access-Control-Allow-Origin"] == "*"
@@ -277,8 +275,8 @@ def test_errors_can_be_read_by_a_browser(broker: BrokerProcess) -> None:
         assert all(name in exposed for name in ("RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id"))
 
 
-def test_every_authenticated_answer_tells_the_standing(ada: User) -> None:
-    """In the IETF's `RateLimit` header fields."""
+def test_every_authenticated_answer_has_the_rate_limit(ada: User) -> None:
+    """The IETF's `RateLimit` header fields show it."""
     for response in (ada.post("/gpt-4o", {"messages": HELLO}), ada.post("/gpt-4o", {}), ada.stream()):
         assert response.headers["RateLimit-Policy"] == '"daily";q=50;w=86400'
         assert response.headers["RateLimit"].startswith('"daily";r=')

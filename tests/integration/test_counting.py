@@ -41,7 +41,7 @@ def test_500_at_once_on_4_processes_give_exactly_50_answers(
     assert len(broker.workers()) == 4
 
 
-def test_a_burst_is_no_reason_to_refuse_anybody(
+def test_a_burst_is_served_without_refusals(
     start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
 ) -> None:
     """A thousand streams start at once on one worker. Redis answers, so every call gets its turn."""
@@ -69,7 +69,9 @@ async def all_at_once(messages: list[bytes], port: int) -> Counter[int]:
     return Counter(await asyncio.gather(*map(ask, messages)))
 
 
-def test_the_refusal_says_when_to_come_back(broker_with: StartBroker, openai: OpenAIStandIn, new_user: NewUser) -> None:
+def test_the_refusal_has_the_seconds_to_midnight(
+    broker_with: StartBroker, openai: OpenAIStandIn, new_user: NewUser
+) -> None:
     """The 429 has the contract's sentence, the seconds to 00:00 UTC, and `x-should-retry: false`."""
     user = new_user(broker_with(DAILY_LIMIT="1", OPENAI_MAX_RETRIES="0"))
     assert user.post("/gpt-4o", {"messages": "x"}).status_code == 200
@@ -83,7 +85,7 @@ def test_the_refusal_says_when_to_come_back(broker_with: StartBroker, openai: Op
     assert response.headers["RateLimit"].startswith('"daily";r=0;t=')
 
 
-def test_what_is_not_answered_costs_nothing(broker_with: StartBroker, new_user: NewUser, openai: OpenAIStandIn) -> None:
+def test_failed_calls_cost_nothing(broker_with: StartBroker, new_user: NewUser, openai: OpenAIStandIn) -> None:
     """After any number of invalid, refused and failed calls, the one call of the day is left."""
     user = new_user(broker_with(DAILY_LIMIT="1", OPENAI_MAX_RETRIES="0"))
     for _ in range(5):
@@ -203,7 +205,7 @@ def test_a_settlement_waits_for_redis_to_return(
 def test_a_cluster_and_a_sentinel_count_alike(
     start_broker: StartBroker, new_user: NewUser, own_redis: RedisProcess, tmp_path: Path, kind: str
 ) -> None:
-    """Each is named by its own kind of URL."""
+    """Each has its own kind of URL."""
     folder = tmp_path / kind
     folder.mkdir()
     server: RedisProcess

@@ -1,4 +1,4 @@
-"""`make demo`: what a newcomer sees, and that the page it names is there."""
+"""`make demo`: the first output that a newcomer sees, and the page that it names."""
 
 import os
 import re
@@ -26,7 +26,7 @@ def demo() -> Iterator[subprocess.Popen[str]]:
 
 
 def test_the_demo_names_the_page_first_and_serves_it(demo: subprocess.Popen[str]) -> None:
-    """Its address, and whom to sign in as, are the first thing it prints; it ends well."""
+    """The first lines have its address and the sign-in; the demo ends without an error."""
     assert demo.stdout
     lines = [next(line for line in demo.stdout if line.strip())]
     for line in demo.stdout:

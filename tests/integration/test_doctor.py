@@ -1,4 +1,4 @@
-"""The `doctor` command: one line per check, fine or what to do."""
+"""The `doctor` command: one line per check, with the verdict or advice."""
 
 import os
 from collections.abc import Callable
@@ -40,7 +40,7 @@ def examine(openai: OpenAIStandIn, supabase: SupabaseStandIn, own_redis: RedisPr
 
 @pytest.fixture
 def account(supabase: SupabaseStandIn) -> dict[str, str]:
-    """A user's sign-in."""
+    """The sign-in of a user."""
     return {
         "SUPABASE_ANON_KEY": supabase.anon_key,
         "SUPABASE_EMAIL": "linus@example.com",
@@ -48,7 +48,7 @@ def account(supabase: SupabaseStandIn) -> dict[str, str]:
     }
 
 
-def test_all_is_fine_where_all_is_well(
+def test_a_sound_installation_is_fine(
     examine: Examine, account: dict[str, str], start_broker: StartBroker, openai: OpenAIStandIn,
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, authority: Authority,
 ) -> None:  # fmt: skip
@@ -131,8 +131,8 @@ def test_a_redis_without_persistence_or_with_eviction_is_reported(examine: Exami
     assert found["Redis evicts nothing"].startswith("WRONG maxmemory-policy is allkeys-lru")
 
 
-def test_a_supabase_that_fails_is_found(examine: Examine, supabase: SupabaseStandIn) -> None:
-    """A project that is paused answers so."""
+def test_a_failing_supabase_is_reported(examine: Examine, supabase: SupabaseStandIn) -> None:
+    """A paused project gives this answer."""
     supabase.behaviour = "failing"
     try:
         found = examine()

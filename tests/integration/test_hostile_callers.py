@@ -46,7 +46,7 @@ def its_broker(
 
 
 def ask(broker: BrokerProcess, written: bytes) -> tuple[Answer, float]:
-    """The one answer, and the processor seconds that it cost."""
+    """Return the one answer, and its cost in processor seconds."""
     (worker,) = broker.workers()
     before = processor_seconds(worker)
     (answer,) = exchange(broker.port, written, 1)
@@ -54,7 +54,7 @@ def ask(broker: BrokerProcess, written: bytes) -> tuple[Answer, float]:
 
 
 def ask_cheaply(broker: BrokerProcess, written: bytes) -> Answer:
-    """The answer, once one has cost no more than it may."""
+    """Return the answer of the first attempt within the allowed cost."""
     for _ in range(TRIES):
         answer, cost = ask(broker, written)
         if cost <= COST:
@@ -92,10 +92,10 @@ def test_nobody_gets_in_with_a_forged_token(
     assert len(openai.completions()) == seen
 
 
-def test_hostile_json_is_refused_for_nothing(
+def test_hostile_json_is_refused_at_no_charge(
     its_broker: BrokerProcess, project: SupabaseStandIn, openai: OpenAIStandIn
 ) -> None:
-    """A client error at a low cost; OpenAI is not called, and every call is given back."""
+    """The client gets an error at a low cost. OpenAI is not called, and every call is given back."""
     token = project.token_for(str(uuid.uuid4())).encode()
     for name, body in BODIES.items():
         for path in (b"/stream", b"/v1/chat/completions")[: 1 if name in TEMPERATURES else 2]:
@@ -105,7 +105,7 @@ def test_hostile_json_is_refused_for_nothing(
     assert openai.completions() == []
 
 
-def test_the_worker_is_as_well_as_before(its_broker: BrokerProcess) -> None:
+def test_the_worker_still_serves(its_broker: BrokerProcess) -> None:
     """Last test of the file: the log has no error, and the worker serves."""
     within(2, lambda: ask(its_broker, b"GET /ready HTTP/1.1\r\nHost: x\r\n\r\n")[0].status == 200)
     assert [line for line in its_broker.log().splitlines() if '"level": "error"' in line] == []

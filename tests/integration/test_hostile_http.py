@@ -38,7 +38,7 @@ def token(supabase: SupabaseStandIn) -> bytes:
 
 
 def ask(broker: BrokerProcess, raw: Raw, token: bytes) -> tuple[list[Answer], float]:
-    """The answers, and the processor seconds that they cost the worker."""
+    """Return the answers, and their cost in the worker's processor seconds."""
     (worker,) = broker.workers()
     before = processor_seconds(worker)
     answers = exchange(broker.port, raw.written.replace(b"TOKEN", token), len(raw.statuses), cut=raw.cut)
@@ -47,7 +47,7 @@ def ask(broker: BrokerProcess, raw: Raw, token: bytes) -> tuple[list[Answer], fl
 
 @pytest.mark.parametrize("raw", ALL, ids=lambda raw: raw.name)
 def test_a_hostile_request_gets_the_right_response(lone_worker: BrokerProcess, token: bytes, raw: Raw) -> None:
-    """Exactly its statuses, none of them 5xx; errors in the documented form; at most 50 ms of processor time."""
+    """It gets exactly its statuses, none of them 5xx, in the documented form, in 50 ms of processor time at most."""
     cost, limit, tries = math.inf, COST * len(raw.statuses), 0
     while cost > limit and tries < TRIES:
         tries += 1
@@ -85,7 +85,7 @@ def test_a_request_id_carries_nothing_into_the_answer(lone_worker: BrokerProcess
     check(answer)
 
 
-def test_the_worker_is_as_well_as_before(lone_worker: BrokerProcess) -> None:
+def test_the_worker_still_serves(lone_worker: BrokerProcess) -> None:
     """Last test of the file: nothing crashed, the log has no error, and the worker serves."""
     assert exchange(lone_worker.port, HEALTH, 1)[0].body == b"OK"
     assert "Traceback" not in lone_worker.log()

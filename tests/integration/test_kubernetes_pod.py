@@ -1,4 +1,4 @@
-"""A pod of the chart, run here as its manifest says: command, environment, port, probes, end."""
+"""A pod of the chart, run here as its manifest specifies: command, environment, port, probes, end."""
 
 import os
 import stat
@@ -58,7 +58,7 @@ class Pod:
         self.url = f"http://127.0.0.1:{self.container['ports'][0]['containerPort']}"
 
     def _environment(self, secret: dict[str, str]) -> dict[str, str]:
-        """As the kubelet puts it together: `envFrom` in order, then `env`."""
+        """Build the environment like the kubelet: `envFrom` in order, then `env`."""
         sources = {"configMapRef": of_kind(self.objects, "ConfigMap")["data"], "secretRef": secret}
         environment: dict[str, str] = {"ENV_FILE": os.devnull}
         for source in self.container["envFrom"]:
@@ -66,7 +66,7 @@ class Pod:
         return environment | {one["name"]: one["value"] for one in self.container["env"]}
 
     def probe(self, name: str) -> bool:
-        """What the kubelet would find."""
+        """Return the result that the kubelet would get."""
         probe: dict[str, Any] = self.container[f"{name}Probe"]
         try:
             status = requests.get(self.url + probe["httpGet"]["path"], timeout=probe["timeoutSeconds"]).status_code
@@ -96,7 +96,7 @@ class Pod:
 
 
 def scenario(folder: Path) -> Iterator[tuple[str, object]]:
-    """What is seen of a pod, from its start to its end."""
+    """Return the observations of a pod, from its start to its end."""
     pod = Pod(folder)
     try:
         pod.wait_until_started()
@@ -121,7 +121,7 @@ def scenario(folder: Path) -> Iterator[tuple[str, object]]:
 
 
 def deletion_cost(pod: Pod, folder: Path) -> str:
-    """What the CronJob's script annotates."""
+    """Return the annotation of the CronJob's script."""
     job = of_kind(pod.objects, "CronJob")["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]
     kubectl, annotated = folder / "kubectl", folder / "annotated"
     kubectl.write_text(KUBECTL)
@@ -133,7 +133,7 @@ def deletion_cost(pod: Pod, folder: Path) -> str:
 
 
 def test_a_rendered_pod_runs_as_its_manifest_says(tmp_path: Path) -> None:
-    """It starts, passes its probes, answers, stays ready without Redis, tells its streams, and ends without a cut."""
+    """It starts, passes its probes, answers, stays ready without Redis, reports its streams, and ends without a cut."""
     assert in_own_network(lambda: list(scenario(tmp_path))) == [
         ("probes", [True, True, True]),
         ("answer", 200),

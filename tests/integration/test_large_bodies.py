@@ -31,7 +31,7 @@ def stack() -> Iterator[Stack]:
 
 
 def test_many_large_bodies_of_one_user_leave_the_others_alone(stack: Stack) -> None:
-    """Above the user's bound 429, before the body is read; no worker is replaced, and no other call fails."""
+    """Above the user's bound the answer is 429, before the body is read. No worker is replaced; no other call fails."""
     mallory, workers = stack.user(), stack.broker.workers()
     stack.openai.next("slow_to_start", times=24, delay=2.0)
     with ThreadPoolExecutor(24) as pool:
@@ -58,7 +58,7 @@ def test_what_is_sent_to_openai_is_no_longer_than_what_came(stack: Stack) -> Non
 
 
 def test_the_bound_holds_before_the_body_is_read(stack: Stack) -> None:
-    """A head is enough; the bytes are free again when the client leaves."""
+    """The head suffices. The bytes are free again when the client leaves."""
     mallory = stack.user()
     head = (
         f"POST /gpt-4o HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {mallory.token}\r\nContent-Length: 8388608\r\n\r\n"

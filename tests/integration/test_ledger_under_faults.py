@@ -1,4 +1,4 @@
-"""The ledger adds up, whatever breaks, in whatever order: a random sequence of faults under load."""
+"""The counters balance under a random sequence of faults under load."""
 
 import contextlib
 import os
@@ -85,8 +85,8 @@ def leave(stack: Stack, chance: random.Random) -> None:
 
 
 @pytest.mark.parametrize("seed", [random.SystemRandom().randrange(10_000)])
-def test_the_books_balance_after_a_random_sequence_of_faults(stack: Stack, seed: int) -> None:
-    """Admitted = settled + given back + lapsed + in flight; and Redis and OpenAI say the same."""
+def test_the_ledger_balances_after_a_random_sequence_of_faults(stack: Stack, seed: int) -> None:
+    """Admitted = settled + given back + lapsed + in flight; Redis and OpenAI agree."""
     chance = random.Random(seed)
     upsets = (upset_redis, upset_openai, upset_supabase, kill_a_worker, leave)
     order = [*upsets, *chance.choices(upsets, k=FAULTS - len(upsets))]

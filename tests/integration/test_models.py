@@ -1,4 +1,4 @@
-"""The endpoints outlive the models."""
+"""The endpoints work with successors of the models."""
 
 import json
 from collections.abc import Callable
@@ -15,7 +15,7 @@ SUCCESSOR = {"model": "gpt-6-luna", "reasoning_effort": "none"}
 def test_models_alone_points_both_names_at_the_successor(
     start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
 ) -> None:
-    """With the parameters that it needs; clients keep using the old names."""
+    """The patch sets the parameters that it needs. Clients keep using the old names."""
     models = json.dumps({"gpt-4o": SUCCESSOR, "gpt-4o-mini": SUCCESSOR})
     user = new_user(start_broker(MODELS=models))
     assert user.post("/gpt-4o", {"messages": "x", "temperature": 0.3}).json() == {"message": ANSWER}
@@ -28,7 +28,7 @@ def test_models_alone_points_both_names_at_the_successor(
 def test_a_model_that_refuses_the_temperature_is_asked_without(
     start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
 ) -> None:
-    """Whole answers and streams; the answer says so; remembered; one line in the log."""
+    """Whole answers and streams name the parameter. The refusal is remembered and logged once."""
     models = json.dumps({"gpt-4o": "gpt-6-luna", "gpt-4o-mini": "o-strict"})
     broker = start_broker(MODELS=models, WEB_CONCURRENCY="1")
     user = new_user(broker)
@@ -49,10 +49,10 @@ def test_a_model_that_refuses_the_temperature_is_asked_without(
     ]  # fmt: skip
 
 
-def test_one_users_effort_takes_nobodys_temperature(
+def test_one_users_effort_leaves_other_users_their_temperature(
     start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
 ) -> None:
-    """The successor takes a temperature without effort: a request with effort loses its own only."""
+    """The successor accepts a temperature without effort: a request with effort loses its own only."""
     models = json.dumps({"gpt-4o": "gpt-6-luna", "gpt-4o-mini": SUCCESSOR})
     user = new_user(start_broker(MODELS=models, WEB_CONCURRENCY="1"))
     body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "x"}], "temperature": 0.2}
@@ -94,7 +94,7 @@ def test_function_tools_work_on_the_successor(
     assert (sent["tools"], sent["reasoning_effort"], sent["max_completion_tokens"]) == (tools, "none", 50)
 
 
-def test_a_refused_stop_is_the_clients_to_know(
+def test_a_refusal_of_stop_goes_to_the_client(
     start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
 ) -> None:
     """Without it the answer would be another one."""
@@ -105,8 +105,8 @@ def test_a_refused_stop_is_the_clients_to_know(
     assert len(openai.completions()) == 1
 
 
-def test_the_log_says_when_a_model_has_a_last_day(start_broker: StartBroker) -> None:
-    """At start, and only for models that have one."""
+def test_the_log_names_a_shutdown_date(start_broker: StartBroker) -> None:
+    """It is logged at the start, for models that have one."""
     models = json.dumps({"gpt-4o": "gpt-4o", "gpt-4o-mini": "gpt-6-luna"})
     broker = start_broker(MODELS=models, WEB_CONCURRENCY="1")
     event = "OpenAI shuts this model down: set MODELS in time"

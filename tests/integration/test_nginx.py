@@ -230,7 +230,7 @@ def test_the_longest_token_passes(
 
 
 def test_pages_can_read_nginx_s_errors(start_nginx: StartNginx, broker: BrokerProcess, ada: User) -> None:
-    """Body too large, too many requests, broker down: the contract's format, CORS headers, Retry-After where useful."""
+    """Each has the contract's format, CORS headers, and Retry-After if a retry helps."""
     nginx = start_nginx(at(broker), RATE="1", BURST="2", other=f"127.0.0.1:{free_port()}")
     assert nginx.request("POST", "/gpt-4o", ada.headers, body=b"x" * 9_500_000).error() == (413, "body_too_large", None)
     away = nginx.get("/health", tenant="techsksn")
@@ -259,7 +259,7 @@ def test_under_v1_nginx_s_errors_have_openai_s_format(
 
 
 def test_the_broker_s_responses_pass_unchanged(start_nginx: StartNginx, broker: BrokerProcess, ada: User) -> None:
-    """Errors too: same body, and no header is duplicated."""
+    """Errors pass with the same body, and no header is duplicated."""
     nginx = start_nginx(at(broker))
     for path in ("/gpt-4o", "/v1/chat/completions"):
         direct = requests.post(f"http://{at(broker)}{path}", b"[", headers=ada.headers, timeout=5)
@@ -273,7 +273,7 @@ def test_the_broker_s_responses_pass_unchanged(start_nginx: StartNginx, broker: 
 def test_a_preflight_succeeds_so_that_the_page_can_read_the_error(
     start_nginx: StartNginx, broker: BrokerProcess
 ) -> None:
-    """With the broker down or too many requests: a failed preflight would hide the error from the page."""
+    """A failed preflight would hide the error of a stopped or busy broker from the page."""
     nginx = start_nginx(at(broker), RATE="1", BURST="1", other=f"127.0.0.1:{free_port()}")
     asked = {
         "Origin": "https://page.example",
@@ -310,7 +310,7 @@ def test_a_silent_broker_times_out(start_nginx: StartNginx) -> None:
 
 
 def test_nginx_logs_no_prompt_and_no_token(start_nginx: StartNginx, broker: BrokerProcess, ada: User) -> None:
-    """Neither in the access log nor in the error log."""
+    """Access log and error log are checked."""
     nginx = start_nginx(at(broker), other=f"127.0.0.1:{free_port()}")
     for tenant in HOSTS:
         nginx.get("/simple-gpt-4o-mini-complete?prompt=planted-prompt", tenant=tenant, **ada.headers)
@@ -358,7 +358,7 @@ def test_the_live_suite_passes_through_nginx(
 
 
 def test_gixy_finds_nothing_in_the_configuration(start_nginx: StartNginx, plain_openai: OpenAIStandIn) -> None:
-    """No finding of medium or high severity."""
+    """There is no finding of medium or high severity."""
     nginx = start_nginx(plain_openai.url.removeprefix("http://"))
     gixy = Path(sys.executable).parent / "gixy"
     done = subprocess.run(

@@ -50,7 +50,7 @@ def remaining(response: requests.Response) -> int:
 def test_a_failure_before_the_first_text_has_its_status_in_time_and_costs_nothing(
     stack: Stack, reply: str, path: str, status: int, seconds: float
 ) -> None:
-    """The time is one time-out, or one back-off and another try; nobody else notices."""
+    """The time is one time-out, or one back-off and another attempt. Other users are not affected."""
     ada = stack.user()
     with Load(stack.users(2)) as load:
         started = time.monotonic()
@@ -69,7 +69,7 @@ def test_a_failure_before_the_first_text_has_its_status_in_time_and_costs_nothin
 
 @pytest.mark.parametrize("reply", ["silent_mid_stream", "cut_mid_stream", "garbage_event"])
 def test_a_failure_within_the_answer_is_its_last_line_and_counts(stack: Stack, reply: str) -> None:
-    """At once or after the silence time-out; nobody else notices."""
+    """It arrives at once or after the silence time-out. Other users are not affected."""
     ada = stack.user()
     with Load(stack.users(2)) as load:
         started = time.monotonic()
@@ -83,7 +83,7 @@ def test_a_failure_within_the_answer_is_its_last_line_and_counts(stack: Stack, r
     stack.wait_until_balanced()
 
 
-def test_500s_that_pass_are_not_seen(stack: Stack) -> None:
+def test_temporary_500s_are_retried(stack: Stack) -> None:
     """One retry gives the answer."""
     with Load(stack.users(2)) as load:
         for _ in range(3):
@@ -94,8 +94,8 @@ def test_500s_that_pass_are_not_seen(stack: Stack) -> None:
     stack.wait_until_balanced()
 
 
-def test_a_key_that_is_refused_in_the_midst_of_the_day_is_named(stack: Stack) -> None:
-    """502 without a second try; `/ready` and one line a worker say so, and soon that it is taken again."""
+def test_a_key_that_is_refused_during_the_day_is_named(stack: Stack) -> None:
+    """The answer is 502 without a retry; `/ready` and one line per worker name the key, and later its recovery."""
     ada, key, lines = stack.user(), stack.openai.key, stack.log_count(REFUSED)
 
     def parts() -> set[str]:
@@ -114,7 +114,7 @@ def test_a_key_that_is_refused_in_the_midst_of_the_day_is_named(stack: Stack) ->
 
 
 def test_an_openai_that_refuses_connections_fails_calls_in_time_and_costs_nothing(stack: Stack) -> None:
-    """502 after one more try; served again within 5 s of its return."""
+    """The answer is 502 after one more attempt. Calls are served within 5 s of OpenAI's return."""
     ada = stack.user()
     with Load(stack.users(2)) as load:
         stack.openai.stop()

@@ -1,4 +1,4 @@
-"""The way to OpenAI as production has it: TLS, proxies, NATs that forget, slow DNS, slow uploads, odd responses."""
+"""The network to OpenAI as in production: TLS, proxies, NATs, slow DNS, slow uploads, odd responses."""
 
 import json
 import time
@@ -28,7 +28,7 @@ BIG = {"messages": [{"role": "user", "content": [
 
 @pytest.fixture
 def path(openai: OpenAIStandIn) -> Iterator[NetworkPath]:
-    """The way from the broker to OpenAI."""
+    """The network path from the broker to OpenAI."""
     path = NetworkPath(openai.port)
     yield path
     path.close()
@@ -52,7 +52,7 @@ def through(path: NetworkPath) -> dict[str, str]:
 def test_an_odd_head_is_read_or_refused_and_never_asked_for_again(
     ada: User, openai: OpenAIStandIn, head: bytes, status: int
 ) -> None:
-    """OpenAI has done its work with a 200, and is paid for it."""
+    """A status of 200 means that OpenAI has worked, and charges for it."""
     openai.next("raw", times=3, data=head + b"\r\n" + BODY)
     response = ada.post("/gpt-4o", ASK)
     assert response.status_code == status
@@ -66,7 +66,7 @@ def test_an_odd_head_is_read_or_refused_and_never_asked_for_again(
 def test_connections_that_a_nat_forgot_are_not_used(
     start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn, path: NetworkPath
 ) -> None:
-    """Five idle connections are dropped without a word; the calls after them take as long as ever."""
+    """Five idle connections are dropped silently; the calls after them take no longer."""
     broker = start_broker(OPENAI_IDLE_TIMEOUT="0.5", **through(path))
     user, at_once = new_user(broker), ThreadPoolExecutor(5)
     openai.first_token_delay = 0.2
@@ -82,7 +82,7 @@ def test_connections_that_a_nat_forgot_are_not_used(
 def test_a_connection_that_was_closed_while_idle_fails_no_call(
     start_broker: StartBroker, new_user: NewUser, path: NetworkPath
 ) -> None:
-    """Without any retry of the call: OpenAI cannot have begun."""
+    """The call is not retried: OpenAI cannot have begun it."""
     broker = start_broker(**through(path))
     user = new_user(broker)
     for _ in range(5):
@@ -90,10 +90,10 @@ def test_a_connection_that_was_closed_while_idle_fails_no_call(
         path.cut()
 
 
-def test_an_upload_that_openai_reads_slowly_holds_up_nobody_and_ends(
+def test_an_upload_that_openai_reads_slowly_ends_and_delays_no_other_call(
     start_broker: StartBroker, new_user: NewUser, path: NetworkPath
 ) -> None:
-    """7 MB to an OpenAI that reads no more: the call fails after OPENAI_UPLOAD_TIMEOUT; the others run on."""
+    """OpenAI stops reading 7 MB: the call fails after OPENAI_UPLOAD_TIMEOUT; the others go on."""
     broker = start_broker(OPENAI_UPLOAD_TIMEOUT="1.5", DAILY_LIMIT="100000", **through(path))
     user, other = new_user(broker), new_user(broker)
     path.throttle_from, path.bytes_per_second = 500_000, 1_000.0
@@ -113,10 +113,10 @@ def test_an_upload_that_openai_reads_slowly_holds_up_nobody_and_ends(
 
 
 @pytest.mark.parametrize(("status", "code"), [(413, "refused_by_openai"), (429, "openai_rate_limited")])
-def test_an_answer_in_the_midst_of_an_upload_is_passed_on_at_once(
+def test_an_answer_during_an_upload_is_passed_on_at_once(
     start_broker: StartBroker, new_user: NewUser, status: int, code: str
 ) -> None:
-    """OpenAI refuses a large body early and reads no more of it."""
+    """OpenAI refuses a large body early and stops reading it."""
     body = b'{"error": {"message": "no", "type": "x", "param": null, "code": null}}'
     refusal = b"HTTP/1.1 %d No\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % (status, len(body)) + body
     server = ScriptedServer([refusal] * 10)
@@ -140,7 +140,7 @@ def test_a_whole_answer_may_take_longer_than_the_first_byte_of_a_stream(
 
 
 def test_openai_is_reached_through_a_proxy(start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn) -> None:
-    """HTTPS_PROXY; the hosts of NO_PROXY are reached directly."""
+    """HTTPS_PROXY names it. The hosts of NO_PROXY are reached directly."""
     for no_proxy in ("", "127.0.0.1"):
         proxy = NetworkPath(0, is_proxy=True)
         broker = start_broker(HTTPS_PROXY=f"http://127.0.0.1:{proxy.port}", NO_PROXY=no_proxy)
@@ -154,7 +154,7 @@ def test_openai_is_reached_through_a_proxy(start_broker: StartBroker, new_user: 
 def test_each_kind_of_connection_failure_is_named(
     start_broker: StartBroker, new_user: NewUser, path: NetworkPath, kind: str
 ) -> None:
-    """In one log line a failure, in a metric, and in `/ready`."""
+    """One log line per failure, a metric and `/ready` name it."""
     path.garbage = b"HTTP/1.1 400 Bad Request\r\n\r\n"
     environ = {
         "refused": {"OPENAI_BASE_URL": f"https://127.0.0.1:{free_port()}/v1"},
@@ -189,7 +189,7 @@ def test_a_slow_name_look_up_is_within_the_connect_time_out(
 def test_openai_may_be_reached_without_tls(
     start_broker: StartBroker, new_user: NewUser, plain_openai: OpenAIStandIn
 ) -> None:
-    """A server of one's own, on the same machine."""
+    """The server may be the operator's own, on the same machine."""
     user = new_user(start_broker(OPENAI_BASE_URL=plain_openai.url + "/v1"))
     lines = [json.loads(line)["data"] for line in user.stream().content.splitlines()]
     assert "".join(lines) == plain_openai.answer
@@ -198,7 +198,7 @@ def test_openai_may_be_reached_without_tls(
 def test_idle_connections_are_closed_in_time(
     start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
 ) -> None:
-    """Without any further call."""
+    """No further call is needed."""
     broker = start_broker(OPENAI_IDLE_TIMEOUT="0.5", WEB_CONCURRENCY="1")
     openai_before = openai.open_connections.copy()
     assert new_user(broker).post("/gpt-4o", ASK).status_code == 200

@@ -32,13 +32,13 @@ def package() -> Iterator[OpenAI]:
 
 @pytest.fixture
 def client_of(package: OpenAI) -> ClientOf:
-    """Makes a user's client."""
+    """Return a user's client."""
     return lambda user: package.with_options(base_url=user.url + "/v1", api_key=user.token)
 
 
 @pytest.fixture
 def client(ada: User, client_of: ClientOf) -> OpenAI:
-    """Ada's."""
+    """The client of Ada."""
     return client_of(ada)
 
 
@@ -47,7 +47,7 @@ def text_of(chunks: list[ChatCompletionChunk]) -> str:
 
 
 def test_it_lists_the_models(client: OpenAI) -> None:
-    """The keys of MODELS, each of which it can look up."""
+    """The names are the keys of MODELS, each of which can be retrieved."""
     assert [model.id for model in client.models.list()] == ["gpt-4o", "gpt-4o-mini"]
     assert client.models.retrieve("gpt-4o").object == "model"
     with pytest.raises(sdk.NotFoundError) as caught:
@@ -56,7 +56,7 @@ def test_it_lists_the_models(client: OpenAI) -> None:
 
 
 def test_it_gets_an_answer(client: OpenAI, broker: BrokerProcess, ada: User) -> None:
-    """With its usage, what OpenAI served, and a request id that is in the log."""
+    """The answer has its usage, its model, and a request id that is in the log."""
     answer = client.chat.completions.create(model="gpt-4o-mini", messages=HELLO)
     assert answer.choices[0].message.content == ANSWER
     assert (answer.model, answer.choices[0].finish_reason) == ("gpt-4o-mini", "stop")
@@ -68,7 +68,7 @@ def test_it_gets_an_answer(client: OpenAI, broker: BrokerProcess, ada: User) -> 
 
 
 def test_it_streams(client: OpenAI) -> None:
-    """The text; no chunk without a choice, unless the usage was asked for."""
+    """The text arrives. No chunk lacks a choice unless the usage was requested."""
     chunks = list(client.chat.completions.create(model="gpt-4o", messages=HELLO, stream=True))
     assert text_of(chunks) == ANSWER
     assert all(chunk.choices for chunk in chunks)
@@ -76,7 +76,7 @@ def test_it_streams(client: OpenAI) -> None:
 
 
 def test_it_streams_with_usage(client: OpenAI) -> None:
-    """`stream_options.include_usage`: the last chunk."""
+    """`stream_options.include_usage` adds a last chunk."""
     chunks = list(
         client.chat.completions.create(
             model="gpt-4o", messages=HELLO, stream=True, stream_options={"include_usage": True}
@@ -88,10 +88,10 @@ def test_it_streams_with_usage(client: OpenAI) -> None:
     assert chunks[-1].usage.prompt_tokens == 12
 
 
-def test_it_is_not_disturbed_by_comments(
+def test_it_ignores_comments(
     start_broker: StartBroker, new_user: NewUser, client_of: ClientOf, openai: OpenAIStandIn
 ) -> None:
-    """While OpenAI is silent."""
+    """They are sent while OpenAI is silent."""
     openai.next("pause", events=3, seconds=0.5)
     client = client_of(new_user(start_broker(STREAM_PING_INTERVAL="0.1")))
     chunks = list(client.chat.completions.create(model="gpt-4o", messages=HELLO, stream=True))
@@ -108,7 +108,7 @@ def test_it_stops_midway(client: OpenAI, openai: OpenAIStandIn) -> None:
 
 
 def test_it_calls_tools(client: OpenAI, openai: OpenAIStandIn) -> None:
-    """Streamed and whole; the tools reach OpenAI unchanged."""
+    """Streamed and whole answers work, and the tools reach OpenAI unchanged."""
     openai.next("answer_tool_call")
     answer = client.chat.completions.create(model="gpt-4o", messages=HELLO, tools=[TIDE], tool_choice="auto")
     calls = answer.choices[0].message.tool_calls
@@ -121,7 +121,7 @@ def test_it_calls_tools(client: OpenAI, openai: OpenAIStandIn) -> None:
 
 
 def test_formats_and_images_reach_openai(client: OpenAI, openai: OpenAIStandIn) -> None:
-    """As they are."""
+    """They are passed on unchanged."""
     messages: list[ChatCompletionMessageParam] = [
         {"role": "user", "content": [
             {"type": "text", "text": "what is this?"},
@@ -143,7 +143,7 @@ def test_formats_and_images_reach_openai(client: OpenAI, openai: OpenAIStandIn) 
 
 
 def test_a_stale_token_is_an_authentication_error(ada: User, client_of: ClientOf) -> None:
-    """With a code that says whether to refresh the session."""
+    """The code says whether to refresh the session."""
     ada.token += "x"
     with pytest.raises(sdk.AuthenticationError) as caught:
         client_of(ada).chat.completions.create(model="gpt-4o", messages=HELLO)
@@ -152,7 +152,7 @@ def test_a_stale_token_is_an_authentication_error(ada: User, client_of: ClientOf
 
 
 def test_a_base_url_without_v1_is_explained(ada: User, client_of: ClientOf) -> None:
-    """The commonest slip: the exception says what to do."""
+    """The exception explains this common mistake."""
     for base_url in (ada.url, ada.url + "/v1/v1"):
         with pytest.raises(sdk.NotFoundError, match="must end in /v1"):
             client_of(ada).with_options(base_url=base_url).chat.completions.create(model="gpt-4o", messages=HELLO)
@@ -162,7 +162,7 @@ def test_a_base_url_without_v1_is_explained(ada: User, client_of: ClientOf) -> N
         client_of(ada).embeddings.create(model="gpt-4o", input="x")
 
 
-def test_what_names_the_user_is_replaced(client: OpenAI, openai: OpenAIStandIn) -> None:
+def test_names_of_the_user_are_replaced(client: OpenAI, openai: OpenAIStandIn) -> None:
     """OpenAI gets the broker's pseudonym."""
     client.chat.completions.create(
         model="gpt-4o", messages=HELLO, user="ada", safety_identifier="ada", metadata={}, prompt_cache_key="tides"
@@ -175,7 +175,7 @@ def test_what_names_the_user_is_replaced(client: OpenAI, openai: OpenAIStandIn) 
 
 
 def test_over_the_daily_limit_it_asks_once(start_broker: StartBroker, new_user: NewUser, client_of: ClientOf) -> None:
-    """A RateLimitError at once, that a page can show: it neither tries again nor waits for tomorrow."""
+    """A RateLimitError is raised at once, without retries or a wait until tomorrow."""
     broker = start_broker(DAILY_LIMIT="1")
     user = new_user(broker)
     client = client_of(user)
@@ -230,7 +230,7 @@ def test_openais_errors_come_through(
     client: OpenAI, openai: OpenAIStandIn, reply: str, kind: type[sdk.APIStatusError], code: str, asked: int, *,
     is_stream: bool
 ) -> None:  # fmt: skip
-    """The caller's own as they are; the account's in our words. Only the SDK retries: three requests, not nine."""
+    """The caller's own errors are unchanged, those of the account reworded. Only the SDK retries: three requests."""
     openai.next(reply, times=-1)
     with pytest.raises(kind) as caught:
         client.chat.completions.create(model="gpt-4o", messages=HELLO, stream=is_stream)
@@ -258,7 +258,7 @@ def test_it_waits_as_long_as_a_busy_openai_asks_for(
 def test_without_redis_it_gets_a_503(
     start_broker: StartBroker, new_user: NewUser, client_of: ClientOf, own_redis: RedisProcess
 ) -> None:
-    """After its own tries, soon."""
+    """The error comes soon, after its own retries."""
     user = new_user(start_broker(REDIS_URL=own_redis.url))
     own_redis.stop()
     with pytest.raises(sdk.InternalServerError) as caught:
@@ -269,7 +269,7 @@ def test_without_redis_it_gets_a_503(
 
 @pytest.mark.parametrize("reply", ["stream_error_midway", "cut_mid_stream"])
 def test_an_error_midway_is_raised(client: OpenAI, openai: OpenAIStandIn, reply: str) -> None:
-    """What came before it has been delivered."""
+    """The text before it has been delivered."""
     openai.next(reply)
     chunks: list[ChatCompletionChunk] = []
     with pytest.raises(sdk.APIError) as caught:

@@ -34,7 +34,7 @@ def primaries(cluster: SixNodeCluster) -> list[ClusterNode]:
 
 
 @pytest.mark.parametrize("fault", [ClusterNode.stop, ClusterNode.freeze])
-def test_the_fail_over_of_a_primary_concerns_its_users_alone_and_not_for_long(
+def test_the_fail_over_of_a_primary_affects_only_its_users_and_briefly(
     cluster: SixNodeCluster,
     start_broker: StartBroker,
     new_user: Callable[..., User],

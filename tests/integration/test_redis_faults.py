@@ -159,7 +159,7 @@ def test_a_burst_after_a_nat_forgot_the_connections_is_served_at_once(stack: Sta
 
 
 def test_after_a_fail_over_behind_one_name_the_new_primary_is_used_within_seconds(stack: Stack, tmp_path: Path) -> None:
-    """The old primary is still there, as a replica: its connections are left with the first READONLY."""
+    """The old primary goes on as a replica: its connections are closed at the first READONLY."""
     ada, new = stack.user(), RedisProcess(tmp_path)
     try:
         assert ada.post("/gpt-4o", {"messages": "x"}).status_code == 200

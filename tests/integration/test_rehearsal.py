@@ -1,4 +1,4 @@
-"""`rehearse`: what each generation of models would refuse, before a client notices."""
+"""`rehearse` reports the parameters that each generation of models refuses, before a client sees it."""
 
 import json
 import os
@@ -20,7 +20,7 @@ Rehearse = Callable[..., tuple[int, list[str]]]
 
 @pytest.fixture
 def rehearse(openai: OpenAIStandIn, supabase: SupabaseStandIn, redis_server: RedisProcess) -> Rehearse:
-    """Returns the exit status and the lines for these models, the old names served by them."""
+    """Return the exit status and the lines for these models, which serve the old names."""
 
     def run(*models: object, **environ: str) -> tuple[int, list[str]]:
         table = json.dumps(dict(zip(("gpt-4o", "gpt-4o-mini"), models, strict=True)))
@@ -33,7 +33,7 @@ def rehearse(openai: OpenAIStandIn, supabase: SupabaseStandIn, redis_server: Red
 
 
 def test_todays_models_accept_everything(rehearse: Rehearse, openai: OpenAIStandIn) -> None:
-    """One call per name; it says what it took."""
+    """There is one call per name, and the number of tokens is reported."""
     status, lines = rehearse("gpt-4o", "gpt-4o-mini")
     assert (status, lines[0], lines[-1][:26]) == (0, f"fine         gpt-4o{CHAT}", "fine         the rehearsal")
     sent = openai.completions()[0].body
@@ -44,8 +44,8 @@ def test_todays_models_accept_everything(rehearse: Rehearse, openai: OpenAIStand
     assert len(json.dumps(sent)) < 800
 
 
-def test_what_a_generation_refuses_is_named(rehearse: Rehearse) -> None:
-    """What would be left out, and what a client would get a 400 for."""
+def test_refused_parameters_are_named(rehearse: Rehearse) -> None:
+    """The report has the parameters that are left out, and those that get a 400."""
     status, lines = rehearse("gpt-5", "gpt-6-luna")
     assert status == 1
     assert lines[0].startswith(f"WRONG        gpt-4o as gpt-5{CHAT} (left out: {SAMPLING}): it refuses stop")
@@ -55,8 +55,8 @@ def test_what_a_generation_refuses_is_named(rehearse: Rehearse) -> None:
     assert "it refuses stop" in lines[1]
 
 
-def test_a_patch_that_takes_it_out_makes_it_fine(rehearse: Rehearse) -> None:
-    """As the rehearsal advised; with effort none the successor keeps the temperature."""
+def test_a_patch_that_removes_the_parameter_is_fine(rehearse: Rehearse) -> None:
+    """The rehearsal advised it. With effort none the successor keeps the temperature."""
     successor = {"model": "gpt-6-luna", "reasoning_effort": "none", "stop": None}
     status, lines = rehearse(successor, successor)
     penalties = "presence_penalty, frequency_penalty, logit_bias"
@@ -64,7 +64,7 @@ def test_a_patch_that_takes_it_out_makes_it_fine(rehearse: Rehearse) -> None:
 
 
 def test_a_model_that_cannot_be_asked_is_wrong(rehearse: Rehearse) -> None:
-    """An unknown model, a refused key; no secret is shown."""
+    """The model is unknown or the key refused; no secret is shown."""
     status, lines = rehearse("gpt-9", "gpt-4o-mini")
     assert (status, lines[0].startswith(f"WRONG        gpt-4o as gpt-9{CHAT}: it cannot be asked")) == (1, True)
     assert lines[1].startswith("fine")

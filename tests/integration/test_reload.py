@@ -172,7 +172,7 @@ def test_after_several_reloads_each_series_is_there_once(reloadable: Reloadable)
 
 
 def test_only_the_metrics_own_files_are_deleted(reloadable: Reloadable) -> None:
-    """At the start, and at the end; so this is the last test."""
+    """Files are deleted at the start and at the end, so this is the last test."""
     assert not (reloadable.metrics / "counter_4711.db").exists()
     assert reloadable.broker.stop() == 0
     assert [path.name for path in reloadable.metrics.iterdir()] == ["counter_of_mine.txt"]

@@ -37,7 +37,7 @@ def events(response: requests.Response) -> list[dict[str, Any]]:
 
 
 def begin(user: User, **members: object) -> dict[str, Any]:
-    """A stored response of this user's."""
+    """Create a stored response of this user's."""
     response = create(user, **members)
     assert response.status_code == 200, response.text
     return dict(events(response)[-1]["response"] if members.get("stream") else response.json())
@@ -59,7 +59,7 @@ def grace(broker: BrokerProcess, new_user: NewUser) -> User:
 
 @pytest.mark.parametrize("is_stream", [False, True])
 def test_openais_bytes_are_passed_on(ada: User, openai: OpenAIStandIn, *, is_stream: bool) -> None:
-    """With the bound and the user's pseudonym, and with the day's remaining calls in the header fields."""
+    """The request has the bound and the user's pseudonym, the answer the day's remaining calls."""
     response = create(ada, stream=is_stream)
     assert response.headers["RateLimit"].startswith('"daily";r=49;')
     sent = openai.seen[-1].body
@@ -76,7 +76,7 @@ def test_openais_bytes_are_passed_on(ada: User, openai: OpenAIStandIn, *, is_str
 
 @pytest.mark.parametrize("is_stream", [False, True])
 def test_a_user_continues_reads_and_deletes_their_own(ada: User, openai: OpenAIStandIn, *, is_stream: bool) -> None:
-    """By id and by reference, over three turns with a function, streamed or not."""
+    """Ids and references work over three turns with a function, streamed or not."""
     first = begin(ada, tools=[TOOL], input="Use your tools.", stream=is_stream)
     call = first["output"][0]
     output = {"type": "function_call_output", "call_id": call["call_id"], "output": "noon"}
@@ -93,7 +93,7 @@ def test_a_user_continues_reads_and_deletes_their_own(ada: User, openai: OpenAIS
 
 
 def uses(user: User, response: dict[str, Any]) -> Iterator[requests.Response]:
-    """Every way to use a stored response."""
+    """Yield every way to use a stored response."""
     response_id, item_id = response["id"], response["output"][0]["id"]
     yield user.get(f"/v1/responses/{response_id}")
     yield user.get(f"/v1/responses/{response_id}/input_items")
@@ -106,7 +106,7 @@ def uses(user: User, response: dict[str, Any]) -> Iterator[requests.Response]:
 
 
 @pytest.mark.parametrize("is_stream", [False, True])
-def test_nobody_else_can_continue_read_or_delete_it(
+def test_no_other_user_can_continue_read_or_delete_it(
     ada: User, grace: User, openai: OpenAIStandIn, *, is_stream: bool
 ) -> None:
     """The answers are OpenAI's own for an unknown id; OpenAI is not asked and nothing counts."""
@@ -122,7 +122,7 @@ def test_nobody_else_can_continue_read_or_delete_it(
 
 
 def test_an_unknown_id_has_openais_own_answers(ada: User, openai: OpenAIStandIn) -> None:
-    """Status, code, param and sentence as recorded."""
+    """Status, code, param and sentence are the recorded ones."""
     assert error(ada.get("/v1/responses/resp_1")) == {
         "message": "Response with id 'resp_1' not found.", "type": "invalid_request_error", "param": None, "code": None,
     }  # fmt: skip
@@ -166,7 +166,7 @@ def spellings(stored_id: str) -> list[str]:
 
 
 def test_no_spelling_of_a_path_opens_it(ada: User, grace: User, openai: OpenAIStandIn) -> None:
-    """Percent-encoding, doubled slashes, case, look-alikes, dots: never OpenAI, never 200."""
+    """Percent-encoding, doubled slashes, case, look-alikes and dots never reach OpenAI and never give a 200."""
     response = begin(ada)
     before = asked(openai)
     for path in spellings(response["id"]):
@@ -193,7 +193,7 @@ CHANGES: tuple[Callable[[str], str], ...] = (
 
 @pytest.mark.parametrize("member", ["previous_response_id", "reference", "item", "nested"])
 def test_no_spelling_of_an_id_opens_it(ada: User, grace: User, openai: OpenAIStandIn, member: str) -> None:
-    """Escapes, case, blanks and look-alikes in a body, and an id at any depth."""
+    """Escapes, case, blanks and look-alikes in a body are refused, and so is an id at any depth."""
     response = begin(ada)
     stored, item = response["id"], response["output"][0]["id"]
     before = asked(openai)
@@ -215,8 +215,8 @@ def test_no_spelling_of_an_id_opens_it(ada: User, grace: User, openai: OpenAISta
     assert asked(openai) == before
 
 
-def test_what_a_user_deletes_is_forgotten(ada: User, openai: OpenAIStandIn) -> None:
-    """The response and its items; the others stay."""
+def test_a_deleted_response_is_forgotten(ada: User, openai: OpenAIStandIn) -> None:
+    """The response and its items are forgotten; the others stay."""
     kept, deleted = begin(ada), begin(ada)
     assert ada.call("DELETE", f"/v1/responses/{deleted['id']}").status_code == 200
     before = asked(openai)
@@ -228,7 +228,7 @@ def test_what_a_user_deletes_is_forgotten(ada: User, openai: OpenAIStandIn) -> N
 def test_an_owner_is_known_to_every_worker_and_after_a_restart(
     start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
 ) -> None:
-    """It is in Redis; another project's user of the same id is somebody else."""
+    """Redis holds it. Another project's user with the same id is another user."""
     first = start_broker()
     user = new_user(first)
     response = begin(user)
@@ -238,7 +238,7 @@ def test_an_owner_is_known_to_every_worker_and_after_a_restart(
 
 
 def test_an_id_is_known_before_the_client_sees_it(ada: User, openai: OpenAIStandIn) -> None:
-    """A client may use an id in the midst of the stream that gave it out."""
+    """A client may use an id during the stream that delivered it."""
     openai.token_delay = 0.05
     seen = set()
     for line in create(ada, stream=True).iter_lines():
@@ -253,7 +253,7 @@ def test_an_id_is_known_before_the_client_sees_it(ada: User, openai: OpenAIStand
 def test_without_redis_no_id_is_passed_on(
     start_broker: StartBroker, new_user: NewUser, own_redis: RedisProcess, openai: OpenAIStandIn
 ) -> None:
-    """503, even if calls are counted without Redis. The ids of an answer given meanwhile are known afterwards."""
+    """The 503 comes even if calls are counted without Redis. Ids of answers given meanwhile are known afterwards."""
     user = new_user(start_broker(REDIS_URL=own_redis.url, USAGE_WITHOUT_REDIS="allow", WEB_CONCURRENCY="1"))
     response = begin(user)
     own_redis.stop()
@@ -300,7 +300,7 @@ def test_the_limit_is_exact_here_too(start_broker: StartBroker, new_user: NewUse
 def test_leaving_ends_the_call_at_openai(
     broker: BrokerProcess, ada: User, openai: OpenAIStandIn, *, is_stream: bool
 ) -> None:
-    """Within a second, as everywhere."""
+    """It ends within a second."""
     openai.next("silent_mid_stream" if is_stream else "silent")
     body = {"model": "gpt-4o", "input": "hello", "stream": is_stream}
     disconnect_during_silence(broker, openai, ada, "/v1/responses", body)
@@ -309,7 +309,7 @@ def test_leaving_ends_the_call_at_openai(
 def test_a_successor_model_serves_both_names(
     start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
 ) -> None:
-    """The patch in Responses' spelling, and a refused temperature left out."""
+    """The patch is in the Responses API's spelling, and a refused temperature is left out."""
     models = '{"gpt-4o": {"model": "gpt-6-luna", "reasoning_effort": "none"}, "gpt-4o-mini": "gpt-6-luna"}'
     user = new_user(start_broker(MODELS=models, WEB_CONCURRENCY="1"))
     assert create(user, temperature=0.2).status_code == 200
@@ -319,7 +319,7 @@ def test_a_successor_model_serves_both_names(
 
 
 def test_without_a_token_there_is_no_answer(broker: BrokerProcess, openai: OpenAIStandIn) -> None:
-    """On every route."""
+    """Every route refuses."""
     for method, path in (("POST", ""), ("GET", "/resp_1"), ("DELETE", "/resp_1"), ("GET", "/resp_1/input_items")):
         assert requests.request(method, f"{broker.url}/v1/responses{path}", timeout=5).status_code == 401
     assert asked(openai) == 0

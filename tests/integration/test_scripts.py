@@ -9,7 +9,7 @@ SHARED = "SC2154,SC2034"  # sourced files use each other's variables
 
 
 def test_shellcheck_passes() -> None:
-    """Warnings and errors, in every script and every file that one sources."""
+    """Every script and every sourced file has no warning and no error."""
     program = shutil.which("shellcheck")
     assert program, "shellcheck is missing: `make test` installs it"
     named = ("both_up", "both_down", ".ci/run", "deploy/stack", "deploy/nginx/render", "tests/containers/run")

@@ -40,8 +40,8 @@ def test_wrong_settings_end_the_start_with_one_message() -> None:
     assert "planted" not in broker.log()
 
 
-def test_all_that_it_writes_is_lines_of_json(start_broker: StartBroker, new_user: NewUser) -> None:
-    """From start to stop, including Python warnings, of which a start has none."""
+def test_all_output_is_lines_of_json(start_broker: StartBroker, new_user: NewUser) -> None:
+    """Python warnings, of which a start has none, are JSON too."""
     broker = start_broker(WEB_CONCURRENCY="1")
     assert new_user(broker).stream().content
     broker.stop()
@@ -53,7 +53,7 @@ def test_all_that_it_writes_is_lines_of_json(start_broker: StartBroker, new_user
 
 
 def test_every_request_is_counted_by_its_route(start_broker: StartBroker, new_user: NewUser) -> None:
-    """Except /metrics; a path without a route is not a label."""
+    """/metrics is not counted; a path without a route is not a label."""
     broker = start_broker(WEB_CONCURRENCY="3")
     user = new_user(broker)
     with ThreadPoolExecutor(10) as pool:
@@ -88,10 +88,10 @@ def test_counts_outlive_a_worker(start_broker: StartBroker, new_user: NewUser, o
     response.close()
 
 
-def test_the_metrics_tell_of_streams_tokens_and_failures(
+def test_the_metrics_count_streams_tokens_and_failures(
     start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
 ) -> None:
-    """Whole duration, first token, tokens by kind, refusals, failures by kind, the ledger, the parts' state."""
+    """They cover duration, first token, tokens by kind, refusals, failures by kind, the ledger and the parts' state."""
     broker = start_broker(WEB_CONCURRENCY="2", DAILY_LIMIT="2")
     user = new_user(broker)
     openai.first_token_delay, openai.token_delay = 0.3, 0.01
@@ -117,8 +117,8 @@ def test_the_metrics_tell_of_streams_tokens_and_failures(
     assert seen[name_of("gpt_broker_signing_keys_up")] == 1
 
 
-def test_the_state_of_redis_is_known_where_nobody_calls(start_broker: StartBroker, own_redis: RedisProcess) -> None:
-    """Every worker reports Redis from its start, when Redis goes away and when it returns, without any call."""
+def test_the_state_of_redis_is_known_without_calls(start_broker: StartBroker, own_redis: RedisProcess) -> None:
+    """Every worker reports Redis from its start, when Redis goes away and when it returns."""
     broker = start_broker(REDIS_URL=own_redis.url, WEB_CONCURRENCY="4")
 
     def state() -> float:
@@ -132,7 +132,7 @@ def test_the_state_of_redis_is_known_where_nobody_calls(start_broker: StartBroke
 
 
 def test_a_scrape_under_load_is_quick(start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn) -> None:
-    """The median of several, while streams run in every worker."""
+    """The median of several counts, while streams run in every worker."""
     broker = start_broker(WEB_CONCURRENCY="2", DAILY_LIMIT="1000")
     user = new_user(broker)
     openai.token_delay = 0.02
@@ -143,8 +143,8 @@ def test_a_scrape_under_load_is_quick(start_broker: StartBroker, new_user: NewUs
     assert took[4] < 0.1
 
 
-def test_one_line_tells_each_request(ada: User, broker: BrokerProcess) -> None:
-    """With both request ids; no line for /health and /metrics."""
+def test_each_request_has_one_log_line(ada: User, broker: BrokerProcess) -> None:
+    """The line has both request ids; /health and /metrics have none."""
     response = ada.stream()
     assert response.content
     requests.get(broker.url + "/health", timeout=5)
@@ -163,7 +163,7 @@ def test_one_line_tells_each_request(ada: User, broker: BrokerProcess) -> None:
 @pytest.mark.parametrize(
     ("given", "kept"), [("trace-1.2_3:4", True), ("x" * 128, True), ("x" * 129, False), ("a b", False), ("ä", False)]
 )
-def test_a_request_id_is_kept_where_it_is_well_formed(broker: BrokerProcess, given: str, kept: bool) -> None:
+def test_a_well_formed_request_id_is_returned(broker: BrokerProcess, given: str, kept: bool) -> None:
     """Otherwise a new one is made. The response carries it in both cases."""
     response = requests.get(broker.url + "/health", headers={"X-Request-Id": given.encode()}, timeout=5)
     assert (response.headers["X-Request-Id"] == given) is kept
@@ -224,13 +224,13 @@ def _send_nonsense(broker: BrokerProcess, planted: str) -> None:
             client.recv(1000)
 
 
-def test_the_whole_run_is_overheard(
-    nothing_secret_is_said: Secrecy, start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
+def test_the_output_of_the_whole_run_is_searched(
+    exposed_secrets: Secrecy, start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
 ) -> None:
     """The output of every broker is collected and searched for secrets at the end of the run."""
     broker = start_broker()
     user = new_user(broker)
     assert user.post("/gpt-4o", {}).status_code == 400
     broker.stop()
-    assert nothing_secret_is_said.sources() >= {"command line", "error", "metrics", "log"}
-    assert nothing_secret_is_said.wrote("log", user.id)
+    assert exposed_secrets.sources() >= {"command line", "error", "metrics", "log"}
+    assert exposed_secrets.wrote("log", user.id)

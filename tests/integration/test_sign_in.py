@@ -47,7 +47,7 @@ def broker_of(start_broker: StartBroker, project: SupabaseStandIn, **environ: st
 
 
 def try_in(broker: BrokerProcess, token: str) -> tuple[int, str]:
-    """A call with an empty body: 400 shows that the token was accepted."""
+    """Call with an empty body: 400 shows that the token was accepted."""
     headers = {"Authorization": f"Bearer {token}"}
     response = requests.post(broker.url + "/gpt-4o", headers=headers, json={}, timeout=10)
     return response.status_code, response.json()["code"]
@@ -61,7 +61,7 @@ OUT = (401, "invalid_token")
 def test_published_keys_of_every_kind_are_accepted(
     start_broker: StartBroker, project: SupabaseStandIn, alg: str
 ) -> None:
-    """With the six required settings only."""
+    """The six required settings suffice."""
     project.keys.rotate(alg)
     assert try_in(broker_of(start_broker, project), project.token()) == IN
 
@@ -120,7 +120,7 @@ def test_tokens_of_a_revoked_key_are_refused(start_broker: StartBroker, project:
 
 
 def test_made_up_kids_cause_one_fetch(start_broker: StartBroker, project: SupabaseStandIn) -> None:
-    """Independent of their number; no later one gets a 401 from a fetch that began before it came."""
+    """Their number does not matter. A later one never gets a 401 from an earlier fetch."""
     broker = broker_of(start_broker, project)
     within(5, lambda: requests.get(broker.url + "/ready", timeout=5).json()["parts"]["supabase"] == "ok")
     before = project.requests[JWKS]
@@ -179,7 +179,7 @@ def test_supabase_unavailable_at_the_first_start(start_broker: StartBroker, proj
 def test_a_bad_answer_does_not_replace_good_keys(
     start_broker: StartBroker, project: SupabaseStandIn, behaviour: str
 ) -> None:
-    """For every kind of bad answer."""
+    """Every kind of bad answer is ignored."""
     broker = broker_of(start_broker, project)
     assert try_in(broker, project.token()) == IN
     project.behaviour = behaviour
@@ -330,7 +330,7 @@ def test_supabase_is_reached_through_tls_and_the_proxy(start_broker: StartBroker
 def test_hs256_without_the_secret_and_without_supabase(
     start_broker: StartBroker, project: SupabaseStandIn, behaviour: str
 ) -> None:
-    """503 within the time-out; cached tokens stay accepted."""
+    """The answer is 503 within the time-out; cached tokens stay accepted."""
     project.keys.in_use = None
     broker = broker_of(start_broker, project)
     token = project.token()
@@ -343,7 +343,7 @@ def test_hs256_without_the_secret_and_without_supabase(
 
 
 def test_a_long_token_is_accepted(start_broker: StartBroker, project: SupabaseStandIn) -> None:
-    """Up to 16,384 characters, as with many claims in `app_metadata`."""
+    """It may have 16,384 characters, for instance with many claims in `app_metadata`."""
     token = project.token(app_metadata={"groups": "g" * 11_000})
     assert 15_000 < len(token) < 16_384
     assert try_in(broker_of(start_broker, project), token) == IN
@@ -360,6 +360,6 @@ def test_another_issuer_may_be_named(start_broker: StartBroker, project: Supabas
 def test_tokens_of_other_projects_are_refused(
     broker: BrokerProcess, ada: User, project: SupabaseStandIn, new_user: Callable[[BrokerProcess], User]
 ) -> None:
-    """Same user id, same algorithm, another project's key."""
+    """User id and algorithm are the same, the key is another project's."""
     assert try_in(broker, project.token_for(ada.id)) == OUT
     assert try_in(broker, new_user(broker).token) == IN

@@ -31,7 +31,7 @@ def text_of(lines: list[dict[str, str]]) -> str:
 
 @pytest.mark.parametrize("reply", streams(), ids=lambda reply: reply.name)
 def test_every_recorded_stream_arrives_whole(ada: User, openai: OpenAIStandIn, reply: RecordedReply) -> None:
-    """Its text, byte for byte; and an error line at the end exactly where OpenAI broke off."""
+    """Every byte of the text arrives, and an error line at the end if OpenAI broke off."""
     openai.next(reply.name)
     response = ada.stream()
     text, end = expected(reply)
@@ -45,7 +45,7 @@ def test_every_recorded_stream_arrives_whole(ada: User, openai: OpenAIStandIn, r
 
 @pytest.mark.parametrize("behaviour", ["clumps", "split", "no_done"])
 def test_the_networks_cuts_do_not_matter(ada: User, openai: OpenAIStandIn, behaviour: str) -> None:
-    """Clumps of events, bytes cut anywhere, no `[DONE]`: the same text."""
+    """Clumps of events, bytes cut anywhere and a missing `[DONE]` give the same text."""
     openai.next(behaviour)
     lines = lines_of(ada.stream())
     assert text_of(lines) == ANSWER
@@ -63,7 +63,7 @@ def test_odd_bytes_that_the_standard_allows_are_read(ada: User, openai: OpenAISt
 
 
 def test_text_leaves_as_it_arrives(ada: User, openai: OpenAIStandIn) -> None:
-    """The first line is here long before the last."""
+    """The first line arrives long before the last."""
     openai.token_delay = 0.02
     started = time.monotonic()
     response = ada.stream()
@@ -87,7 +87,7 @@ def test_all_events_of_one_read_leave_in_one_line(ada: User, openai: OpenAIStand
 def test_a_failure_midway_is_the_last_line(
     ada: User, openai: OpenAIStandIn, broker: BrokerProcess, behaviour: str
 ) -> None:
-    """What came before it is delivered; the call counts; the log says how it ended."""
+    """The text before it is delivered, the call counts, and the log has the outcome."""
     openai.next(behaviour, events=5)
     lines = lines_of(ada.stream())
     assert ANSWER.startswith(text_of(lines))
@@ -109,7 +109,7 @@ def test_a_failure_before_the_first_text_has_its_status(ada: User, openai: OpenA
 def test_silence_before_the_first_byte_times_out(
     broker_with: StartBroker, new_user: Callable[[BrokerProcess], User], openai: OpenAIStandIn
 ) -> None:
-    """504, and the call is given back."""
+    """The answer is 504, and the call is given back."""
     user = new_user(broker_with(OPENAI_FIRST_BYTE_TIMEOUT="0.3", OPENAI_SILENCE_TIMEOUT="0.3"))
     for behaviour in ("silent", "silent_after_headers"):
         openai.next(behaviour)
@@ -130,7 +130,7 @@ def test_silence_midway_times_out(
 def test_a_call_has_an_end_even_if_openai_goes_on(
     start_broker: StartBroker, new_user: Callable[[BrokerProcess], User], openai: OpenAIStandIn
 ) -> None:
-    """The whole call's time is bounded, for streams and for plain calls."""
+    """OPENAI_CALL_TIMEOUT bounds streams and whole answers."""
     user = new_user(start_broker(OPENAI_CALL_TIMEOUT="0.5"))
     openai.token_delay = 0.05
     assert lines_of(user.stream())[-1] == ERROR
@@ -162,7 +162,7 @@ def test_leaving_midway_counts_and_leaving_before_does_not(ada: User, openai: Op
 def test_finished_streams_leave_their_connections_for_the_next(
     start_broker: StartBroker, new_user: Callable[[BrokerProcess], User], openai: OpenAIStandIn
 ) -> None:
-    """100 streams, one after the other, over one or two connections to OpenAI."""
+    """100 consecutive streams use one or two connections to OpenAI."""
     user = new_user(start_broker(WEB_CONCURRENCY="1", DAILY_LIMIT="200"))
     before = openai.connections_ever
     with requests.Session() as session:
@@ -174,10 +174,10 @@ def test_finished_streams_leave_their_connections_for_the_next(
     assert openai.connections_ever - before <= 2 + WARM
 
 
-def test_a_worker_that_has_to_go_ends_its_streams(
+def test_a_stopping_worker_ends_its_streams(
     start_broker: StartBroker, broker: BrokerProcess, new_user: Callable[[BrokerProcess], User], openai: OpenAIStandIn
 ) -> None:
-    """SIGTERM: a long one gets its error line, or the event that SDKs raise; OpenAI is hung up on; the call counts."""
+    """A long stream gets its error line or event; the request to OpenAI is closed; the call counts."""
     own = start_broker(GRACEFUL_TIMEOUT="4")
     users = [new_user(own) for _ in range(2)]
     openai.next("silent_mid_stream", times=2)
@@ -195,8 +195,8 @@ def test_a_worker_that_has_to_go_ends_its_streams(
         assert again.post("/gpt-4o", {}).headers["RateLimit"].startswith('"daily";r=49;')
 
 
-def test_idle_connections_do_not_keep_a_worker_from_going(start_broker: StartBroker) -> None:
-    """A proxy keeps some open: a restart does not wait for them."""
+def test_idle_connections_do_not_delay_the_end_of_a_worker(start_broker: StartBroker) -> None:
+    """A proxy keeps some open."""
     broker = start_broker()
     with requests.Session() as session:
         session.get(broker.url + "/health", timeout=5)
@@ -205,10 +205,10 @@ def test_idle_connections_do_not_keep_a_worker_from_going(start_broker: StartBro
         assert time.monotonic() - started < 5
 
 
-def test_a_worker_that_has_to_go_lets_short_streams_finish(
+def test_a_stopping_worker_lets_short_streams_finish(
     start_broker: StartBroker, new_user: Callable[[BrokerProcess], User], openai: OpenAIStandIn
 ) -> None:
-    """And takes no new call meanwhile."""
+    """It accepts no new call meanwhile."""
     broker = start_broker(GRACEFUL_TIMEOUT="10")
     user = new_user(broker)
     openai.token_delay = 0.03

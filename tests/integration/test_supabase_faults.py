@@ -80,7 +80,7 @@ def test_an_outage_of_supabase_affects_only_tokens_of_unknown_keys(
 
 
 def test_a_rotation_under_load_refuses_no_valid_token(stack: Stack) -> None:
-    """Old and new tokens, each from the first call on."""
+    """Old and new tokens are accepted from the first call on."""
     with Load(stack.users(2)) as load:
         stack.supabase.keys.rotate()
         assert [try_in(user) for user in stack.users(6)] == [400] * 6
@@ -90,7 +90,7 @@ def test_a_rotation_under_load_refuses_no_valid_token(stack: Stack) -> None:
 
 @pytest.mark.parametrize("name", ["silent", "failing", "garbage"])
 def test_cached_hs256_tokens_stay_accepted_without_supabase(asking: Stack, name: str) -> None:
-    """Others get 503 within the time-out and delay nobody."""
+    """Others get 503 within the time-out and delay no other call."""
     known, newcomer = asking.users(2)
     assert try_in(known) == 400
     with Load([known]) as load:
@@ -104,7 +104,7 @@ def test_cached_hs256_tokens_stay_accepted_without_supabase(asking: Stack, name:
 
 
 def test_repeated_bad_tokens_cost_no_network_call_and_no_redis_call(asking: Stack) -> None:
-    """Repeats: one check each. New ones: soon 429 and one check a second, whatever `X-Forwarded-For` says."""
+    """A repeat costs one check. New ones soon get 429 and one check a second, whatever `X-Forwarded-For` holds."""
     commands = _commands(asking)
     ada = asking.user()
     ada.token = ada.token[:-6] + "AAAAAA"

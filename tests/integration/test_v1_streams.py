@@ -25,13 +25,13 @@ PING = b": ping\n\n"
 
 
 def ask(user: User, **members: object) -> requests.Response:
-    """A streamed completion, of which nothing is read yet."""
+    """Return a streamed completion with an unread body."""
     body = {"model": "gpt-4o", "messages": HELLO, "stream": True, **members}
     return user.post("/v1/chat/completions", body, stream=True)
 
 
 def error_at_the_end(body: bytes) -> dict[str, object]:
-    """The error object of the last event."""
+    """Return the error object of the last event."""
     last = json.loads(body.rstrip().rpartition(b"\n\n")[2].removeprefix(b"data: "))
     assert list(last) == ["error"]
     assert set(last["error"]) == {"message", "type", "param", "code"}
@@ -47,7 +47,7 @@ def used(user: User) -> int:
 def test_every_recorded_stream_is_passed_on(
     ada: User, openai: OpenAIStandIn, reply: RecordedReply, *, with_usage: bool
 ) -> None:
-    """Byte for byte without an unrequested usage chunk, and with an error at the end if OpenAI broke off."""
+    """The bytes are unchanged without an unrequested usage chunk, and end with an error if OpenAI broke off."""
     openai.next(reply.name)
     response = ask(ada, **({"stream_options": {"include_usage": True}} if with_usage else {}))
     text, end = expected(reply)
@@ -71,7 +71,7 @@ def test_every_recorded_stream_is_passed_on(
 
 @pytest.mark.parametrize("behaviour", ["clumps", "split"])
 def test_the_networks_cuts_do_not_matter(ada: User, openai: OpenAIStandIn, behaviour: str) -> None:
-    """The same bytes."""
+    """The bytes are the same."""
     openai.next(behaviour)
     body = ask(ada).content
     plain = ask(ada).content
@@ -84,7 +84,7 @@ def test_the_networks_cuts_do_not_matter(ada: User, openai: OpenAIStandIn, behav
 
 
 def test_events_leave_as_they_arrive(ada: User, openai: OpenAIStandIn) -> None:
-    """The first is here long before the last."""
+    """The first arrives long before the last."""
     openai.token_delay = 0.02
     started = time.monotonic()
     response = ask(ada)
@@ -99,7 +99,7 @@ def test_events_leave_as_they_arrive(ada: User, openai: OpenAIStandIn) -> None:
 def test_silence_is_filled_with_comments_between_events(
     start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
 ) -> None:
-    """After the headers and midway, one per interval. Nothing else changes."""
+    """There is one per interval, after the headers and midway. All other bytes are unchanged."""
     user = new_user(start_broker(STREAM_PING_INTERVAL="0.3"))
     for events in (0, 1, 4):
         openai.next("pause", events=events, seconds=1.1)
@@ -125,7 +125,7 @@ BEFORE_THE_TEXT = {
 def test_the_first_byte_comes_within_the_ping_interval(
     broker_with: StartBroker, new_user: NewUser, openai: OpenAIStandIn, before: bytes
 ) -> None:
-    """However long OpenAI sends other things than text; these are passed on as they come."""
+    """OpenAI may send other events before the text; these are passed on as they arrive."""
     user = new_user(broker_with(STREAM_PING_INTERVAL="0.6"))
     body = before * 10 + event(content="a") + finish() + b"data: [DONE]\n\n"
     openai.next("events", body=body.decode(), delay=0.2)
@@ -140,7 +140,7 @@ def test_the_first_byte_comes_within_the_ping_interval(
 
 
 def test_no_comment_breaks_an_event(start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn) -> None:
-    """Half an event waits for its other half."""
+    """An incomplete event is completed first."""
     user = new_user(start_broker(STREAM_PING_INTERVAL="0.1"))
     openai.next("pause", events=3, bytes=40, seconds=0.5)
     body = ask(user).content
@@ -149,8 +149,8 @@ def test_no_comment_breaks_an_event(start_broker: StartBroker, new_user: NewUser
     assert body.endswith(b"data: [DONE]\n\n")
 
 
-def test_silence_has_an_end_all_the_same(start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn) -> None:
-    """Comments do not keep a dead stream alive: it ends with an error, and costs nothing if nothing came."""
+def test_silence_ends_at_the_time_out(start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn) -> None:
+    """Comments do not extend it: the stream ends with an error, and costs nothing if nothing arrived."""
     user = new_user(start_broker(STREAM_PING_INTERVAL="0.2", OPENAI_SILENCE_TIMEOUT="0.7"))
     for behaviour, cost in (("silent_after_headers", 0), ("silent_mid_stream", 1)):
         before = used(user)
@@ -166,7 +166,7 @@ def test_silence_has_an_end_all_the_same(start_broker: StartBroker, new_user: Ne
 
 @pytest.mark.parametrize("behaviour", ["cut_mid_stream", "garbage_event"])
 def test_a_stream_cut_short_ends_with_an_error(ada: User, openai: OpenAIStandIn, behaviour: str) -> None:
-    """And with no `[DONE]`; what came is delivered, and counts."""
+    """There is no `[DONE]`. The events before the cut are delivered, and the call counts."""
     openai.next(behaviour, events=5)
     body = ask(ada).content
     assert body.count(b"data: ") == 6
@@ -197,7 +197,7 @@ def test_a_client_that_leaves_is_noticed_within_a_second(
 
 
 def test_the_limit_is_exact_here_too(start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn) -> None:
-    """60 at once on 2 processes, streamed and whole, and other endpoints among them, give exactly 20 answers."""
+    """60 calls at once on 2 processes, streamed and whole, also on other endpoints, give exactly 20 answers."""
     user = new_user(start_broker(DAILY_LIMIT="20", WEB_CONCURRENCY="2"))
     openai.first_token_delay = 0.05
 
@@ -217,7 +217,7 @@ def test_the_limit_is_exact_here_too(start_broker: StartBroker, new_user: NewUse
 def test_finished_streams_leave_their_connections_for_the_next(
     start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
 ) -> None:
-    """50 streams, one after the other, over one or two connections to OpenAI."""
+    """50 consecutive streams use one or two connections to OpenAI."""
     user = new_user(start_broker(WEB_CONCURRENCY="1", DAILY_LIMIT="100"))
     before = openai.connections_ever
     for _ in range(50):
@@ -225,8 +225,8 @@ def test_finished_streams_leave_their_connections_for_the_next(
     assert openai.connections_ever - before <= 2 + WARM
 
 
-def test_the_log_line_knows_the_tokens(ada: User, broker: BrokerProcess, openai: OpenAIStandIn) -> None:
-    """Though the client did not ask for them."""
+def test_the_log_line_has_the_tokens(ada: User, broker: BrokerProcess, openai: OpenAIStandIn) -> None:
+    """The client did not ask for the usage."""
     assert ask(ada).content
     ask(ada, stream=False)
     within(1, lambda: len([line for line in broker.log_lines() if line["user"] == ada.id]) >= 2)

@@ -33,7 +33,7 @@ def broke_off(calls: list[Future[requests.Response]]) -> int:
     return sum(isinstance(call.exception(), requests.RequestException) for call in calls)
 
 
-def test_a_killed_worker_loses_only_its_own_calls_and_the_books_balance(stack: Stack) -> None:
+def test_a_killed_worker_loses_only_its_own_calls_and_the_ledger_balances(stack: Stack) -> None:
     """Its calls in flight lapse; the other worker serves the rest; a new one starts within 5 s."""
     ada = stack.user()
     with Load(stack.users()) as load, ThreadPoolExecutor(12) as pool:
@@ -54,8 +54,8 @@ def test_a_killed_worker_loses_only_its_own_calls_and_the_books_balance(stack: S
     assert [line["event"] for line in stack.broker.log_lines(f"a worker died with {books.lapsed} calls in flight")]
 
 
-def test_a_call_whose_worker_died_is_the_users_again_within_a_minute(stack: Stack) -> None:
-    """When its lease expires, without further action."""
+def test_a_call_of_a_dead_worker_is_returned_within_a_minute(stack: Stack) -> None:
+    """The lease expires without further action."""
     grace = stack.user()
     with ThreadPoolExecutor(4) as pool:
         waiting = [pool.submit(grace.post, "/gpt-4o", {"messages": "stand-in: slow_to_start"}) for _ in range(4)]
@@ -73,7 +73,7 @@ def test_a_call_whose_worker_died_is_the_users_again_within_a_minute(stack: Stac
     stack.wait_until_balanced(killed=True)
 
 
-def test_a_master_told_to_stop_ends_200_streams_well(stack: Stack) -> None:
+def test_a_stopping_master_ends_200_streams_properly(stack: Stack) -> None:
     """Short streams finish, endless ones end with the error line; upstream connections close; each counts once."""
     own = Stack(GRACEFUL_TIMEOUT="6", OPENAI_SILENCE_TIMEOUT="60", OPENAI_CALL_TIMEOUT="60")
     own.openai.token_delay = 0.04
@@ -98,7 +98,7 @@ def test_a_master_told_to_stop_ends_200_streams_well(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_worker_that_grows_is_replaced_and_nobody_notices(workers: str) -> None:
+def test_a_worker_that_grows_is_replaced_without_a_failed_call(workers: str) -> None:
     """Large prompts that wait for OpenAI fill the memory; all calls are answered."""
     own = Stack(
         WEB_CONCURRENCY=workers,
@@ -136,7 +136,7 @@ def _resident(pid: int) -> int:
 
 
 @pytest.mark.parametrize("_", range(3))
-def test_a_broker_told_to_end_at_once_as_its_workers_start_does_so(_: int) -> None:
+def test_a_broker_that_is_stopped_as_its_workers_start_ends_at_once(_: int) -> None:
     """Ctrl-C, which stops workers without grace, also reaches workers that just started."""
     settings = {
         "OPENAI_API_KEY": "sk-stand-in",

@@ -1,4 +1,4 @@
-"""Wait for a condition, with a limit."""
+"""Waiting for a condition, with a limit."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Runs a client's tasks as standard input lists them, all at once, and prints one JSON line for each outcome."""
+"""Runs the tasks that standard input lists, all at once, and prints one JSON line for each outcome."""
 
 import asyncio
 import json
@@ -46,7 +46,7 @@ def tide(place: str) -> str:
 
 
 def run(apis: Mapping[str, Mapping[str, Task]]) -> None:
-    """Run the jobs in threads. `apis`: for each API the tasks by name, each of which returns what it saw."""
+    """Run the jobs in threads. `apis`: for each API the tasks by name, each of which returns its result."""
     jobs = _jobs()
     with ThreadPoolExecutor(len(jobs)) as pool:
         outcomes = [pool.submit(apis[job.api][job.task], job) for job in jobs]
