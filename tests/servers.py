@@ -55,11 +55,14 @@ class ScriptedServer:
 
 
 class FakeSocket:
-    """The receiving half of a socket: returns `pieces` one by one, then b"" as a closed connection does."""
+    """The receiving half of a TLS socket: returns `pieces` one by one, then b"" as a closed connection does."""
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
         self._pieces = iter(pieces)
         self.is_closed = False
+
+    def pending(self) -> int:
+        return 1
 
     def recv(self, _: int) -> bytes:
         return next(filter(None, self._pieces), b"")

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from http.client import HTTPException
 from typing import Any, Self
 
-from gevent.ssl import SSLWantReadError
 from httptools import HttpParserError, HttpResponseParser
 
-READ_SIZE = 16_384  # bytes of one receive; the largest TLS record
+from broker.transport.receiver import Receiver
+
 MAX_HEAD = 65_536  # bytes
 _GZIP_OR_ZLIB = 47  # window bits: https://docs.python.org/3/library/zlib.html#zlib.decompress
 
@@ -26,8 +26,8 @@ class Response:
     """A response whose head has been read. Has the members of `requests.Response` that the clients use."""
 
     __slots__ = (
-        "_decoder", "_fields", "_has_head", "_is_complete", "_is_ended_by_close", "_parser", "_pieces", "_release",
-        "_size", "_sock", "headers", "status_code",
+        "_decoder", "_fields", "_has_head", "_is_complete", "_is_ended_by_close", "_parser", "_pieces", "_receiver",
+        "_release", "_size", "_sock", "headers", "status_code",
     )  # fmt: skip
 
     def __init__(self, sock: Any, release: Callable[[Any], None], first: bytes | None = None) -> None:
@@ -37,6 +37,7 @@ class Response:
         another OSError, or `Malformed`.
         """
         self._sock: Any = sock
+        self._receiver = Receiver(sock)
         self._release = release
         self._parser: Any = HttpResponseParser(self)
         self._fields: dict[str, str] = {}
@@ -45,7 +46,7 @@ class Response:
         self._has_head = self._is_complete = self._is_ended_by_close = False
         self._decoder: Any = None
         while not self._has_head:
-            data = self._receive() if first is None else first
+            data = self._receiver.receive() if first is None else first
             first = None
             self._size += len(data)
             self._feed(data)
@@ -61,7 +62,7 @@ class Response:
     def read1(self, _: int = -1) -> bytes:
         """The next piece of the body; b"" at the end. Raises OSError, or HTTPException if the body is cut."""
         while not self._pieces and not self._is_complete and self._sock is not None:
-            self._feed(self._receive())
+            self._feed(self._receiver.receive())
         payload = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         self._pieces.clear()
         if self._is_complete and self._sock is not None:
@@ -71,17 +72,22 @@ class Response:
     def set_timeout(self, seconds: float) -> None:
         """Bound each wait from now on."""
         if self._sock is not None:
-            self._sock.settimeout(seconds)
+            self._receiver.set_timeout(seconds)
 
     def close(self) -> None:
         """Close the connection unless the body has been read to its end."""
         if self._sock is not None:
-            self._sock.close()
-            self._sock = self._parser = None
+            self._detach().close()
+            self._parser = None
+
+    def _detach(self) -> Any:
+        sock, self._sock = self._sock, None
+        self._receiver.close()
+        return sock
 
     def _finish(self) -> None:
-        sock, parser = self._sock, self._parser
-        self._sock = self._parser = None
+        sock, parser = self._detach(), self._parser
+        self._parser = None
         if not self._is_ended_by_close and self._keeps_connection(parser):
             self._release(sock)
         else:
@@ -91,25 +97,6 @@ class Response:
         """RFC 9112, 9.3."""
         options = self._fields.get("connection", "").lower()
         return "close" not in options and (parser.get_http_version() == "1.1" or "keep-alive" in options)
-
-    def _receive(self) -> bytes:
-        try:
-            data: bytes = self._sock.recv(READ_SIZE)
-        except TimeoutError:
-            data = self._receive_late()
-        return data
-
-    def _receive_late(self) -> bytes:
-        """Data that arrived in time, while the worker was too busy to read it. Raises TimeoutError if there is none."""
-        timeout = self._sock.gettimeout()
-        self._sock.settimeout(0)
-        try:
-            data: bytes = self._sock.recv(READ_SIZE)
-        except (BlockingIOError, SSLWantReadError):
-            raise TimeoutError("no data in time") from None
-        finally:
-            self._sock.settimeout(timeout)
-        return data
 
     def _feed(self, data: bytes) -> None:
         if not data:

@@ -8,6 +8,8 @@ A failure here after an upgrade means: read the place that is named, and adapt i
   a loop on it stops the worker.
 - `transport/response`: an exception of a callback is the `__context__` of httptools' error. It tells the
   refusals of the broker from those of llhttp.
+- `transport/receiver`: `again` of gevent's loop timers starts a timer anew, in a tenth of a microsecond. With
+  `gevent.Timeout` for each wait, and a read before it, receiving a token over TLS takes 22.6 instead of 13.7 µs.
 - `transport/options`: `urllib.request.proxy_bypass_environment` takes the proxies as an argument. The proxies
   are settings and do not come from `os.environ`.
 """
@@ -16,6 +18,7 @@ import ssl
 from typing import Any
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # what the test is about
 
+import gevent
 import gevent.ssl
 import httptools
 import pytest
@@ -63,6 +66,21 @@ def test_gevent_s_tls_socket_says_when_it_would_block(authority: Authority) -> N
         with pytest.raises(gevent.ssl.SSLWantWriteError):
             fill(sock)
     server.close()
+
+
+def test_a_timer_of_the_loop_starts_anew() -> None:
+    fired: list[int] = []
+    timer = gevent.get_hub().loop.timer(0.05, 0.05)
+    for _ in range(4):
+        timer.again(fired.append, 1, update=True)
+        gevent.sleep(0.03)
+    assert not fired, "`again` does not begin the timer's time anew"
+    gevent.sleep(0.05)
+    timer.stop()
+    gevent.sleep(0.1)
+    assert fired, "`again` does not start a timer"
+    assert len(fired) <= 2, "`stop` does not stop a repeating timer"
+    timer.close()
 
 
 def test_an_exception_of_a_callback_is_the_context_of_httptools_error() -> None:
