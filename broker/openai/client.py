@@ -66,7 +66,7 @@ class Upstream:
         self._failure = ("", 0.0)  # the kind of the last connection failure since the last success, and its time
         self._host = urlsplit(settings.openai_base_url).hostname
         self._adapter = Adapter(settings.openai_base_url, openai_options(settings))
-        self._keys = Keys(settings.openai_api_keys)
+        self.keys = Keys(settings.openai_api_keys)
         self._templates = {path: self._template("POST", path) for path in (COMPLETIONS, RESPONSES)}
         self._models = self._template("GET", "/models")
         self._refused = RefusedParameters(settings.droppable_parameters)
@@ -91,7 +91,7 @@ class Upstream:
 
     def list_models(self) -> list[dict[str, Any]]:
         """Return OpenAI's description of each model that the key may use. No retries. Raises as `ask`."""
-        content = self._keys.call(lambda: self._read(self._send(self._models, self._settings.openai_connect_timeout)))
+        content = self.keys.call(lambda: self._read(self._send(self._models, self._settings.openai_connect_timeout)))
         data = content.get("data")
         return [model for model in data if isinstance(model, dict)] if isinstance(data, list) else []
 
@@ -121,14 +121,14 @@ class Upstream:
             return read_whole(response)
 
         with call:
-            return self._keys.call(attempt)
+            return self.keys.call(attempt)
 
     def _with_retries(
         self, attempt_once: Callable[[], requests.Response], call: OpenCall, retries: int
     ) -> requests.Response:
         for attempt in itertools.count():
             try:
-                return self._keys.call(attempt_once)
+                return self.keys.call(attempt_once)
             except UpstreamFault as fault:
                 wait = replies.back_off(attempt) if fault.retry_after is None else fault.retry_after
                 if not (fault.retryable and attempt < retries and wait <= self._settings.openai_max_retry_after):
@@ -156,7 +156,7 @@ class Upstream:
 
     def _send(self, request: requests.PreparedRequest, first_byte: float) -> requests.Response:
         timeout = (self._settings.openai_connect_timeout, first_byte)
-        request = self._keys.sign(request)
+        request = self.keys.sign(request)
         try:
             response = self._adapter.send(request, stream=True, timeout=timeout)
         except requests.ReadTimeout:
@@ -189,7 +189,7 @@ class Upstream:
 
     def _template(self, method: str, path: str) -> requests.PreparedRequest:
         headers = {
-            "Authorization": f"Bearer {self._keys.first}",
+            "Authorization": f"Bearer {self.keys.first}",
             "Content-Type": "application/json",
             "Accept": "application/json",
             "Accept-Encoding": "identity",

@@ -1,12 +1,15 @@
 """Several OpenAI keys: a call goes on to the next key when OpenAI refuses or limits the current one.
 
 Such a key is set aside for a while. The log names keys by their number in `OPENAI_API_KEY`, from 1, never by content.
+A stored response exists only for the key that it was made with, so a call that refers to one uses that key alone.
 """
 
+import contextlib
 import copy
+import hashlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import TypeVar
 
@@ -29,12 +32,29 @@ class Keys:
     def __init__(self, keys: Sequence[str]) -> None:
         self._keys = tuple(keys)
         self._usable_at = [0.0] * len(keys)  # monotonic times
+        self._fingerprints = [fingerprint_of(key) for key in keys]
         self._current: ContextVar[int] = ContextVar("openai_key", default=0)
+        self._pinned: ContextVar[int | None] = ContextVar("pinned_openai_key", default=None)
 
     @property
     def first(self) -> str:
         """The first key."""
         return self._keys[0]
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the key that the last call in this context was made with."""
+        return self._fingerprints[self._current.get()]
+
+    @contextlib.contextmanager
+    def pinned(self, fingerprint: str | None) -> Iterator[None]:
+        """Make all calls within the context with the key of this fingerprint, if it is one of the keys."""
+        is_known = fingerprint in self._fingerprints
+        token = self._pinned.set(self._fingerprints.index(str(fingerprint)) if is_known else None)
+        try:
+            yield
+        finally:
+            self._pinned.reset(token)
 
     def call(self, attempt: Callable[[], Result]) -> Result:
         """Return the result of `attempt`, made with one key after the other. Raises its fault with the last one.
@@ -69,6 +89,8 @@ class Keys:
 
     def _candidates(self) -> list[int]:
         """The numbers of the keys that are not set aside; if all are, of the one that is usable first."""
+        if (pinned := self._pinned.get()) is not None:
+            return [pinned]
         now = time.monotonic()
         usable = [number for number, at in enumerate(self._usable_at) if at <= now]
         return usable or [self._usable_at.index(min(self._usable_at))]
@@ -82,3 +104,8 @@ class Keys:
                 "OpenAI key is set aside", extra={"key_number": number + 1, "code": fault.code, "for_seconds": seconds}
             )
         self._usable_at[number] = max(self._usable_at[number], now + seconds)
+
+
+def fingerprint_of(key: str) -> str:
+    """Return 12 hex digits that tell keys apart. They are stored; the key cannot be derived from them."""
+    return hashlib.blake2s(key.encode(), digest_size=6, person=b"api-key").hexdigest()

@@ -29,7 +29,8 @@ class PreparedCall:
     """One request, read and checked.
 
     `model` is the clients' name. `body` is the request for OpenAI, patches included. `cap_name` is the member of the
-    body that bounds the answer. `is_stream` and `wants_usage` say how the client wants the answer.
+    body that bounds the answer. `is_stream` and `wants_usage` say how the client wants the answer. `key_fingerprint`
+    names the OpenAI key that holds what the request refers to.
     """
 
     model: str
@@ -37,6 +38,7 @@ class PreparedCall:
     cap_name: str = "max_completion_tokens"
     is_stream: bool = False
     wants_usage: bool = False
+    key_fingerprint: str | None = None
     _input_tokens: int = 0
     _price: Price | None = None
     _tier: tuple[int, int] = (1, 1)

@@ -12,6 +12,7 @@ class ResponsesClient:
 
     def __init__(self, upstream: Upstream, silence: float) -> None:
         """`silence`: seconds for which a stream may be silent."""
+        self.keys = upstream.keys
         self._upstream = upstream
         self._silence = silence
 

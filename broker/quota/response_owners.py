@@ -4,11 +4,13 @@ OpenAI keeps all responses of the broker under one account and returns any of th
 broker therefore accepts an id only from the user in whose answer it appeared. An id of another user, an unknown id and
 an expired id are the same: not in the caller's set.
 
-Two keys a user, in one slot of a cluster: a sorted set of ids, with the time (ms) at which each expires as its score,
-and a hash from a response's id to the ids of its items, which are forgotten with it.
+Three keys a user, in one slot of a cluster: a sorted set of ids, with the time (ms) at which each expires as its score;
+a hash from a response's id to the ids of its items, which are forgotten with it; and a hash from an id to the
+fingerprint of the OpenAI key that it was made with. OpenAI keeps a response in that key's project.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from urllib.parse import quote
 
 from broker.errors.base import UsageUnavailable
@@ -18,56 +20,77 @@ from broker.quota.redis_store import Store
 from broker.settings.settings import Settings
 
 DAY = 86_400_000  # ms
-KEYS = 2  # of the scripts that write
+KEYS = 3  # of each script: ids, items by response, fingerprints by id
 MAX_ID = 128  # characters; OpenAI's ids have about 55
 
-# KEYS: ids, items by response. ARGV: lifetime in ms, response id, item ids. Idempotent. Writes first: a full Redis
-# refuses the script before it has changed anything.
+# ARGV: lifetime in ms, fingerprint, response id, item ids. Idempotent. Writes first: a full Redis refuses the script
+# before it has changed anything.
 REMEMBER = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-for i = 2, #ARGV do
+for i = 3, #ARGV do
   redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[i])
+  redis.call('HSET', KEYS[3], ARGV[i], ARGV[2])
 end
-if #ARGV > 2 then
-  local items = redis.call('HGET', KEYS[2], ARGV[2]) or ''
-  for i = 3, #ARGV do
+if #ARGV > 3 then
+  local items = redis.call('HGET', KEYS[2], ARGV[3]) or ''
+  for i = 4, #ARGV do
     if not string.find(items, ARGV[i] .. ' ', 1, true) then
       items = items .. ARGV[i] .. ' '
     end
   end
-  redis.call('HSET', KEYS[2], ARGV[2], items)
+  redis.call('HSET', KEYS[2], ARGV[3], items)
 end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 100)) do
   redis.call('ZREM', KEYS[1], id)
   redis.call('HDEL', KEYS[2], id)
+  redis.call('HDEL', KEYS[3], id)
 end
-redis.call('PEXPIRE', KEYS[1], ARGV[1])
-redis.call('PEXPIRE', KEYS[2], ARGV[1])
+for i = 1, #KEYS do
+  redis.call('PEXPIRE', KEYS[i], ARGV[1])
+end
 return 1
 """
 
-# KEYS: ids. ARGV: ids to look up. Returns the position of the first one that is not there, or 0.
-FIND_UNKNOWN = """
+# ARGV: ids to look up. Returns the position of the first one that is not there, or 0; and the first fingerprint.
+LOOK_UP = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local fingerprint = ''
 for i = 1, #ARGV do
   local expires = redis.call('ZSCORE', KEYS[1], ARGV[i])
   if not expires or tonumber(expires) <= now then
-    return i
+    return {i, ''}
+  end
+  if fingerprint == '' then
+    fingerprint = redis.call('HGET', KEYS[3], ARGV[i]) or ''
   end
 end
-return 0
+return {0, fingerprint}
 """
 
-# KEYS: ids, items by response. ARGV: response id. Idempotent.
+# ARGV: response id. Idempotent.
 FORGET = """
 for item in string.gmatch(redis.call('HGET', KEYS[2], ARGV[1]) or '', '%S+') do
   redis.call('ZREM', KEYS[1], item)
+  redis.call('HDEL', KEYS[3], item)
 end
 redis.call('HDEL', KEYS[2], ARGV[1])
+redis.call('HDEL', KEYS[3], ARGV[1])
 return redis.call('ZREM', KEYS[1], ARGV[1])
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The result of a look-up.
+
+    `unknown`: the first id that the user does not own, None if they own all. `fingerprint`: of the OpenAI key that the
+    first of the ids was made with, None if there is no record of it.
+    """
+
+    unknown: str | None = None
+    fingerprint: str | None = None
 
 
 class ResponseOwners:
@@ -79,28 +102,28 @@ class ResponseOwners:
         self._store = store
         self._quota = quota
 
-    def first_unknown(self, caller_id: str, ids: Sequence[str]) -> str | None:
-        """Return the first of `ids` that this user does not own; None if they own all.
+    def look_up(self, caller_id: str, ids: Sequence[str]) -> Found:
+        """Return whether this user owns all of `ids`, and the OpenAI key that they were made with.
 
         Raises `OwnershipUnavailable` if Redis does not answer: an unchecked id is never passed on.
         """
         if long := next((one for one in ids if len(one) > MAX_ID), None):
-            return long
+            return Found(long)
         if not ids:
-            return None
+            return Found()
         try:
-            position = self._store.run(FIND_UNKNOWN, (self._keys(caller_id)[0], *ids), keys=1)
+            position, fingerprint = self._store.run(LOOK_UP, (*self._keys(caller_id), *ids), KEYS)
         except UsageUnavailable as fault:
             raise OwnershipUnavailable(retry_after=fault.retry_after) from None
-        return ids[position - 1] if position else None
+        return Found(ids[position - 1]) if position else Found(None, fingerprint.decode() or None)
 
-    def remember(self, caller_id: str, response_id: str, item_ids: Sequence[str] = ()) -> None:
-        """Record the ids as this user's. Returns once Redis has them.
+    def remember(self, caller_id: str, fingerprint: str, response_id: str, item_ids: Sequence[str] = ()) -> None:
+        """Record the ids as this user's, made with the OpenAI key of this fingerprint. Returns once Redis has them.
 
         If Redis does not answer, the write is queued until it does. The answer is not held back then: it is paid for,
-        and until Redis answers, `first_unknown` accepts these ids from no user.
+        and until Redis answers, `look_up` accepts these ids from no user.
         """
-        self._write(REMEMBER, (*self._keys(caller_id), self._lifetime, response_id, *item_ids))
+        self._write(REMEMBER, (*self._keys(caller_id), self._lifetime, fingerprint, response_id, *item_ids))
 
     def forget(self, caller_id: str, response_id: str) -> None:
         """Remove a response and its items, after its deletion at OpenAI. Queued if Redis does not answer."""
@@ -112,6 +135,6 @@ class ResponseOwners:
         except UsageUnavailable:
             self._quota.write_later(script, arguments, KEYS)
 
-    def _keys(self, caller_id: str) -> tuple[str, str]:
+    def _keys(self, caller_id: str) -> tuple[str, str, str]:
         user = f"gpt-broker:{{{self._project}:{quote(caller_id, safe='')}}}"
-        return f"{user}:response-ids", f"{user}:response-items"
+        return f"{user}:response-ids", f"{user}:response-items", f"{user}:response-keys"

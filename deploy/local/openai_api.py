@@ -67,6 +67,7 @@ class OpenAIStandIn(Server):
         self._selected: collections.deque[SelectedReply] = collections.deque()
         self._ids = itertools.count(1)
         self.responses = StoredResponses()
+        self.other_accounts: dict[str, StoredResponses] = {}  # by key
 
     def next(self, name: str, times: int = 1, **options: Any) -> None:
         """Answer the next `times` completions (-1: all) with this reply or behaviour."""
@@ -93,37 +94,40 @@ class OpenAIStandIn(Server):
         if request.path.startswith("/stand-in/"):
             self._control(exchange)
             return
-        seen = self._note(request)
-        if request.headers.get("authorization") != f"Bearer {self.key}":
-            exchange.reply(401, shapes.bad_key(request.headers.get("authorization", "")))
+        seen, authorization = self._note(request), request.headers.get("authorization", "")
+        key = authorization.removeprefix("Bearer ")
+        account = self.responses if key == self.key else self.other_accounts.get(key)
+        if account is None:
+            exchange.reply(401, shapes.bad_key(authorization))
         elif request.path.endswith("/models"):
             exchange.reply(200, {"object": "list", "data": [shapes.model(name) for name in shapes.MODELS]})
         elif "/responses/" in request.path:
-            exchange.reply(*self.responses.find(request.method, request.path.partition("/responses/")[2]))
+            exchange.reply(*account.find(request.method, request.path.partition("/responses/")[2]))
         else:
             try:
-                await self._complete(exchange, request.json())
+                await self._complete(exchange, request.json(), account)
             finally:  # also when the server stops
                 seen.first_byte = exchange.first_text_at
         seen.ended = time.monotonic()
         seen.end = "peer left" if exchange.left.is_set() else "answered"
 
-    async def _complete(self, exchange: Exchange, body: dict[str, Any]) -> None:
-        selected, is_response = self._take_selected(body), exchange.request.path.endswith("/responses")
-        refusal = self.responses.refusal(body) if is_response else shapes.refusal(body)
+    async def _complete(self, exchange: Exchange, body: dict[str, Any], account: StoredResponses) -> None:
+        selected = self._take_selected(body)
+        responses = account if exchange.request.path.endswith("/responses") else None
+        refusal = responses.refusal(body) if responses else shapes.refusal(body)
         if selected and selected.name in self._replies:
             await replay(exchange, self._replies[selected.name], selected.options.get("delay", 0.0))
         elif selected:
-            await BEHAVIOURS[selected.name](exchange, self._content(body, is_response)[1], selected.options)
+            await BEHAVIOURS[selected.name](exchange, self._content(body, responses)[1], selected.options)
         elif refusal:
             exchange.reply(*refusal)
         elif await exchange.pause(self.first_token_delay):
-            await self._answer(exchange, body, is_response)
+            await self._answer(exchange, body, responses)
 
-    async def _answer(self, exchange: Exchange, body: dict[str, Any], is_response: bool) -> None:
-        if not is_response and await model_turns.answer(exchange, body):
+    async def _answer(self, exchange: Exchange, body: dict[str, Any], responses: StoredResponses | None) -> None:
+        if not responses and await model_turns.answer(exchange, body):
             return
-        whole, pieces = self._content(body, is_response)
+        whole, pieces = self._content(body, responses)
         headers = {"x-request-id": f"req_{next(self._ids):032x}", "openai-version": "2020-10-01"}
         if not body.get("stream"):
             exchange.reply(200, whole, headers)
@@ -135,10 +139,10 @@ class OpenAIStandIn(Server):
                 return
         exchange.finish()
 
-    def _content(self, body: dict[str, Any], is_response: bool) -> tuple[object, list[bytes]]:
+    def _content(self, body: dict[str, Any], responses: StoredResponses | None) -> tuple[object, list[bytes]]:
         """The answer whole and as events."""
-        if is_response:
-            response = self.responses.answer(body, self.answer)
+        if responses:
+            response = responses.answer(body, self.answer)
             return response, events(response)
         wants_usage = bool((body.get("stream_options") or {}).get("include_usage"))
         return shapes.whole_and_pieces(str(body.get("model")), self.answer, with_usage=wants_usage)
@@ -173,7 +177,7 @@ class OpenAIStandIn(Server):
             except ValueError as wrong:
                 exchange.reply(400, {"error": str(wrong)})
                 return
-        elif name == "reset":
+        if name == "reset":
             self.reset()
         bodies = "bodies" in exchange.request.query
         requests = [{k: v for k, v in asdict(one).items() if bodies or k != "body"} for one in self.seen]

@@ -24,9 +24,9 @@ blueprint.before_request(guards.counted)
 def _read() -> PreparedCall:
     context, service = request_context.current(), services()
     asked = responses.read(context.take_body(), service.response_rules)
-    _check_owner(asked)
+    key = _check_owner(asked)
     body = service.policy.apply_to_response(asked.body, request_context.caller().id)
-    return PreparedCall(asked.model, body, cap_name="max_output_tokens", is_stream=asked.is_stream)
+    return PreparedCall(asked.model, body, cap_name="max_output_tokens", is_stream=asked.is_stream, key_fingerprint=key)
 
 
 @blueprint.post("/v1/responses")
@@ -34,25 +34,29 @@ def _read() -> PreparedCall:
 def create() -> Response:
     """Answer a Responses request, whole or as a stream of events."""
     prepared = request_context.prepared()
-    body = prepared.take_request()
-    return _stream(body) if prepared.is_stream else _whole(body)
+    with services().responses.keys.pinned(prepared.key_fingerprint):
+        body = prepared.take_request()
+        return _stream(body) if prepared.is_stream else _whole(body)
 
 
-def _check_owner(asked: responses.ResponseRequest) -> None:
-    """Raise unless the caller owns every id in the request."""
+def _check_owner(asked: responses.ResponseRequest) -> str | None:
+    """Return the fingerprint of the key that the ids in the request were made with.
+
+    Raises unless the caller owns every id.
+    """
     ids = [*asked.references] if asked.previous_id is None else [asked.previous_id, *asked.references]
-    unknown = services().owners.first_unknown(request_context.caller().id, ids)
-    if unknown is None:
-        return
-    raise PreviousResponseNotFound(unknown) if unknown == asked.previous_id else ItemNotFound(unknown)
+    found = services().owners.look_up(request_context.caller().id, ids)
+    if found.unknown is None:
+        return found.fingerprint
+    raise PreviousResponseNotFound(found.unknown) if found.unknown == asked.previous_id else ItemNotFound(found.unknown)
 
 
 def _whole(body: Body) -> Response:
     context, service = request_context.current(), services()
     reply = service.responses.create(body, request_context.open_call())
     content, context.openai_id, context.dropped_parameters = reply
-    response = response_objects.read(content)
-    service.owners.remember(request_context.caller().id, response.id, response.item_ids)
+    response, key = response_objects.read(content), service.responses.keys.fingerprint
+    service.owners.remember(request_context.caller().id, key, response.id, response.item_ids)
     context.usage, context.delivered_tokens = response.usage, response.estimated_tokens
     context.settle(is_last=True)
     return Response(response.body, mimetype=JSON)
@@ -62,10 +66,10 @@ def _stream(body: Body) -> Response:
     service, relay = services(), ResponsesRelay()
     upstream, changes = service.responses.open_stream(body, request_context.open_call())
     request_context.current().dropped_parameters = changes
-    user_id = request_context.caller().id
+    user_id, key = request_context.caller().id, service.responses.keys.fingerprint
 
     def remember_ids() -> None:
         if ids := relay.take_ids():
-            service.owners.remember(user_id, *ids)
+            service.owners.remember(user_id, key, *ids)
 
     return stream_response.pass_on(upstream, relay, remember_ids)

@@ -4,6 +4,8 @@ An id that is not the caller's gets OpenAI's own 404, and OpenAI is not asked. A
 deleted one are alike.
 """
 
+from contextlib import AbstractContextManager
+
 from flask import Blueprint, Response, request
 
 from broker.errors.base import ParameterRefused
@@ -24,16 +26,16 @@ LIST = RETRIEVE | {"after", "limit", "order"}
 @blueprint.get("/v1/responses/<response_id>")
 def retrieve(response_id: str) -> Response:
     """Return a stored response of the caller's. Raises `ResponseNotFound`."""
-    _check_owner(response_id)
-    body = services().responses.stored("GET", response_id, _query(RETRIEVE), request_context.open_call())
+    with _key_of(response_id):
+        body = services().responses.stored("GET", response_id, _query(RETRIEVE), request_context.open_call())
     return Response(response_objects.without_account(body), mimetype=JSON)
 
 
 @blueprint.delete("/v1/responses/<response_id>")
 def delete(response_id: str) -> Response:
     """Delete a stored response of the caller's, and forget its ids. Raises `ResponseNotFound`."""
-    _check_owner(response_id)
-    body = services().responses.stored("DELETE", response_id, [], request_context.open_call())
+    with _key_of(response_id):
+        body = services().responses.stored("DELETE", response_id, [], request_context.open_call())
     services().owners.forget(request_context.caller().id, response_id)
     return Response(body, mimetype=JSON)
 
@@ -41,22 +43,23 @@ def delete(response_id: str) -> Response:
 @blueprint.get("/v1/responses/<response_id>/input_items")
 def list_input_items(response_id: str) -> Response:
     """Return the input of a stored response of the caller's. Raises `ResponseNotFound`."""
-    _check_owner(response_id)
-    if (after := request.args.get("after")) and not _owns(after):
-        raise ItemNotFound(after)
-    path = f"{response_id}/input_items"
-    body = services().responses.stored("GET", path, _query(LIST), request_context.open_call())
-    services().owners.remember(request_context.caller().id, response_id, response_objects.listed_ids(body))
+    path, service, user_id = f"{response_id}/input_items", services(), request_context.caller().id
+    with _key_of(response_id):
+        if (after := request.args.get("after")) and service.owners.look_up(user_id, [after]).unknown:
+            raise ItemNotFound(after)
+        body = service.responses.stored("GET", path, _query(LIST), request_context.open_call())
+    key = service.responses.keys.fingerprint
+    service.owners.remember(user_id, key, response_id, response_objects.listed_ids(body))
     return Response(body, mimetype=JSON)
 
 
-def _check_owner(response_id: str) -> None:
-    if not _owns(response_id):
+def _key_of(response_id: str) -> AbstractContextManager[None]:
+    """Return a context in which OpenAI is asked with the response's own key. Raises unless the caller owns it."""
+    service = services()
+    found = service.owners.look_up(request_context.caller().id, [response_id])
+    if found.unknown is not None:
         raise ResponseNotFound(response_id)
-
-
-def _owns(stored_id: str) -> bool:
-    return services().owners.first_unknown(request_context.caller().id, [stored_id]) is None
+    return service.responses.keys.pinned(found.fingerprint)
 
 
 def _query(allowed: frozenset[str]) -> list[tuple[str, str]]:

@@ -1,12 +1,13 @@
 """A call goes on to the next key; a refused, exhausted or limited one is set aside for a while."""
 
+import re
 from collections.abc import Callable
 
 import pytest
 import requests
 
 from broker.errors.openai import OpenAIBroken, OpenAIOutOfQuota, OpenAIRateLimited, OpenAIRefusedKey, UpstreamFault
-from broker.openai.keys import Keys
+from broker.openai.keys import Keys, fingerprint_of
 
 TEMPLATE = requests.Request("GET", "https://openai.invalid", headers={"Authorization": "Bearer sk-a"}).prepare()
 
@@ -105,3 +106,33 @@ def test_a_single_key_is_never_set_aside(caplog: pytest.LogCaptureFixture) -> No
     assert openai.asked == ["a", "a"]
     assert caplog.records == []
     assert keys.sign(TEMPLATE) is TEMPLATE
+
+
+def test_a_pinned_call_uses_its_key_alone(clock: Callable[[float], None]) -> None:
+    """Also while the key is set aside: what the call refers to exists for no other key."""
+    keys = Keys(("sk-a", "sk-b"))
+    openai = OpenAI(keys, b=OpenAIRateLimited(retry_after=2))
+    with keys.pinned(fingerprint_of("sk-b")):
+        for _ in range(2):
+            with pytest.raises(OpenAIRateLimited):
+                keys.call(openai)
+    assert keys.call(openai) == "a"
+    assert openai.asked == ["b", "b", "a"]
+
+
+@pytest.mark.parametrize("fingerprint", [None, "", fingerprint_of("sk-c")])
+def test_a_key_that_is_no_longer_configured_pins_nothing(fingerprint: str | None) -> None:
+    """The call is made like any other."""
+    keys = Keys(("sk-a", "sk-b"))
+    openai = OpenAI(keys, a=OpenAIRefusedKey())
+    with keys.pinned(fingerprint):
+        assert keys.call(openai) == "b"
+    assert keys.fingerprint == fingerprint_of("sk-b")
+
+
+def test_a_fingerprint_tells_keys_apart_and_shows_nothing_of_them() -> None:
+    """It does not depend on the order of the keys."""
+    fingerprints = [fingerprint_of(f"sk-proj-{number}") for number in range(1000)]
+    assert len(set(fingerprints)) == 1000
+    assert all(re.fullmatch("[0-9a-f]{12}", one) for one in fingerprints)
+    assert Keys(("sk-a", "sk-b")).fingerprint == Keys(("sk-a",)).fingerprint == fingerprint_of("sk-a")

@@ -11,12 +11,13 @@ from broker.errors.base import UsageUnavailable
 from broker.errors.responses import OwnershipUnavailable
 from broker.quota.quota import Quota
 from broker.quota.redis_store import Store
-from broker.quota.response_owners import DAY, ResponseOwners
+from broker.quota.response_owners import DAY, Found, ResponseOwners
 from broker.settings.settings import Settings
 from broker.telemetry.background import Background
 from broker.telemetry.metrics import Metrics
 from tests.apps import REQUIRED
 
+KEY = "0123456789ab"
 ADA, GRACE = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
 
 
@@ -27,7 +28,7 @@ class FakeQuota:
         self.queued: list[tuple[str, tuple[Any, ...]]] = []
 
     def write_later(self, script: str, arguments: tuple[Any, ...], keys: int) -> None:
-        assert keys == 2
+        assert keys == 3
         self.queued.append((script, arguments))
 
 
@@ -52,50 +53,64 @@ def owners(redis: fakeredis.FakeRedis, quota: FakeQuota) -> ResponseOwners:
 
 def test_an_id_is_its_owners_only(owners: ResponseOwners) -> None:
     """Responses and items are covered; the first unknown id is returned."""
-    owners.remember(ADA, "resp_1", ["msg_1", "fc_1"])
-    assert owners.first_unknown(ADA, ["resp_1", "msg_1", "fc_1"]) is None
-    assert owners.first_unknown(ADA, []) is None
-    assert owners.first_unknown(ADA, ["msg_1", "msg_2", "msg_3"]) == "msg_2"
-    assert owners.first_unknown(GRACE, ["resp_1"]) == "resp_1"
-    assert owners.first_unknown(ADA, ["RESP_1"]) == "RESP_1"
-    assert owners.first_unknown(ADA, ["resp_1", "x" * 129]) == "x" * 129
+    owners.remember(ADA, KEY, "resp_1", ["msg_1", "fc_1"])
+    assert owners.look_up(ADA, ["resp_1", "msg_1", "fc_1"]).unknown is None
+    assert owners.look_up(ADA, []).unknown is None
+    assert owners.look_up(ADA, ["msg_1", "msg_2", "msg_3"]).unknown == "msg_2"
+    assert owners.look_up(GRACE, ["resp_1"]).unknown == "resp_1"
+    assert owners.look_up(ADA, ["RESP_1"]).unknown == "RESP_1"
+    assert owners.look_up(ADA, ["resp_1", "x" * 129]).unknown == "x" * 129
+
+
+def test_the_key_of_the_first_id_is_found(owners: ResponseOwners, redis: fakeredis.FakeRedis) -> None:
+    """It is recorded for responses and items, and forgotten with them. Older records have none."""
+    owners.remember(ADA, "key-one", "resp_1", ["msg_1"])
+    owners.remember(ADA, "key-two", "resp_2", ["msg_2"])
+    ids, _, keys = sorted(redis.keys())
+    redis.zadd(ids, {"resp_0": 9e15})
+    assert owners.look_up(ADA, ["resp_0"]) == Found()
+    assert owners.look_up(ADA, ["resp_0", "msg_2", "resp_1"]) == Found(None, "key-two")
+    assert owners.look_up(ADA, ["resp_1", "msg_2"]) == Found(None, "key-one")
+    assert owners.look_up(ADA, ["resp_1", "msg_3"]) == Found("msg_3")
+    owners.forget(ADA, "resp_1")
+    assert sorted(redis.hkeys(keys)) == [b"msg_2", b"resp_2"]
 
 
 def test_projects_on_the_same_redis_are_separate(redis: fakeredis.FakeRedis, quota: FakeQuota) -> None:
     """Users of two projects may have the same id."""
-    make(redis, quota).remember(ADA, "resp_1")
-    assert make(redis, quota, SUPABASE_URL="https://other.supabase.co").first_unknown(ADA, ["resp_1"]) == "resp_1"
+    make(redis, quota).remember(ADA, KEY, "resp_1")
+    assert make(redis, quota, SUPABASE_URL="https://other.supabase.co").look_up(ADA, ["resp_1"]).unknown == "resp_1"
 
 
 def test_items_of_a_stream_are_added_one_by_one_and_forgotten_together(owners: ResponseOwners) -> None:
     """Another response's items stay."""
     for items in ([], ["msg_1"], ["fc_1"], ["msg_1", "fc_1"]):
-        owners.remember(ADA, "resp_1", items)
-    owners.remember(ADA, "resp_2", ["msg_2"])
+        owners.remember(ADA, KEY, "resp_1", items)
+    owners.remember(ADA, KEY, "resp_2", ["msg_2"])
     owners.forget(ADA, "resp_1")
     owners.forget(ADA, "resp_1")
     for one in ("resp_1", "msg_1", "fc_1"):
-        assert owners.first_unknown(ADA, [one]) == one
-    assert owners.first_unknown(ADA, ["resp_2", "msg_2"]) is None
+        assert owners.look_up(ADA, [one]).unknown == one
+    assert owners.look_up(ADA, ["resp_2", "msg_2"]).unknown is None
 
 
 def test_an_id_expires_after_its_days(redis: fakeredis.FakeRedis, quota: FakeQuota) -> None:
     """Redis' clock decides. Expired ids are removed, and the keys expire by themselves."""
     owners = make(redis, quota, RESPONSES_KEPT_DAYS="2")
-    owners.remember(ADA, "resp_1", ["msg_1"])
-    ids, items = sorted(redis.keys())
-    assert 2 * DAY - 5000 < redis.pttl(ids) <= 2 * DAY
-    assert 2 * DAY - 5000 < redis.pttl(items) <= 2 * DAY
+    owners.remember(ADA, KEY, "resp_1", ["msg_1"])
+    ids, items, keys = sorted(redis.keys())
+    assert all(2 * DAY - 5000 < redis.pttl(one) <= 2 * DAY for one in (ids, items, keys))
     redis.zadd(ids, {"resp_1": 1, "msg_1": 1})
-    assert owners.first_unknown(ADA, ["resp_1"]) == "resp_1"
-    owners.remember(ADA, "resp_2", ["msg_2"])
+    assert owners.look_up(ADA, ["resp_1"]).unknown == "resp_1"
+    owners.remember(ADA, KEY, "resp_2", ["msg_2"])
     assert redis.zrange(ids, 0, -1) == [b"msg_2", b"resp_2"]
     assert redis.hkeys(items) == [b"resp_2"]
+    assert redis.hkeys(keys) == [b"resp_2", b"msg_2"]
 
 
-def test_both_keys_of_a_user_are_in_one_slot(owners: ResponseOwners, redis: fakeredis.FakeRedis) -> None:
+def test_all_keys_of_a_user_are_in_one_slot(owners: ResponseOwners, redis: fakeredis.FakeRedis) -> None:
     """A cluster runs a script on one slot only."""
-    owners.remember(ADA, "resp_1", ["msg_1"])
+    owners.remember(ADA, KEY, "resp_1", ["msg_1"])
     assert len({key[key.index(b"{") : key.index(b"}")] for key in redis.keys("*")}) == 1
 
 
@@ -103,22 +118,22 @@ def test_without_redis_nothing_is_known_and_nothing_is_lost(quota: FakeQuota, mo
     """A check is refused; a write is queued."""
     owners = ResponseOwners(Settings.from_environ(REQUIRED), SimpleNamespace(run=unavailable), quota)  # type: ignore[arg-type]
     with pytest.raises(OwnershipUnavailable) as caught:
-        owners.first_unknown(ADA, ["resp_1"])
+        owners.look_up(ADA, ["resp_1"])
     assert (caught.value.status, caught.value.retry_after) == (503, 1.0)
-    owners.remember(ADA, "resp_1", ["msg_1"])
+    owners.remember(ADA, KEY, "resp_1", ["msg_1"])
     owners.forget(ADA, "resp_2")
     assert quota.queued[0][1][-2:] == ("resp_1", "msg_1")
     assert len(quota.queued) == 2
 
 
 def test_a_queued_write_reaches_redis(redis: fakeredis.FakeRedis) -> None:
-    """The quota's own queue sends it, with the scripts' two keys."""
+    """The quota's own queue sends it, with the scripts' three keys."""
     settings, metrics = Settings.from_environ(REQUIRED), Metrics()
     store = Store(redis, metrics)
     quota = Quota(settings, store, metrics, time.time, Background())
     owners = ResponseOwners(settings, store, quota)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(store, "run", unavailable)
-        owners.remember(ADA, "resp_1", ["msg_1"])
+        owners.remember(ADA, KEY, "resp_1", ["msg_1"])
     quota.close()
-    assert owners.first_unknown(ADA, ["resp_1", "msg_1"]) is None
+    assert owners.look_up(ADA, ["resp_1", "msg_1"]).unknown is None
