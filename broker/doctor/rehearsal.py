@@ -1,127 +1,118 @@
 """Asks OpenAI once per model name and API, with every parameter that the older endpoints and common SDKs send.
 
-Shows before a change of MODELS which parameters a model refuses. A refused request is free; an accepted one has a short
-prompt and a short answer.
+Shows before a change of MODELS which parameters a model refuses, and the cost of asking. A refused request is free; an
+accepted one has a short prompt and a short answer.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 from broker.active_calls import OpenCalls
 from broker.doctor.findings import Finding
+from broker.doctor.rehearsal_requests import MOST_TOKENS, Api, Outcome, apis
 from broker.errors.base import Fault
 from broker.errors.openai import RefusedByOpenAI
-from broker.openai.client import Upstream
-from broker.openai.counting.token_usage import TokenUsage
-from broker.openai.requests.policy import Body, RequestPolicy
+from broker.openai.client import Body, Upstream
+from broker.openai.prepared_call import Charge, PreparedCall
+from broker.openai.refused_parameters import EFFORT
+from broker.settings.prices import NANO
 from broker.settings.settings import Settings
 
-MOST_TOKENS = 256  # of an answer, reasoning included
 MOST_TRIES = 12  # of one call: OpenAI names one refused parameter at a time
-USER = "rehearsal"
-_TOOL = {"name": "noop", "parameters": {"type": "object", "properties": {}}}
-_SAMPLING = {"temperature": 0.7, "top_p": 0.9}
-_CHAT: Body = {
-    **_SAMPLING,
-    "messages": [{"role": "user", "content": "Say hi."}],
-    "presence_penalty": 0.1,
-    "frequency_penalty": 0.1,
-    "logit_bias": {"50256": -1},
-    "stop": ["\n\n\n"],
-    "seed": 1,
-    "n": 1,
-    "response_format": {"type": "text"},
-    "tools": [{"type": "function", "function": _TOOL}],
-    "tool_choice": "none",
-    "parallel_tool_calls": True,
-    "prompt_cache_key": USER,
-    "max_completion_tokens": MOST_TOKENS,
-}
+# OpenAI refuses these without the first one
+_WITH_TOOLS = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
 
 
-@dataclass(frozen=True)
-class _Outcome:
-    dropped: tuple[str, ...]
-    usage: Mapping[str, object]
+class _Bill:
+    """The tokens and nano-dollars of the rehearsal."""
 
+    def __init__(self) -> None:
+        self._tokens = self._nano = 0
+        self._is_estimated = False
+        self._unpriced: dict[str, None] = {}
 
-@dataclass(frozen=True)
-class _Api:
-    """`request`: without its model. `prepare` applies the policy. `ask` sends the body."""
+    def add(self, charge: Charge, model: str) -> None:
+        """Add one call."""
+        self._tokens += charge.usage.total
+        self._nano += charge.nano_dollars or 0
+        self._is_estimated |= charge.is_estimated
+        if charge.nano_dollars is None:
+            self._unpriced[model] = None
 
-    name: str
-    request: Body
-    prepare: Callable[[Body], Body]
-    ask: Callable[[Body], _Outcome]
+    def finding(self) -> Finding:
+        """Return what the rehearsal took."""
+        about = "about " if self._is_estimated else ""
+        spent = f"the rehearsal took {about}{self._tokens} tokens and cost {about}${self._nano / NANO:.6f}"
+        if not self._unpriced:
+            return Finding(spent)
+        todo = f"that is without {', '.join(self._unpriced)}: the price is not known, set PRICES"
+        return Finding(spent, todo, is_remark=True)
 
 
 def rehearse(settings: Settings) -> Iterator[Finding]:
-    """Yield a finding for each name in MODELS and each API, and one for the tokens that all of them took."""
-    upstream, spent = Upstream(settings, lambda _: None), 0
+    """Yield a finding for each name in MODELS and each API, and one for the tokens and dollars of all of them."""
+    upstream, calls, bill = Upstream(settings, lambda _: None), OpenCalls(settings.openai_call_timeout), _Bill()
     try:
         for name in settings.models:
-            for api in _apis(settings, upstream):
-                finding, tokens = _rehearse(name, str(settings.models[name]["model"]), api)
-                spent += tokens
-                yield finding
+            for api in apis(settings, upstream):
+                prepared = api.prepare(name)
+                prepared.demand(settings)  # looks up the price
+                yield _Rehearsal(name, api, prepared, calls).run(bill)
     finally:
         upstream.close()
-    yield Finding(f"the rehearsal took {spent} tokens")
+    yield bill.finding()
 
 
-def _apis(settings: Settings, upstream: Upstream) -> list[_Api]:
-    policy = RequestPolicy(
-        patches=settings.models,
-        max_completion_tokens=MOST_TOKENS,
-        max_messages=settings.max_messages,
-        max_prompt_characters=settings.max_prompt_characters,
-        secret=settings.supabase_service_key,
-    )
-    calls = OpenCalls(settings.openai_call_timeout)
+class _Rehearsal:
+    """One model name on one API."""
 
-    def ask_chat(body: Body) -> _Outcome:
-        call = calls.begin(None)
+    def __init__(self, name: str, api: Api, prepared: PreparedCall, calls: OpenCalls) -> None:
+        self._model = str(prepared.body["model"])
+        self._subject = f"{name if name == self._model else f'{name} as {self._model}'}, {api.name}"
+        self._api = api
+        self._prepared = prepared
+        self._calls = calls
+
+    def run(self, bill: _Bill) -> Finding:
+        """Ask until OpenAI answers, without the parameters that it refused."""
+        body, refused = self._prepared.take_request(), list[str]()
+        for _ in range(MOST_TRIES):
+            try:
+                outcome = self._ask(body)
+            except RefusedByOpenAI as refusal:
+                param = _param_of(refusal, body)
+                if param not in body or param in ("model", "stream"):
+                    return Finding(self._subject, f"OpenAI refuses the request: {refusal.sentence}")
+                refused.append(param)
+                removed = _WITH_TOOLS if param == "tools" else {param}
+                body = {name: value for name, value in body.items() if name not in removed}
+            except Fault as fault:
+                return Finding(self._subject, f"it cannot be asked ({fault.code}): {fault.sentence}")
+            else:
+                bill.add(self._prepared.charge(outcome.usage, MOST_TOKENS), self._model)
+                return self._finding(outcome.changes, refused)
+        return Finding(self._subject, f"OpenAI refuses more than {MOST_TRIES} parameters: {', '.join(refused)}")
+
+    def _ask(self, body: Body) -> Outcome:
+        call = self._calls.begin(None)
         try:
-            reply = upstream.ask(body, call, retry=False)
+            return self._api.ask(body, call)
         finally:
             call.close()
-        return _Outcome(reply.changes, reply.answer.usage)
 
-    return [_Api("chat completions", _CHAT, lambda body: policy.apply_for_user(body, USER), ask_chat)]
-
-
-def _rehearse(name: str, model: str, api: _Api) -> tuple[Finding, int]:
-    """Ask until OpenAI answers, without what it refused; return the finding and the tokens."""
-    subject = name if name == model else f"{name} as {model}"
-    subject = f"{subject}, {api.name}"
-    body, refused = api.prepare({**api.request, "model": name}), []
-    for _ in range(MOST_TRIES):
-        try:
-            outcome = api.ask(body)
-        except RefusedByOpenAI as refusal:
-            param = _param_of(refusal)
-            if param not in body or param == "model":
-                return Finding(subject, f"OpenAI refuses the request: {refusal.sentence}"), 0
-            refused.append(param)
-            body = {name: value for name, value in body.items() if name != param}
-        except Fault as fault:
-            return Finding(subject, f"it cannot be asked ({fault.code}): {fault.sentence}"), 0
-        else:
-            usage = TokenUsage.read(outcome.usage)
-            return _finding(subject, outcome.dropped, refused), usage.total if usage else 0
-    return Finding(subject, f"OpenAI refuses more than {MOST_TRIES} parameters: {', '.join(refused)}"), 0
+    def _finding(self, dropped: tuple[str, ...], refused: list[str]) -> Finding:
+        subject = self._subject + (f" (left out: {', '.join(dropped)})" if dropped else "")
+        if not refused:
+            return Finding(subject)
+        nulls = ", ".join(f'"{param}": null' for param in refused)
+        todo = (
+            f"it refuses {', '.join(refused)}: clients that send that get a 400, unless MODELS takes it out ({nulls})"
+        )
+        return Finding(subject, todo)
 
 
-def _finding(subject: str, dropped: tuple[str, ...], refused: list[str]) -> Finding:
-    left_out = f" (left out: {', '.join(dropped)})" if dropped else ""
-    if not refused:
-        return Finding(subject + left_out)
-    nulls = ", ".join(f'"{param}": null' for param in refused)
-    todo = f"it refuses {', '.join(refused)}: clients that send that get a 400, unless MODELS takes it out ({nulls})"
-    return Finding(subject + left_out, todo)
-
-
-def _param_of(refusal: RefusedByOpenAI) -> str:
+def _param_of(refusal: RefusedByOpenAI, body: Body) -> str:
+    """Return the refused parameter. If it is an effort that the request does not have, the tools are the reason."""
     error: Any = refusal.details.get("openai")
-    return str(error.get("param") or "") if isinstance(error, dict) else ""
+    param = str(error.get("param") or "") if isinstance(error, dict) else ""
+    return "tools" if param == EFFORT and EFFORT not in body else param

@@ -69,7 +69,7 @@ class Upstream:
         self.keys = Keys(settings.openai_api_keys)
         self._templates = {path: self._template("POST", path) for path in (COMPLETIONS, RESPONSES)}
         self._models = self._template("GET", "/models")
-        self._refused = RefusedParameters(settings.droppable_parameters)
+        self.refused = RefusedParameters(settings.droppable_parameters)
 
     def ask(self, body: Body, call: OpenCall, *, retry: bool = True) -> WholeReply:
         """Return the whole answer to `body`, a chat completion request.
@@ -109,7 +109,7 @@ class Upstream:
         """POST `body`; return a response with status 200 and an unread body. Raises as `ask`."""
         retries = self._settings.openai_max_retries if retry else 0
         attempt = functools.partial(self._attempt, self._templates[path], call)
-        return self._refused.ask(body, lambda accepted: self._with_retries(lambda: attempt(accepted), call, retries))
+        return self.refused.ask(body, lambda accepted: self._with_retries(lambda: attempt(accepted), call, retries))
 
     def fetch(self, method: str, target: str, call: OpenCall) -> bytes:
         """Return the reply to a request without a body. No retries. Raises as `ask`."""

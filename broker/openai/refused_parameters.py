@@ -15,9 +15,9 @@ from broker.errors.openai import ParameterUnsupported
 log = logging.getLogger(__name__)
 
 Body = dict[str, Any]
-Key = tuple[
-    str, str
-]  # a model, and the reasoning effort of a request: a model may accept a parameter with one effort only
+# An API, a model, and the reasoning effort of a request: a model may accept a parameter on one API only, or with one
+# effort only.
+Key = tuple[str, str, str]
 Response = TypeVar("Response")
 
 MEMORY = 3600.0  # seconds for which a refusal is remembered
@@ -55,6 +55,12 @@ class RefusedParameters:
                 changes.append(change)
                 body = self._without_known(body, changes)
 
+    def known(self, body: Body) -> tuple[str, ...]:
+        """Return the changes that `ask` makes to `body` before it is sent."""
+        changes: list[str] = []
+        self._without_known(body, changes)
+        return tuple(changes)
+
     def _without_known(self, body: Body, changes: list[str]) -> Body:
         now = self._clock()
         for name in (NO_EFFORT, *body):  # the effort first, as it decides about the others
@@ -73,7 +79,7 @@ class RefusedParameters:
     def _remember(self, body: Body, change: str) -> None:
         if len(self._refused) >= MOST_KEYS:
             self._refused.clear()
-        model, effort = key = _key(body)
+        _, model, effort = key = _key(body)
         refused, now = self._refused.setdefault(key, {}), self._clock()
         if now - refused.get(change, -MEMORY) >= MEMORY:
             log.warning(
@@ -84,10 +90,11 @@ class RefusedParameters:
 
 
 def _key(body: Body) -> Key:
-    """Return the model and the effort of a request to either API; the model's default effort is ''."""
+    """Return the API, the model and the effort of a request; the model's default effort is ''."""
+    api = "chat completions" if "messages" in body else "responses"
     reasoning = body.get("reasoning")
     effort = reasoning.get("effort") if isinstance(reasoning, dict) else body.get(EFFORT)
-    return str(body.get("model")), str(effort or "")[:64]
+    return api, str(body.get("model")), str(effort or "")[:64]
 
 
 def _applies(body: Body, change: str) -> bool:

@@ -144,8 +144,7 @@ class OpenAIStandIn(Server):
         if responses:
             response = responses.answer(body, self.answer)
             return response, events(response)
-        wants_usage = bool((body.get("stream_options") or {}).get("include_usage"))
-        return shapes.whole_and_pieces(str(body.get("model")), self.answer, with_usage=wants_usage)
+        return shapes.whole_and_pieces(body, self.answer)
 
     def _take_selected(self, body: dict[str, Any]) -> SelectedReply | None:
         name, _, options = model_turns.last_text(body).removeprefix(ASKED).partition(" ")

@@ -21,7 +21,7 @@ def events(response: Json) -> list[bytes]:
     named += [("response.output_item.added", {"output_index": 0, "item": {**item, **blank, "status": "in_progress"}})]
     named += _call_events(item) if item["type"] == "function_call" else _text_events(item)
     named += [("response.output_item.done", {"output_index": 0, "item": item})]
-    named += [("response.completed", {"response": response})]
+    named += [(f"response.{response['status']}", {"response": response})]
     return [_event(name, data, number) for number, (name, data) in enumerate(named)]
 
 
@@ -55,16 +55,20 @@ def new_response(body: Json) -> Json:
     """A completed response to `body`, without output."""
     echoed = ("instructions", "max_output_tokens", "metadata", "previous_response_id", "reasoning", "safety_identifier",
               "temperature", "top_p", "truncation")  # fmt: skip
-    usage = {"input_tokens": 12, "input_tokens_details": {"cached_tokens": 0}, "output_tokens": 30,
-             "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": 42}  # fmt: skip
     response = {
         "id": new_id("resp"), "object": "response", "created_at": int(time.time()), "status": "completed",
         "background": False, "error": None, "incomplete_details": None, "model": body["model"], "output": [],
         "parallel_tool_calls": body.get("parallel_tool_calls", True), "store": body.get("store", True),
         "text": body.get("text") or {"format": {"type": "text"}}, "tool_choice": body.get("tool_choice", "auto"),
-        "tools": body.get("tools") or [], "usage": usage,
+        "tools": body.get("tools") or [], "usage": usage_of(30),
     }  # fmt: skip
     return response | {name: body.get(name) for name in echoed}
+
+
+def usage_of(output_tokens: int) -> Json:
+    """The usage of a response."""
+    return {"input_tokens": 12, "input_tokens_details": {"cached_tokens": 0}, "output_tokens": output_tokens,
+            "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": 12 + output_tokens}  # fmt: skip
 
 
 def message(text: str) -> Json:

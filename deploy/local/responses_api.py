@@ -7,8 +7,9 @@ from typing import Any
 
 from deploy.local import model_turns
 from deploy.local.checks import wrong_response_parameter
-from deploy.local.response_shapes import function_call, message, new_id, new_response
-from deploy.local.shapes import MODELS, error
+from deploy.local.generations import GENERATIONS
+from deploy.local.response_shapes import function_call, message, new_id, new_response, usage_of
+from deploy.local.shapes import MODELS, cut_to_bound, error
 
 Json = dict[str, Any]
 Refusal = tuple[int, Json]
@@ -37,12 +38,11 @@ class StoredResponses:
             return _refused(400, f"Unknown parameter: '{unknown[0]}'.", unknown[0], "unknown_parameter")
         if wrong := wrong_response_parameter(body) or _wrong_tool(body):
             return _refused(400, f"Invalid type for '{wrong}'.", wrong, "invalid_type")
-        model, effort = body.get("model"), (body.get("reasoning") or {}).get("effort")
+        model = body.get("model")
         if model not in MODELS:
             return _refused(404, f"The model '{model}' does not exist.", "model", "model_not_found")
-        if "temperature" in body and (model == "o-strict" or (model == "gpt-6-luna" and effort != "none")):
-            reason = "Unsupported parameter: 'temperature' is not supported with this model."
-            return _refused(400, reason, "temperature", None)
+        if refused := GENERATIONS[str(model)].response_refusal(body):
+            return _refused(400, *refused)
         return self._wrong_reference(body)
 
     def _wrong_reference(self, body: Json) -> Refusal | None:
@@ -74,8 +74,12 @@ class StoredResponses:
         """The response to an accepted request."""
         response, chat = new_response(body), self._as_chat(body)
         call = model_turns.next_call(chat)
-        item = function_call(call) if call else message(model_turns.next_text(chat) or text)
-        response["output"] = [item]
+        whole = model_turns.next_text(chat) or text
+        cut = cut_to_bound(whole, body.get("max_output_tokens"))
+        response["output"] = [function_call(call) if call else message(cut)]
+        if not call and cut != whole:
+            response |= {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
+            response["usage"] = usage_of(body["max_output_tokens"])
         if response["store"]:
             self._store(response, _items(body.get("input")))
         return response

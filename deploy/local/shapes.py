@@ -31,7 +31,7 @@ def refusal(body: dict[str, Any]) -> tuple[int, object] | None:
         return 404, error(message, kind, code="model_not_found")
     if refused := GENERATIONS[str(model)].refusal(body):
         message, param, code = refused
-        return 400, error(message, kind, param=param, code=code)
+        return 400, error(message, kind, param=param or None, code=code)
     if wrong := wrong_parameter(body):
         return 400, error(f"Invalid value for '{wrong}'.", kind, param=wrong, code="invalid_value")
     return None
@@ -49,15 +49,20 @@ def _usage(words: int) -> dict[str, object]:
             "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0}}  # fmt: skip
 
 
-def completion(model: str, text: str) -> dict[str, object]:
-    """A whole completion."""
+def cut_to_bound(text: str, most_tokens: int | None) -> str:
+    """The text of an answer of at most so many tokens, a word each."""
+    return text if most_tokens is None else " ".join(text.split(" ")[:most_tokens])
+
+
+def completion(model: str, text: str, reason: str = "stop") -> dict[str, object]:
+    """A whole completion, which ended for this reason."""
     message: dict[str, object] = {"role": "assistant", "content": text, "refusal": None, "annotations": []}
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}
     return {"id": "chatcmpl-stand-in", "object": "chat.completion", "created": int(time.time()), "model": model,
             "choices": [choice], "usage": _usage(len(text.split())), "service_tier": "default"}  # fmt: skip
 
 
-def stream(model: str, words: list[str], *, with_usage: bool) -> list[bytes]:
+def stream(model: str, words: list[str], *, with_usage: bool, reason: str = "stop") -> list[bytes]:
     """A completion as server-sent events, one per word, without the final `[DONE]`."""
     base: dict[str, object] = {"id": "chatcmpl-stand-in", "object": "chat.completion.chunk", "model": model}
     base |= {"created": int(time.time()), "service_tier": "default"}
@@ -72,11 +77,15 @@ def stream(model: str, words: list[str], *, with_usage: bool) -> list[bytes]:
 
     events = [event(choice({"role": "assistant", "content": "", "refusal": None}))]
     events += [event(choice({"content": word})) for word in words]
-    events.append(event(choice({}, "stop")))
+    events.append(event(choice({}, reason)))
     return events + ([event([], usage=_usage(len(words)))] if with_usage else [])
 
 
-def whole_and_pieces(model: str, text: str, *, with_usage: bool) -> tuple[object, list[bytes]]:
-    """An answer in one piece, and as server-sent events with the final `[DONE]`."""
-    words = [word for word in text.replace(" ", "\0 ").split("\0") if word]
-    return completion(model, text), [*stream(model, words, with_usage=with_usage), b"data: [DONE]\n\n"]
+def whole_and_pieces(body: dict[str, Any], text: str) -> tuple[object, list[bytes]]:
+    """The answer to a request in one piece, and as server-sent events with the final `[DONE]`."""
+    model, wants_usage = str(body.get("model")), bool((body.get("stream_options") or {}).get("include_usage"))
+    cut = cut_to_bound(text, body.get("max_completion_tokens") or body.get("max_tokens"))
+    reason = "stop" if cut == text else "length"
+    words = [word for word in cut.replace(" ", "\0 ").split("\0") if word]
+    pieces = stream(model, words, with_usage=wants_usage, reason=reason)
+    return completion(model, cut, reason), [*pieces, b"data: [DONE]\n\n"]

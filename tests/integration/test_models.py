@@ -85,13 +85,17 @@ def test_function_tools_work_on_the_successor(
     start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
 ) -> None:
     """It accepts them with effort `none` only; the answer names the change."""
-    user = new_user(start_broker(MODELS=json.dumps({"gpt-4o": "gpt-6-luna", "gpt-4o-mini": "gpt-6-luna"})))
+    models = json.dumps({"gpt-4o": "gpt-6-luna", "gpt-4o-mini": "gpt-6-luna"})
+    user = new_user(start_broker(MODELS=models, WEB_CONCURRENCY="1"))
     tools = [{"type": "function", "function": {"name": "get_tide", "parameters": {"type": "object"}}}]
     body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "x"}], "tools": tools, "max_tokens": 50}
     answer = user.post("/v1/chat/completions", body)
     assert (answer.status_code, answer.headers["X-Dropped-Parameters"]) == (200, "reasoning_effort=none")
     sent = openai.completions()[-1].body
     assert (sent["tools"], sent["reasoning_effort"], sent["max_completion_tokens"]) == (tools, "none", 50)
+    function = {"type": "function", "name": "get_tide", "parameters": {"type": "object"}}
+    response = user.post("/v1/responses", {"model": "gpt-4o", "input": "x", "tools": [function]})
+    assert (response.status_code, response.headers.get("X-Dropped-Parameters")) == (200, None)  # it has no such limit
 
 
 def test_a_refusal_of_stop_goes_to_the_client(

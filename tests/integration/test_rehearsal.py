@@ -13,8 +13,11 @@ from deploy.local.supabase_auth import SupabaseStandIn
 from tests.integration.conftest import settings_for
 from tests.integration.redis_process import RedisProcess
 
-CHAT = ", chat completions"
-SAMPLING = "temperature, top_p, presence_penalty, frequency_penalty, logit_bias"
+CHAT, RESPONSES = ", chat completions", ", Responses"
+SAMPLING = "temperature, top_p"
+PENALTIES = "presence_penalty, frequency_penalty, logit_bias"
+NO_STOP = 'it refuses stop: clients that send that get a 400, unless MODELS takes it out ("stop": null)'
+NO_EFFORT = {"model": "gpt-6-luna", "reasoning_effort": "none"}
 Rehearse = Callable[..., tuple[int, list[str]]]
 
 
@@ -32,42 +35,102 @@ def rehearse(openai: OpenAIStandIn, supabase: SupabaseStandIn, redis_server: Red
     return run
 
 
-def test_todays_models_accept_everything(rehearse: Rehearse, openai: OpenAIStandIn) -> None:
-    """There is one call per name, and the number of tokens is reported."""
+# each generation, by its patch: what it leaves out on chat completions, what else it refuses there, and on Responses
+GENERATIONS: dict[str, tuple[object, str, str, str]] = {
+    "today's": ("gpt-4o", "", "", ""),
+    "without temperature": ("o-strict", "temperature", "", "temperature"),
+    "gpt-5": ("gpt-5", f"{SAMPLING}, {PENALTIES}", NO_STOP, SAMPLING),
+    "gpt-6": ("gpt-6-luna", f"{SAMPLING}, {PENALTIES}, reasoning_effort=none", NO_STOP, SAMPLING),
+    "gpt-6 without effort": (NO_EFFORT, PENALTIES, NO_STOP, ""),
+    "gpt-6 as advised": (NO_EFFORT | {"stop": None}, PENALTIES, "", ""),
+    "gpt-6 with effort only": (
+        "gpt-6.1-sol", f"{SAMPLING}, {PENALTIES}",
+        NO_STOP.replace("stop:", "stop, tools:").replace("null", 'null, "tools": null'), SAMPLING,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("patch", "left_out", "refused", "left_out_of_response"), GENERATIONS.values(), ids=GENERATIONS
+)
+def test_each_generation_is_rehearsed_on_both_apis(
+    rehearse: Rehearse, patch: dict[str, object] | str, left_out: str, refused: str, left_out_of_response: str
+) -> None:
+    """The parameters that would be left out, and those for which a client would get a 400."""
+    model = patch if isinstance(patch, str) else str(patch["model"])
+    status, lines = rehearse("gpt-4o", patch)
+    subject = "gpt-4o-mini" if model == "gpt-4o-mini" else f"gpt-4o-mini as {model}"
+    assert lines[2] == line(subject + CHAT, left_out, refused)
+    assert lines[3] == line(subject + RESPONSES, left_out_of_response)
+    assert status == (1 if refused else 3 if model == "o-strict" else 0)  # whose price is not known
+
+
+def line(subject: str, left_out: str, refused: str = "") -> str:
+    verdict = f"{'WRONG' if refused else 'fine':11}"
+    return f"{verdict}  {subject}" + (f" (left out: {left_out})" if left_out else "") + (refused and f": {refused}")
+
+
+def test_one_short_call_a_name_and_api_with_everything_that_clients_send(
+    rehearse: Rehearse, openai: OpenAIStandIn
+) -> None:
+    """As the endpoints send it: `max_tokens` renamed, the user's name replaced, nothing stored."""
     status, lines = rehearse("gpt-4o", "gpt-4o-mini")
-    assert (status, lines[0], lines[-1][:26]) == (0, f"fine         gpt-4o{CHAT}", "fine         the rehearsal")
-    sent = openai.completions()[0].body
-    assert len(openai.completions()) == 2
-    assert {"temperature", "top_p", "presence_penalty", "logit_bias", "stop", "tools", "max_completion_tokens"} <= set(
-        sent
+    assert (status, lines[:2]) == (0, [f"fine         gpt-4o{CHAT}", f"fine         gpt-4o{RESPONSES}"])
+    chat, response, *_ = [seen.body for seen in openai.completions()]
+    assert len(openai.completions()) == 4
+    assert set(chat) == {
+        "frequency_penalty", "logit_bias", "max_completion_tokens", "messages", "model", "n", "parallel_tool_calls",
+        "presence_penalty", "prompt_cache_key", "response_format", "safety_identifier", "seed", "stop", "store",
+        "stream", "stream_options", "temperature", "tool_choice", "tools", "top_p",
+    }  # fmt: skip
+    assert set(response) == {
+        "input", "instructions", "max_output_tokens", "metadata", "model", "parallel_tool_calls", "prompt_cache_key",
+        "safety_identifier", "store", "stream", "temperature", "text", "tool_choice", "tools", "top_p", "truncation",
+    }  # fmt: skip
+    assert (chat["store"], response["store"]) == (False, False)
+    assert max(len(json.dumps(sent)) for sent in (chat, response)) < 800
+
+
+COSTS: dict[str, tuple[object, str]] = {
+    # 12 tokens in and 16 out a call, at 2.50 and 10 dollars a million
+    "today's": ("gpt-4o", "112 tokens and cost $0.000760"),
+    # gpt-5's chat completions say only that there was no room for an answer
+    "gpt-5": ("gpt-5", "tokens and cost about $0.00"),
+    # 0.10 and 0.50 dollars a million
+    "gpt-6": ("gpt-6-luna", "112 tokens and cost $0.000037"),
+    "gpt-6 without effort": (NO_EFFORT, "112 tokens and cost $0.000037"),
+}
+
+
+@pytest.mark.parametrize(("patch", "expected"), COSTS.values(), ids=COSTS)
+def test_the_rehearsal_costs_less_than_a_tenth_of_a_cent(rehearse: Rehearse, patch: object, expected: str) -> None:
+    """It tells the tokens and the dollars, by OpenAI's usage and the table of prices."""
+    last = rehearse(patch, patch)[1][-1]
+    assert last.startswith("fine         the rehearsal took ")
+    assert expected in last
+    assert float(last.rpartition("$")[2]) < 0.001
+
+
+def test_prices_and_what_has_none(rehearse: Rehearse) -> None:
+    """PRICES overrides the table; a cost that leaves a model out is a remark."""
+    status, lines = rehearse("gpt-4o", "gpt-4o-mini", PRICES='{"gpt-4o": {"input": 1, "output": 0}}')
+    assert (status, lines[-1]) == (0, "fine         the rehearsal took 112 tokens and cost $0.000047")
+    status, lines = rehearse("gpt-4o-mini", "o-strict")
+    assert (status, lines[-1].partition(": ")) == (
+        3,
+        (
+            "remark       the rehearsal took 112 tokens and cost $0.000023",
+            ": ",
+            "that is without o-strict: the price is not known, set PRICES",
+        ),
     )
-    assert len(json.dumps(sent)) < 800
-
-
-def test_refused_parameters_are_named(rehearse: Rehearse) -> None:
-    """The report has the parameters that are left out, and those that get a 400."""
-    status, lines = rehearse("gpt-5", "gpt-6-luna")
-    assert status == 1
-    assert lines[0].startswith(f"WRONG        gpt-4o as gpt-5{CHAT} (left out: {SAMPLING}): it refuses stop")
-    assert 'MODELS takes it out ("stop": null)' in lines[0]
-    assert lines[1].startswith(f"WRONG        gpt-4o-mini as gpt-6-luna{CHAT} (left out: ")
-    assert "reasoning_effort=none" in lines[1]
-    assert "it refuses stop" in lines[1]
-
-
-def test_a_patch_that_removes_the_parameter_is_fine(rehearse: Rehearse) -> None:
-    """The rehearsal advised it. With effort none the successor keeps the temperature."""
-    successor = {"model": "gpt-6-luna", "reasoning_effort": "none", "stop": None}
-    status, lines = rehearse(successor, successor)
-    penalties = "presence_penalty, frequency_penalty, logit_bias"
-    assert (status, lines[0]) == (0, f"fine         gpt-4o as gpt-6-luna{CHAT} (left out: {penalties})")
 
 
 def test_a_model_that_cannot_be_asked_is_wrong(rehearse: Rehearse) -> None:
     """The model is unknown or the key refused; no secret is shown."""
     status, lines = rehearse("gpt-9", "gpt-4o-mini")
     assert (status, lines[0].startswith(f"WRONG        gpt-4o as gpt-9{CHAT}: it cannot be asked")) == (1, True)
-    assert lines[1].startswith("fine")
+    assert lines[2].startswith("fine")
     status, lines = rehearse("gpt-4o", "gpt-4o-mini", OPENAI_API_KEY="sk-another-key-0123456789")
     assert (status, "openai_refused" in lines[0]) == (1, True)
     assert "sk-another" not in "".join(lines)

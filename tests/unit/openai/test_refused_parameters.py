@@ -54,6 +54,16 @@ def test_each_refused_parameter_is_left_out(refused: RefusedParameters, model: M
     assert body["temperature"] == 0.7
 
 
+def test_a_refusal_on_one_api_does_not_concern_the_other(refused: RefusedParameters, model: Model) -> None:
+    """The Responses API takes function tools with any effort, and has no `reasoning_effort`."""
+    chat = {"model": "gpt-6-luna", "messages": [], "tools": TOOLS}
+    assert refused.ask(chat, model)[1] == ("reasoning_effort=none",)
+    response = {"model": "gpt-6-luna", "input": "x", "tools": TOOLS}
+    assert refused.known(response) == ()
+    assert refused.ask(response, str)[0] == str(response)
+    assert refused.known(chat) == ("reasoning_effort=none",)
+
+
 def test_a_refusal_with_one_effort_does_not_concern_another(refused: RefusedParameters, model: Model) -> None:
     """A request with effort must not take the temperature from requests without."""
     body = {"model": "gpt-6-luna", "temperature": 0.7}
