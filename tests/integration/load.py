@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import requests
 
 from tests.integration.conftest import User
+from tests.integration.starvation import Stopwatch
 
 PACE = 0.03  # seconds between a user's calls
 
@@ -32,8 +33,10 @@ class Answer:
 class Load:
     """One thread per user that alternates plain calls and streams until the `with` block ends."""
 
-    def __init__(self, users: Sequence[User]) -> None:
+    def __init__(self, users: Sequence[User], pids: Sequence[int] = ()) -> None:
+        """`pids`: the broker's processes. The time for which they wait for a processor counts for no answer."""
         self.answers: list[Answer] = []
+        self._pids = pids
         self._users = users
         self._ended = threading.Event()
         self._threads = [threading.Thread(target=self._call, args=(user,), daemon=True) for user in users]
@@ -63,11 +66,11 @@ class Load:
         with requests.Session() as session:
             while not self._ended.is_set():
                 paths.reverse()
-                self.answers.append(_ask(session, user, paths[0]))
+                self.answers.append(_ask(session, user, paths[0], Stopwatch(self._pids)))
                 time.sleep(PACE)
 
 
-def _ask(session: requests.Session, user: User, path: str) -> Answer:
+def _ask(session: requests.Session, user: User, path: str, watch: Stopwatch) -> Answer:
     began = time.monotonic()
     status, code = 0, ""
     try:
@@ -78,4 +81,4 @@ def _ask(session: requests.Session, user: User, path: str) -> Answer:
         code = str(last.get("code") or ("broken" if "error" in last else ""))
     except requests.RequestException:
         code = "no answer"
-    return Answer(began, time.monotonic() - began, status, code)
+    return Answer(began, watch.seconds(), status, code)

@@ -52,6 +52,11 @@ class RedisProcess:
         """The configuration lines for the listening port."""
         return f"port {self.port}"
 
+    @property
+    def pid(self) -> int:
+        """The process id of the server."""
+        return self._process.pid
+
     def freeze(self) -> None:
         """Suspend the process: it accepts connections and answers nothing."""
         os.kill(self._process.pid, signal.SIGSTOP)

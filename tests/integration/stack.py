@@ -11,6 +11,7 @@ from tests.authority import authority
 from tests.integration import ledger
 from tests.integration.conftest import User, settings_for
 from tests.integration.redis_process import RedisProcess
+from tests.integration.starvation import Stopwatch
 from tests.integration.waiting import within
 from tests.network_path import NetworkPath
 
@@ -63,6 +64,10 @@ class Stack:
     def metric(self, name: str, **labels: str) -> float:
         """The value of one of the broker's metrics; 0 if it does not exist."""
         return ledger.scrape(self.broker).get(ledger.name_of("gpt_broker_" + name, **labels), 0.0)
+
+    def stopwatch(self) -> Stopwatch:
+        """A stopwatch for one answer of the broker."""
+        return Stopwatch([*self.broker.workers(), self.redis.pid])
 
     def log_count(self, event: str) -> int:
         """The number of log lines with this event."""

@@ -225,7 +225,7 @@ def test_a_client_that_reads_nothing_is_disconnected(stack: Stack) -> None:
         stuck = _stuck(stack)
     finally:
         stack.openai.answer, stack.openai.token_delay = kept, 0.002
-    with Load(stack.users(2)) as load:
+    with Load(stack.users(2), stack.broker.workers()) as load:
         ends_at = time.monotonic() + 1.0
         while time.monotonic() < ends_at:
             for client in clients:
@@ -247,7 +247,7 @@ def test_a_request_that_never_ends_is_ended_and_costs_nothing(stack: Stack, cut:
     """The head or the body arrives byte by byte. After CLIENT_TIMEOUT the connection ends, for a body with a 408."""
     ada = stack.user()
     request = request_of(ada, "/gpt-4o")
-    with Load(stack.users(2)) as load:
+    with Load(stack.users(2), stack.broker.workers()) as load:
         started = time.monotonic()
         clients = [connect(stack.broker, request[:cut]) for _ in range(20)]
         heard = b""

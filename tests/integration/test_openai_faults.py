@@ -52,7 +52,7 @@ def test_a_failure_before_the_first_text_has_its_status_in_time_and_costs_nothin
 ) -> None:
     """The time is one time-out, or one back-off and another attempt. Other users are not affected."""
     ada = stack.user()
-    with Load(stack.users(2)) as load:
+    with Load(stack.users(2), stack.broker.workers()) as load:
         started = time.monotonic()
         response = ada.post(path, {"messages": f"stand-in: {reply}", "model": "gpt-4o"})
         took = time.monotonic() - started
@@ -71,7 +71,7 @@ def test_a_failure_before_the_first_text_has_its_status_in_time_and_costs_nothin
 def test_a_failure_within_the_answer_is_its_last_line_and_counts(stack: Stack, reply: str) -> None:
     """It arrives at once or after the silence time-out. Other users are not affected."""
     ada = stack.user()
-    with Load(stack.users(2)) as load:
+    with Load(stack.users(2), stack.broker.workers()) as load:
         started = time.monotonic()
         content = ada.stream(f"stand-in: {reply}").content
         took = time.monotonic() - started
@@ -85,7 +85,7 @@ def test_a_failure_within_the_answer_is_its_last_line_and_counts(stack: Stack, r
 
 def test_temporary_500s_are_retried(stack: Stack) -> None:
     """One retry gives the answer."""
-    with Load(stack.users(2)) as load:
+    with Load(stack.users(2), stack.broker.workers()) as load:
         for _ in range(3):
             stack.openai.next("500_server_error")
             time.sleep(0.8)  # so that no call meets two of them
@@ -116,7 +116,7 @@ def test_a_key_that_is_refused_during_the_day_is_named(stack: Stack) -> None:
 def test_an_openai_that_refuses_connections_fails_calls_in_time_and_costs_nothing(stack: Stack) -> None:
     """The answer is 502 after one more attempt. Calls are served within 5 s of OpenAI's return."""
     ada = stack.user()
-    with Load(stack.users(2)) as load:
+    with Load(stack.users(2), stack.broker.workers()) as load:
         stack.openai.stop()
         response = ada.post("/gpt-4o", {"messages": "x"})
         assert (response.status_code, response.json()["code"]) == (502, "openai_unreachable")
@@ -132,7 +132,7 @@ def test_an_openai_that_refuses_connections_fails_calls_in_time_and_costs_nothin
 def test_many_silent_calls_do_not_hold_up_others(stack: Stack) -> None:
     """A hundred calls wait for their time-out; other calls take no longer."""
     ada = stack.user()
-    with Load(stack.users(2)) as load, ThreadPoolExecutor(100) as pool:
+    with Load(stack.users(2), stack.broker.workers()) as load, ThreadPoolExecutor(100) as pool:
         ask = {"messages": "stand-in: silent"}
         waiting = [pool.submit(ada.post, "/gpt-4o", ask) for _ in range(100)]
         assert {one.result().status_code for one in waiting} == {504}

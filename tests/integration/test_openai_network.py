@@ -13,6 +13,8 @@ from deploy.local.openai_api import OpenAIStandIn
 from deploy.local.shapes import completion
 from tests.integration import ledger
 from tests.integration.conftest import StartBroker, User
+from tests.integration.redis_process import RedisProcess
+from tests.integration.starvation import Stopwatch
 from tests.integration.waiting import within
 from tests.network_path import NetworkPath
 from tests.servers import ScriptedServer
@@ -91,25 +93,25 @@ def test_a_connection_that_was_closed_while_idle_fails_no_call(
 
 
 def test_an_upload_that_openai_reads_slowly_ends_and_delays_no_other_call(
-    start_broker: StartBroker, new_user: NewUser, path: NetworkPath
+    start_broker: StartBroker, new_user: NewUser, path: NetworkPath, redis_server: RedisProcess
 ) -> None:
-    """OpenAI stops reading 7 MB: the call fails after OPENAI_UPLOAD_TIMEOUT; the others go on."""
-    broker = start_broker(OPENAI_UPLOAD_TIMEOUT="1.5", DAILY_LIMIT="100000", **through(path))
+    """OpenAI stops reading 7 MB: the call fails after OPENAI_UPLOAD_TIMEOUT; the others' p99 is below 100 ms."""
+    broker = start_broker(OPENAI_UPLOAD_TIMEOUT="2.5", DAILY_LIMIT="100000", **through(path))
     user, other = new_user(broker), new_user(broker)
     path.throttle_from, path.bytes_per_second = 500_000, 1_000.0
     began = time.monotonic()
     with ThreadPoolExecutor(1) as pool:
         upload = pool.submit(user.post, "/gpt-4o", BIG)
         time.sleep(0.3)
-        times = []
+        times, watch = [], Stopwatch([*broker.workers(), redis_server.pid])
         while not upload.done():
-            response = other.post("/gpt-4o", ASK)
-            assert response.status_code == 200
-            times.append(response.elapsed.total_seconds())
+            watch.restart()
+            assert other.post("/gpt-4o", ASK).status_code == 200
+            times.append(watch.seconds())
     assert upload.result().status_code == 504
     assert time.monotonic() - began < 6
     assert len(times) > 10
-    assert sorted(times)[len(times) * 9 // 10] < 0.3
+    assert sorted(times)[len(times) * 99 // 100] < 0.1
 
 
 @pytest.mark.parametrize(("status", "code"), [(413, "refused_by_openai"), (429, "openai_rate_limited")])

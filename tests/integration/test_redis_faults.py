@@ -63,7 +63,7 @@ def test_calls_are_refused_within_the_time_out_while_redis_cannot_count_and_the_
 ) -> None:
     """503 with `Retry-After`, and one log line per worker for the failure, with its cause, and for the recovery."""
     ada, lines = stack.user(), (stack.log_count(AWAY), stack.log_count(BACK))
-    with Load(stack.users()) as load:
+    with Load(stack.users(), stack.broker.workers()) as load:
         with fault(stack):
             within(3, lambda: ada.post("/gpt-4o", {"messages": "x"}).status_code == 503)
             for _ in range(10):
@@ -88,7 +88,7 @@ def test_calls_are_refused_within_the_time_out_while_redis_cannot_count_and_the_
 def test_a_slow_redis_makes_calls_slow_and_loses_none(stack: Stack) -> None:
     """A Redis that is slow but within its time-out serves every call."""
     lines = stack.log_count(AWAY)
-    with Load(stack.users()) as load:
+    with Load(stack.users(), stack.broker.workers()) as load:
         stack.redis_path.delay = 0.05
         time.sleep(1.0)
         stack.redis_path.delay = 0.0
@@ -101,7 +101,7 @@ def test_a_slow_redis_makes_calls_slow_and_loses_none(stack: Stack) -> None:
 def test_a_redis_slower_than_its_time_out_counts_as_unavailable(stack: Stack) -> None:
     """No call waits longer than the time-out, and reservations that Redis made too late are taken back."""
     ada = stack.user()
-    with Load(stack.users()) as load:
+    with Load(stack.users(), stack.broker.workers()) as load:
         stack.redis_path.delay = REDIS_TIMEOUT * 1.5
         within(3, lambda: ada.post("/gpt-4o", {"messages": "x"}).status_code == 503)
         time.sleep(1.0)
@@ -116,7 +116,7 @@ def test_a_restart_of_redis_loses_no_count(stack: Stack) -> None:
     """Counts are on disk, scripts are loaded again, stale connections are replaced."""
     ada = stack.user()
     assert ada.post("/gpt-4o", {"messages": "x"}).headers["RateLimit"].startswith('"daily";r=99999;')
-    with Load(stack.users()) as load:
+    with Load(stack.users(), stack.broker.workers()) as load:
         stack.redis.stop()
         stack.redis.start()
         stack.wait_until_serving(ada)
@@ -165,7 +165,7 @@ def test_after_a_fail_over_behind_one_name_the_new_primary_is_used_within_second
         assert ada.post("/gpt-4o", {"messages": "x"}).status_code == 200
         new.client.execute_command("REPLICAOF", "127.0.0.1", stack.redis.port)
         within(5, lambda: new.client.info("replication")["master_link_status"] == "up")
-        with Load(stack.users()) as load:
+        with Load(stack.users(), stack.broker.workers()) as load:
             new.client.execute_command("REPLICAOF", "NO", "ONE")
             stack.redis.client.execute_command("REPLICAOF", "127.0.0.1", new.port)
             stack.redis_path.to_port = new.port

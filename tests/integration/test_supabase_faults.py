@@ -14,7 +14,7 @@ from tests.integration.waiting import within
 GOOD = (200, "")
 UNAVAILABLE = "Supabase's signing keys cannot be fetched"
 AVAILABLE = "Supabase's signing keys are fetched again"
-SLACK = 1.0  # seconds, on a busy machine
+SLACK = 0.3  # seconds
 
 
 @pytest.fixture
@@ -61,19 +61,19 @@ def test_an_outage_of_supabase_affects_only_tokens_of_unknown_keys(
 ) -> None:
     """Tokens of known keys stay accepted; one of a new key gets 503 within the time-out until Supabase answers."""
     known = stack.user()
-    with Load(stack.users()) as load:
+    with Load(stack.users(), stack.broker.workers()) as load:
         fault(stack)
         stack.supabase.keys.rotate()
-        newcomer = stack.user()
+        newcomer, watch = stack.user(), stack.stopwatch()
         response = newcomer.post("/gpt-4o", {})
+        assert watch.seconds() < SUPABASE_TIMEOUT + SLACK
         assert (response.status_code, response.json()["code"]) == (503, "sign_in_unavailable")
-        assert response.elapsed.total_seconds() < SUPABASE_TIMEOUT + SLACK
         assert try_in(known) == 400
         within(2, lambda: stack.metric("signing_keys_up") == 0)
         up(stack)
         within(5, lambda: all(try_in(newcomer) == 400 for _ in range(6)))
     assert set(load.tally()) == {GOOD}
-    assert load.slowest() < SUPABASE_TIMEOUT
+    assert load.slowest() < SUPABASE_TIMEOUT / 2
     assert stack.log_count(UNAVAILABLE) <= 2
     assert stack.log_count(AVAILABLE) <= 2
     stack.wait_until_balanced()
@@ -95,9 +95,10 @@ def test_cached_hs256_tokens_stay_accepted_without_supabase(asking: Stack, name:
     assert try_in(known) == 400
     with Load([known]) as load:
         asking.supabase.behaviour = name
+        watch = asking.stopwatch()
         response = newcomer.post("/gpt-4o", {})
+        assert watch.seconds() < SUPABASE_TIMEOUT + SLACK
         assert (response.status_code, response.json()["code"]) == (503, "sign_in_unavailable")
-        assert response.elapsed.total_seconds() < SUPABASE_TIMEOUT + SLACK
         asking.supabase.behaviour = "well"
         within(5, lambda: try_in(newcomer) == 400)
     assert set(load.tally()) == {GOOD}

@@ -1,0 +1,39 @@
+"""How long processes were ready to run while others had the processors: a slow machine is not a slow broker."""
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+NANOSECOND = 1e-9
+
+
+def starved(pids: Iterable[int | str]) -> float:
+    """Return the seconds for which threads of these processes have waited for a processor so far (schedstat, proc(5))."""
+    total = 0
+    for pid in pids:
+        for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+            try:
+                total += int(path.read_text().split()[1])
+            except OSError:  # the thread has ended
+                continue
+    return total * NANOSECOND
+
+
+class Stopwatch:
+    """Measures seconds without those for which this process or one of `pids` waited for a processor.
+
+    On an idle machine that is the time on the clock.
+    """
+
+    def __init__(self, pids: Iterable[int]) -> None:
+        self._pids: tuple[int | str, ...] = ("self", *pids)
+        self.restart()
+
+    def restart(self) -> None:
+        """Start at 0."""
+        self._starved, self._began = starved(self._pids), time.monotonic()
+
+    def seconds(self) -> float:
+        """The seconds since the start."""
+        took = time.monotonic() - self._began
+        return max(0.0, took - (starved(self._pids) - self._starved))
