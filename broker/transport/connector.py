@@ -11,10 +11,10 @@ import time
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import certifi
 import gevent
 from gevent import socket
 from gevent.ssl import PROTOCOL_TLS_CLIENT, SSLContext, SSLWantReadError, TLSVersion
-from requests.adapters import DEFAULT_CA_BUNDLE_PATH
 
 from broker.transport.lookups import resolve
 from broker.transport.options import Options
@@ -129,5 +129,5 @@ def is_alive(sock: Any) -> bool:
 def _tls_context(options: Options) -> SSLContext:
     context = SSLContext(PROTOCOL_TLS_CLIENT)  # verifies the certificate and the host name
     context.minimum_version = TLSVersion.TLSv1_2
-    context.load_verify_locations(options.ca_file or DEFAULT_CA_BUNDLE_PATH)
+    context.load_verify_locations(options.ca_file or certifi.where())
     return context

@@ -8,7 +8,7 @@ NANOSECOND = 1e-9
 
 
 def starved(pids: Iterable[int | str]) -> float:
-    """Return the seconds for which threads of these processes have waited for a processor so far (schedstat, proc(5))."""
+    """Return the seconds for which threads of these processes have waited for a processor (schedstat, proc(5))."""
     total = 0
     for pid in pids:
         for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):

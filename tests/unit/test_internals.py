@@ -2,6 +2,20 @@
 
 A failure here after an upgrade means: read the place that is named, and adapt it or leave the old version.
 
+gunicorn, whose worker and master have no documented interface for subclasses:
+
+- `server/master`: replaces `handle_hup`, `manage_workers` and `stop` of the arbiter, and uses its workers, listeners
+  and app. Without it, a reload with a mistake ends the master, and a leaving worker counts as a worker.
+- `server/worker`, `server/request_handler`: override methods of the gevent worker; StopIteration ends a connection.
+  gunicorn's own handler ends open answers at a stop, and looks up some twenty settings a call through `__getattr__`.
+- `server/response_writer`: overrides `Response`. One system call a token in place of three.
+- `server/request_body`: overrides `Body` and reads from its readers. gunicorn takes a short body for a whole one.
+- `server/request_validation`: sets the class of requests. gunicorn's errors have no CORS fields, and its limit of a
+  head would be 850 KB, which it scans anew with each packet.
+
+Other packages:
+
+- `config/gunicorn.conf.py`: gevent's hub calls its `print_exception`. It would write tracebacks that are no log lines.
 - `transport/connections`: `HTTPAdapter.send` calls `urlopen` of the pool that `get_connection_with_tls_context`
   returns. With urllib3's pool and http.client a call costs a third more.
 - `transport/upload`: gevent's `SSLSocket.write` raises `SSLWantWriteError` at time-out 0. `send` returns 0, and
@@ -12,9 +26,17 @@ A failure here after an upgrade means: read the place that is named, and adapt i
   `gevent.Timeout` for each wait, and a read before it, receiving a token over TLS takes 22.6 instead of 13.7 µs.
 - `transport/options`: `urllib.request.proxy_bypass_environment` takes the proxies as an argument. The proxies
   are settings and do not come from `os.environ`.
+- `quota/redis_clients`: overrides `_connect`, and sends and reads without redis-py's check of each connection, which is
+  half of its time for a command.
+- `server/multiprocess_metrics`: reads prometheus_client's files by name, for the calls of a worker that died.
+- `telemetry/metrics`: prometheus_client keeps every value that was ever made, which a reload must not make again.
+- `web/flask_app`: makes a `MapAdapter` itself. Flask's way takes the host apart, which no route uses.
 """
 
+import inspect
 import ssl
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # what the test is about
 
@@ -22,9 +44,18 @@ import gevent
 import gevent.ssl
 import httptools
 import pytest
+import redis
 import requests
 from gevent import socket as gevent_socket
+from gunicorn.arbiter import Arbiter
+from gunicorn.config import Config
+from gunicorn.http import body, message, parser, wsgi
+from gunicorn.http.unreader import Unreader
+from gunicorn.workers.ggevent import GeventWorker
+from prometheus_client import values
+from prometheus_client.mmap_dict import MmapedDict
 from requests.adapters import HTTPAdapter
+from werkzeug.routing import Map, MapAdapter
 
 from deploy.local.authority import Authority
 from tests.servers import ScriptedServer
@@ -96,3 +127,112 @@ def test_an_exception_of_a_callback_is_the_context_of_httptools_error() -> None:
 def test_the_standard_library_decides_which_hosts_bypass_the_proxy() -> None:
     assert proxy_bypass_environment("api.openai.com", {"no": "openai.com"})
     assert not proxy_bypass_environment("api.openai.com", {"no": ""})
+
+
+# each class, and the methods that are overridden or called, with the arguments that they get
+METHODS: list[tuple[Any, dict[str, str]]] = [
+    (Arbiter, {"handle_hup": "", "manage_workers": "", "stop": "graceful", "spawn_worker": "", "reload": "",
+               "kill_worker": "pid sig"}),
+    (GeventWorker, {"patch": "", "run": "", "init_process": "", "handle_exit": "sig frame",
+                    "handle": "listener client addr", "handle_request": "listener_name req sock addr",
+                    "handle_error": "req client addr exc"}),
+    (wsgi.Response, {"__init__": "req sock cfg", "start_response": "status headers exc_info", "should_close": "",
+                     "force_close": "", "default_headers": "", "send_headers": "", "write": "arg", "close": "",
+                     "_emit_body": "data"}),
+    (body.Body, {"__init__": "reader", "_read_reader": "size"}),
+    (body.ChunkedReader, {"parse_chunk_size": "unreader data"}),
+    (body.LengthReader, {"__init__": "unreader length"}),
+    (Unreader, {"read": "size read_ahead"}),
+    (message.Request, {"parse": "unreader", "read_into": "unreader buf stop"}),
+    (redis.Connection, {"_connect": "", "pack_command": "args", "send_packed_command": "command check_health",
+                        "disconnect": "args kwargs", "can_read": "timeout"}),
+    (MmapedDict, {"read_all_values_from_file": "filename"}),
+    (MapAdapter, {"__init__": "map server_name script_name subdomain url_scheme path_info default_method query_args"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "arguments"),
+    [(owner, name, arguments.split()) for owner, methods in METHODS for name, arguments in methods.items()],
+)
+def test_the_methods_that_are_overridden_or_called_are_there(owner: Any, name: str, arguments: list[str]) -> None:
+    method = getattr(owner, name, None)
+    assert method is not None, f"{owner.__module__}.{owner.__name__} has no {name} any more"
+    expected = [one for one in inspect.signature(method).parameters if one != "self"]
+    assert expected == arguments, f"{owner.__name__}.{name} takes other arguments"
+
+
+def test_gunicorn_s_master_calls_what_is_replaced_on_the_object() -> None:
+    assert "self.manage_workers()" in inspect.getsource(Arbiter.run), "the loop of the master looks different"
+    assert "self.handle_hup" in inspect.getsource(Arbiter) or 'getattr(self, "handle_%s"' in inspect.getsource(Arbiter)
+    assert "self.stop()" in inspect.getsource(Arbiter.halt), "the master ends in another way"
+    assert {"app", "cfg", "pid", "num_workers", "WORKERS", "LISTENERS"} <= {
+        *dir(Arbiter),
+        *inspect.getsource(Arbiter).replace("self.", " ").replace("=", " ").split(),
+    }
+
+
+def test_gunicorn_s_configuration_is_a_dictionary_of_settings_behind_attributes() -> None:
+    config = Config()
+    config.__dict__["keepalive"] = "ours"
+    assert config.keepalive == "ours", "attributes of gunicorn's Config do not come first any more"
+    assert all(callable(setting.get) for setting in config.settings.values())
+
+
+def test_gunicorn_makes_requests_and_responses_of_the_classes_that_are_set() -> None:
+    assert issubclass(parser.RequestParser.mesg_class, message.Request)
+    assert "response_class" in inspect.signature(wsgi.create).parameters
+    assert "StopIteration" in inspect.getsource(GeventWorker.__mro__[1].handle), "it ends connections in another way"
+    assert {"reader", "failed"} <= vars(body.Body(None)).keys()
+    assert {"unreader", "length"} <= vars(body.LengthReader(None, 1)).keys()
+
+
+def test_the_class_of_requests_bounds_the_head_by_one_attribute() -> None:
+    assert "self.max_buffer_headers" in inspect.getsource(message.Request._parse_python)
+
+
+def test_gevent_s_hub_prints_exceptions_through_one_method(monkeypatch: pytest.MonkeyPatch) -> None:
+    printed: list[Any] = []
+    monkeypatch.setattr(gevent.get_hub(), "print_exception", lambda *about: printed.append(about))
+    gevent.spawn(lambda: 1 / 0).join()
+    gevent.sleep(0)
+    assert printed, "the errors of greenlets are written by another method"
+    assert printed[0][1] is ZeroDivisionError
+
+
+def test_redis_py_reads_with_a_time_limit_of_its_own() -> None:
+    parameters = inspect.signature(redis.Connection.read_response).parameters
+    assert {"timeout", "disconnect_on_error"} <= parameters.keys()
+
+
+def test_prometheus_client_names_its_files_by_kind_and_process() -> None:
+    source = inspect.getsource(values.MultiProcessValue)
+    assert "'{}_{}.db'.format(file_prefix, pid['value'])" in source, "the files of a worker are found by their name"
+    assert "values.append(self)" in source, "apps need not share metrics any more: `telemetry.metrics_of_process`"
+
+
+def test_a_map_adapter_needs_no_host() -> None:
+    adapter = MapAdapter(Map([]), "localhost", "/", "", "http", "/x", "GET")
+    assert adapter.allowed_methods() == []
+
+
+RELIED_ON = (
+    "gunicorn",
+    "gevent",
+    "requests",
+    "httptools",
+    "redis",
+    "flask",
+    "prometheus-client",
+    "urllib3",
+    "werkzeug",
+)
+
+
+@pytest.mark.parametrize("package", RELIED_ON)
+def test_an_upgrade_of_these_packages_is_a_decision(package: str) -> None:
+    """`config/runtime.in` bounds each to the minor release with which this file was last looked at."""
+    lines = (Path(__file__).parents[2] / "config" / "runtime.in").read_text().splitlines()
+    bounds = {line.partition("~=")[0].partition("[")[0]: line.partition("~=")[2] for line in lines if "~=" in line}
+    assert package in bounds
+    assert version(package).split(".")[:2] == bounds[package].split(".")[:2]
