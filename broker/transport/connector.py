@@ -20,6 +20,7 @@ from broker.transport.lookups import resolve
 from broker.transport.options import Options
 
 SESSION_AGE = 600.0  # seconds after which a newer TLS session is remembered
+ADDRESS_AGE = 1.0  # seconds for which the result of a look-up serves further connections: a burst shares one
 MAX_PROXY_HEAD = 16_384  # bytes
 # a peer that vanished (NAT, load balancer) is detected within 20 + 3 * 10 seconds
 KEEPALIVE = ((socket.TCP_KEEPIDLE, 20), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
@@ -39,6 +40,8 @@ class Connector:
         self._proxy = urlsplit(options.proxy) if options.proxy and is_tls else None
         self._session: Any = None
         self._session_until = 0.0
+        self._addresses: list[Any] = []
+        self._addresses_until = 0.0
 
     def open(self, seconds: float) -> Any:
         """Open a connection; `seconds` bound everything from the name look-up to the TLS handshake.
@@ -49,7 +52,7 @@ class Connector:
         addresses = self._look_up(seconds)
         rest = max(0.001, ends_at - time.monotonic())
         with gevent.Timeout(rest, TimeoutError(errno.ETIMEDOUT, "connecting took too long")):
-            sock = _connect(addresses, ends_at)
+            sock = self._connect(addresses, ends_at)
             try:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -73,10 +76,21 @@ class Connector:
                 self._session, self._session_until = session, time.monotonic() + SESSION_AGE
 
     def _look_up(self, seconds: float) -> list[Any]:
-        """The addresses of the server, or of the proxy that leads to it."""
-        if self._proxy:
-            return resolve(self._proxy.hostname or "", self._proxy.port or 80, seconds)
-        return resolve(self._host, self._port, seconds)
+        """The addresses of the server, or of the proxy that leads to it. Connections of one second share a look-up."""
+        if time.monotonic() > self._addresses_until:
+            host, port = self._host, self._port
+            if self._proxy:
+                host, port = self._proxy.hostname or "", self._proxy.port or 80
+            self._addresses = resolve(host, port, seconds)
+            self._addresses_until = time.monotonic() + ADDRESS_AGE
+        return self._addresses
+
+    def _connect(self, addresses: list[Any], ends_at: float) -> Any:
+        try:
+            return _connect(addresses, ends_at)
+        except BaseException:
+            self._addresses_until = 0.0  # the server may have moved
+            raise
 
     def _tunnel(self, sock: Any) -> None:
         """Ask the proxy for a tunnel (RFC 9110, 9.3.6)."""

@@ -53,6 +53,28 @@ def test_each_address_has_its_share_of_the_time(monkeypatch: pytest.MonkeyPatch)
         sock.close()
 
 
+def test_a_burst_of_connections_shares_a_look_up_until_one_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    look_ups: list[object] = []
+    addresses = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))]
+
+    def getaddrinfo(*asked: object) -> list[Any]:
+        look_ups.append(asked)
+        return addresses
+
+    monkeypatch.setattr(gevent_socket, "getaddrinfo", getaddrinfo)
+    connector = Connector("http://openai.test", Options())
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        addresses[0] = (*addresses[0][:4], server.getsockname())
+        for _ in range(3):
+            connector.open(5).close()
+        assert len(look_ups) == 1
+    with pytest.raises(ConnectionRefusedError):
+        connector.open(5)
+    with pytest.raises(ConnectionRefusedError):
+        connector.open(5)
+    assert len(look_ups) == 2
+
+
 def test_a_connection_probes_its_peer() -> None:
     """A connection that the network has dropped is detected."""
     with socket.create_server(("127.0.0.1", 0)) as server:
