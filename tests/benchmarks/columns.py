@@ -74,3 +74,9 @@ GROWTH = (
     Column("calls_a_second", "calls a second", 0),
     Column("pss_mb", "memory (PSS), MB", 0),
 )
+
+CONNECTIONS = (
+    Column("round_trips", "round trips to the first token", 0),
+    Column("first_ms", "first token, ms"),
+    Column("processor_ms", "processor ms to open it", 2),
+)

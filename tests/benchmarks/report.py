@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Iterator
 
-from tests.benchmarks.columns import GROWTH, TABLES, Column, Table
+from tests.benchmarks.columns import CONNECTIONS, GROWTH, TABLES, Column, Table
 from tests.benchmarks.course import CONTESTANTS
 from tests.benchmarks.goals import GOALS, Goal
 from tests.benchmarks.rounds import Rounds
@@ -34,7 +34,8 @@ def _lines(rounds: Rounds) -> Iterator[str]:
     yield from _goals(rounds)
     for table in TABLES:
         yield from _table(rounds, table)
-    yield from _growth(rounds)
+    yield from _cases(rounds, "7 · The broker's cost as load grows", GROWTH)
+    yield from _cases(rounds, "9 · Connections to OpenAI, with a round trip of 30 ms between", CONNECTIONS)
     yield "\n## Versions\n"
     yield ", ".join(f"{name} {version}" for name, version in rounds.versions.items())
 
@@ -79,13 +80,15 @@ def _table(rounds: Rounds, table: Table) -> Iterator[str]:
             yield _row(rounds, NAMES[name], (table.figure, name), table.columns)
 
 
-def _growth(rounds: Rounds) -> Iterator[str]:
-    figures = [figure for figure in (rounds.rounds[0] if rounds.rounds else ()) if figure.startswith("7 ")]
+def _cases(rounds: Rounds, title: str, columns: tuple[Column, ...]) -> Iterator[str]:
+    """Yield the table of a figure of the broker with a row for each case. The title begins with the figure's number."""
+    prefix = f"{title[0]} with "
+    figures = [figure for figure in (rounds.rounds[0] if rounds.rounds else ()) if figure.startswith(prefix)]
     if figures:
-        yield "\n## 7 · The broker's cost as load grows\n"
-        yield from _head(GROWTH)
+        yield f"\n## {title}\n"
+        yield from _head(columns)
         for figure in figures:
-            yield _row(rounds, figure.removeprefix("7 with "), (figure, "broker"), GROWTH)
+            yield _row(rounds, figure.removeprefix(prefix), (figure, "broker"), columns)
 
 
 def _head(columns: tuple[Column, ...]) -> Iterator[str]:

@@ -25,17 +25,19 @@ class Sizes:
     growing_users: tuple[int, ...] = (10, 1_000_000)  # with daily counts in Redis
     new_users: int = 1_500  # that call once
     workers: tuple[int, ...] = (1, 2)
+    connections: int = 300  # opened one after the other
 
 
 FULL = Sizes()
 QUICK = Sizes(
     call_seconds=1.5, single_calls=200, stream_tokens=150, open_streams=(1_000,), open_seconds=3.0,
     growing_streams=(10, 100), growing_users=(10, 100_000), new_users=500,
+    connections=100,
 )  # fmt: skip
 TINY = Sizes(
     warm_up=5, call_connections=2, call_seconds=0.2, single_calls=10, streams=4, stream_tokens=20, stream_pace=100.0,
     open_streams=(10,), open_seconds=0.3, open_margin=0.7, growing_streams=(10,), growing_tokens=100.0,
-    growing_users=(10,), new_users=10, workers=(1,),
+    growing_users=(10,), new_users=10, workers=(1,), connections=5,
 )  # fmt: skip
 
 

@@ -51,7 +51,7 @@ class Surroundings:
     def contestant(self, name: str) -> Iterator[Contestant]:
         """Start this contestant on its own processor and wait for its first answer."""
         if name.removesuffix(TCP) == Broker.name:
-            with self.broker(origin=self._origin(name)) as broker:
+            with self.broker(origin=self.origin(name)) as broker:
                 yield broker
             return
         with running_on(processors.CONTESTANT):
@@ -67,7 +67,7 @@ class Surroundings:
         """Start a broker likewise; one with several workers may use all processors."""
         tokens = self.tokens(users or user_ids(USERS))
         with running_on(processors.CONTESTANT if workers == 1 else set(processors.ALL)):
-            broker = Broker(self._settings(origin or self._origin()), tokens, workers)
+            broker = Broker(self._settings(origin or self.origin()), tokens, workers)
         with contextlib.closing(broker):
             broker.wait_until_it_answers()
             yield broker
@@ -90,7 +90,7 @@ class Surroundings:
             return stream_load.Report(**json.loads(line))
 
     def _make(self, name: str) -> Contestant:
-        origin = self._origin(name)
+        origin = self.origin(name)
         if name.removesuffix(TCP) == Nginx.name:
             return Nginx(self._folder, origin)
         if name == Plain.name:
@@ -99,7 +99,7 @@ class Surroundings:
             return LiteLLM(self._folder, origin)
         return Contestant(self._tcp_port)
 
-    def _origin(self, name: str = "") -> Origin:
+    def origin(self, name: str = "") -> Origin:
         """The stand-in as this contestant reaches it: over TLS unless its name says otherwise."""
         return Origin(self._tcp_port, None) if name.endswith(TCP) else Origin(self._tls_port, self._authority.file)
 
