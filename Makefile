@@ -53,7 +53,8 @@ soak: .venv/development ## mixed load with faults, checks for growth: MINUTES=10
 
 lint: .venv/development ## check style, types and import layers
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
-	@$(BIN)/python -m pytest --no-header tests/unit/test_project.py -k "budget or directly_in_broker or package"
+	@$(BIN)/python -m pytest --no-header tests/unit/test_project.py tests/unit/test_prose.py tests/unit/test_mirror.py \
+	  -k "budget or directly_in_broker or package or plain_english or test_file"
 
 format: .venv/development ## format the code
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .

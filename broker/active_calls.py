@@ -2,8 +2,8 @@
 
 While OpenAI is silent nothing is written to the client, so a closed connection would go unnoticed. One
 greenlet therefore watches every client's socket and throws a fault into the greenlet that waits for OpenAI:
-`ClientLeft` when the client hangs up, `OpenAITimeout` when the call takes too long, `WorkerStopping` when
-the worker stops. `CallerBlocked` ends the calls of a user whom the operator blocks.
+`ClientLeft` when the client disconnects, `OpenAITimeout` when the call takes too long, `WorkerStopping` when
+the worker stops. `CallerBlocked` ends the calls of a user who is blocked.
 """
 
 import contextlib
@@ -85,7 +85,7 @@ class OpenCall:
         elif not self._is_closed:
             self._timer.stop()
             self._timer = gevent.get_hub().loop.timer(LAST_WRITE)
-            self._timer.start(self._hang_up)
+            self._timer.start(self._disconnect)
 
     def _end_with(self, fault: type[Fault]) -> None:
         self.interrupt(fault())
@@ -107,7 +107,7 @@ class OpenCall:
         self._timer.close()
         self._calls.forget(self)
 
-    def _hang_up(self) -> None:
+    def _disconnect(self) -> None:
         if self._client is not None and not self._is_closed:
             with contextlib.suppress(OSError):
                 self._client.shutdown(socket.SHUT_RDWR)

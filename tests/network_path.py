@@ -96,7 +96,7 @@ class NetworkPath:
                 if not self.is_dropping and source not in self._forgotten:
                     target.sendall(data)
         if source in self._forgotten:
-            source.close()  # the other side is told nothing
+            source.close()  # the other side gets no FIN
             return
         for end in (source, target):
             with contextlib.suppress(OSError):

@@ -22,7 +22,7 @@ CLEAR: dict[str, bytes] = {
     b"5\r\n%s\r\n%x\r\n%s\r\n0\r\n\r\n" % (GZIPPED[:5], len(GZIPPED) - 5, GZIPPED[5:]),
 }
 
-# the body is clear; what follows it belongs to nobody
+# the body is clear; the bytes after it are unsolicited
 UNSOLICITED = (CLEAR["plain"] + b"HTTP/1.1 200 OK\r\n\r\n", CLEAR["plain"] + b"x", CLEAR["chunked"] + b"\r\n\0")
 
 # not clear: refused, and the request is not sent again

@@ -8,7 +8,7 @@ operator's limits in `errors.limits`.
 from collections.abc import Mapping
 from typing import Literal
 
-# Why a request is not signed in: for the operator's log and metrics. The client is not told: see `TokenInvalid`.
+# Why a request is not signed in: for the operator's log and metrics. Clients do not see them: see `TokenInvalid`.
 Reason = Literal[
     "no_header", "not_bearer", "openai_key", "supabase_key", "not_a_jwt", "wrong_algorithm", "no_user_id", "no_expiry",
     "wrong_issuer", "wrong_audience", "wrong_role", "not_yet_valid", "expired", "unknown_key", "bad_signature",

@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import TypeVar
 
-import requests
-
 from broker.errors.openai import OpenAIOutOfQuota, OpenAIRateLimited, OpenAIRefusedKey, UpstreamFault
+from broker.transport.messages import PreparedRequest
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +76,7 @@ class Keys:
             self._set_aside(last, fault)
             raise
 
-    def sign(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+    def sign(self, request: PreparedRequest) -> PreparedRequest:
         """Return the request with the current key. `request` has the first one."""
         number = self._current.get()
         if len(self._keys) == 1 or number == 0:

@@ -61,7 +61,7 @@ class Quota:
         """Return a reservation for one call, or the limit that refuses it.
 
         Raises `CallerBlocked`, `TooManyCallsInFlight`, `TenantBudgetExhausted`, and `UsageUnavailable` if Redis does
-        not answer and is required; a call that Redis may have counted all the same is given back once it answers.
+        not answer and is required; a call that Redis may have counted is given back once it answers.
         Raises what interrupts `waiting`; then nothing is reserved.
         """
         record = self._records.new(caller)

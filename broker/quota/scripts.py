@@ -75,7 +75,7 @@ local function calls() return redis.call('ZCOUNT', KEYS[1], '(' .. now, '+inf') 
 
 # ARGV from 5: day number, limits of calls, tokens and nano-dollars (-1: none); of the call: input tokens, wanted and
 # least output tokens, nano-dollars per token of input and output; 1 if the limits of amounts are only watched.
-# The output is lowered to half of what is left, but not below the least, so that a second call finds something too.
+# The output is lowered to half of the remainder, but not below the minimum, so that a second call finds something too.
 # The ZADD of nothing fails on a full Redis, which lets a script add once it has removed something.
 # Result: the answer, calls, tokens and nano-dollars charged, reserved, granted on top; the output granted; the limits
 # that would have refused (1 tokens, 2 money). If the day differs from Redis': WRONG_DAY and Redis' Unix time.

@@ -100,7 +100,7 @@ class Worker(RequestHandler):
             return
         self._idle.add(client)
         self._new_connections[client] = timer = gevent.get_hub().loop.timer(self.services().settings.client_timeout)
-        timer.start(_hang_up, client)
+        timer.start(_disconnect, client)
         try:
             super().handle(listener, client, addr)
         finally:
@@ -155,7 +155,7 @@ class Worker(RequestHandler):
             gevent.sleep(BEGINNING)
 
 
-def _hang_up(client: socket.socket) -> None:
+def _disconnect(client: socket.socket) -> None:
     with contextlib.suppress(OSError):
         client.shutdown(socket.SHUT_RDWR)
 

@@ -1,4 +1,4 @@
-"""Parsers for settings: text in, value out, or a ValueError whose message states what is expected. Pure."""
+"""Parsers for settings: text in, value out, or a ValueError whose message states the expected value. Pure."""
 
 import ipaddress
 import json

@@ -9,7 +9,7 @@ A family of counted endpoints registers `counted`, and each of its views the rea
     def create() -> Response: ...
 
 The reader takes the body from the request context, checks it, and returns a `PreparedCall`; it raises a `CallerFault`
-for what is wrong. `counted` reserves calls, tokens and money for it in one step. Clients see 401, then 429, then 400:
+for a wrong request. `counted` reserves calls, tokens and money for it in one step. Clients see 401, then 429, then 400:
 a reader's fault is raised after the reservation was tried, and costs nothing. The view gets the request with
 `request_context.prepared()`.
 """

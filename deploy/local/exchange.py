@@ -71,10 +71,10 @@ class Exchange:
 
     def _note_text(self, data: bytes, *, is_stream: bool) -> None:
         asked_for = bool(self.request.json().get("stream")) is is_stream
-        if self.first_text_at is None and asked_for and _TEXT.search(data) and not self._is_hung_up():
+        if self.first_text_at is None and asked_for and _TEXT.search(data) and not self._is_disconnected():
             self.first_text_at = time.monotonic()
 
-    def _is_hung_up(self) -> bool:
+    def _is_disconnected(self) -> bool:
         """Whether the peer has disconnected, even if the event loop has not noticed yet."""
         if self.left.is_set() or self.transport.is_closing():
             return True

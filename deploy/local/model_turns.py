@@ -51,7 +51,7 @@ def next_call(body: JsonObject) -> JsonObject | None:
 
 def next_text(body: JsonObject) -> str | None:
     """The text of this turn if a schema or tools determine it."""
-    return _structured(body) or _told(body)
+    return _structured(body) or _from_tools(body)
 
 
 def sample(schema: JsonObject, root: JsonObject | None = None) -> Any:
@@ -111,7 +111,7 @@ def _structured(body: JsonObject) -> str | None:
     return json.dumps(sample((wanted.get("json_schema") or {}).get("schema") or {}))
 
 
-def _told(body: JsonObject) -> str | None:
+def _from_tools(body: JsonObject) -> str | None:
     return " ".join(["The tools say:", *_results(body)]) if USE_TOOLS in question(body) and _results(body) else None
 
 

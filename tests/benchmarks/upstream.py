@@ -52,7 +52,7 @@ class Upstream:
 
     @property
     def ports(self) -> tuple[int, int]:
-        """Where it listens: for plain TCP, and for TLS."""
+        """The ports for plain TCP and for TLS."""
         return self._over_tcp.getsockname()[1], self._over_tls.getsockname()[1]
 
     def serve(self) -> None:

@@ -90,7 +90,7 @@ def test_over_the_limit_it_says_when_to_come_back(
     assert len(openai.completions()) == 1
 
 
-def test_the_page_shows_what_is_left_of_calls_and_tokens(
+def test_the_page_shows_the_remaining_calls_and_tokens(
     open_page: OpenPage, frugal_broker: BrokerProcess, openai: OpenAIStandIn
 ) -> None:
     """Two bars, which warn once 80 % are used; then the page says that the tokens are used up."""

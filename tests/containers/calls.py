@@ -24,7 +24,7 @@ def left(response: requests.Response) -> int:
 
 
 def left_now(stack: Stack, tenant: str) -> int:
-    """Make a call and return what is left. A worker that has no Redis yet answers 503, which is not counted."""
+    """Make a call and return the remaining calls. A worker that has no Redis yet answers 503, which is not counted."""
     for _ in range(20):
         if (response := call(stack, tenant)).status_code != 503:
             break

@@ -109,7 +109,7 @@ def test_a_remote_host_that_does_not_answer_is_named_with_the_reason(stack: Stac
     assert f"No Docker engine answers at {remote.url}" in stack.run("make", "status", check=False, environment=short)
 
 
-def test_a_deployment_over_ssh_names_what_is_not_committed(stack: Stack, remote: SshServer) -> None:
+def test_a_deployment_over_ssh_names_uncommitted_files(stack: Stack, remote: SshServer) -> None:
     """The image has this commit only, and passes the live suite's quick part, signed in."""
     commit = commit_change(stack)
     (stack.folder / "broker" / "untracked.py").write_text("X = 1\n")

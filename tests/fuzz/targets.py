@@ -97,11 +97,11 @@ def strictness(data: bytes) -> None:
 
 def events(data: bytes) -> None:
     """A stream's text, end and usage do not depend on where the network cut it. The first bytes give the cuts."""
-    whole, cut = _hear([data[8:]]), _hear(_cut(data))
+    whole, cut = _read_responses([data[8:]]), _read_responses(_cut(data))
     assert whole == cut
 
 
-def _hear(reads: list[bytes]) -> tuple[str, str, object]:
+def _read_responses(reads: list[bytes]) -> tuple[str, str, object]:
     text, end, transcript = read_stream(reads)
     return text, end, transcript.usage
 

@@ -31,12 +31,12 @@ class Ledger:
     reserved: int  # tokens, according to Redis
     answered: int  # calls that the stand-in for OpenAI began to answer
 
-    def is_balanced(self, *, killed: bool, unheard: int = 0) -> bool:
+    def is_balanced(self, *, killed: bool, lost: int = 0) -> bool:
         """Admitted = settled + given back + lapsed + in flight, no call is open, and all sources agree.
 
         `killed`: a worker was killed. Its unfinished writes may show in one source only, and its reservations
-        are leases that lapse. `unheard`: connections to OpenAI that the network forgot. An answer on one of them
-        reaches nobody, and its call is given back.
+        are leases that lapse. `lost`: connections to OpenAI that the network forgot. An answer on one of them
+        is never read, and its call is given back.
         """
         ends = self.settled + self.given_back + self.lapsed + self.in_flight
         return (
@@ -44,7 +44,7 @@ class Ledger:
             and self.in_flight == 0
             and (killed or self.leased == self.lapsed == self.reserved == 0)
             and 0 <= self.in_redis - self.settled <= self.lapsed
-            and 0 <= self.answered - self.settled <= self.lapsed + unheard
+            and 0 <= self.answered - self.settled <= self.lapsed + lost
         )
 
 

@@ -129,7 +129,7 @@ def test_a_budget_holds_while_workers_die_redis_restarts_and_clients_leave(stack
         assert amounts(stack, user)["t"] == day["tokens"]["used"]
 
 
-def test_a_client_that_leaves_is_charged_the_input_and_what_it_got(stack: Stack) -> None:
+def test_a_client_that_leaves_is_charged_the_input_and_the_delivered_output(stack: Stack) -> None:
     """The charge is an estimate, and log and metrics mark it as one."""
     ada = stack.user()
     with connect(stack.broker, request_of(ada, "/stream", "stand-in: silent_mid_stream")) as client:

@@ -40,12 +40,12 @@ def request_of(user: User, path: str, content: str = "x") -> bytes:
 
 def read_and_leave(stack: Stack, user: User, path: str, stay: float) -> bool:
     """Leave after `seconds`. Return whether any text of the answer arrived."""
-    heard, leaves_at = b"", time.monotonic() + stay
+    received, leaves_at = b"", time.monotonic() + stay
     with connect(stack.broker, request_of(user, path, user.id[::-1])) as client, contextlib.suppress(TimeoutError):
-        while (left := leaves_at - time.monotonic()) > 0 and not heard.endswith(b"0\r\n\r\n"):
+        while (left := leaves_at - time.monotonic()) > 0 and not received.endswith(b"0\r\n\r\n"):
             client.settimeout(left)
-            heard += client.recv(65_536)
-    return b"Tides" in heard
+            received += client.recv(65_536)
+    return b"Tides" in received
 
 
 def ending(broker: BrokerProcess, user: User) -> list[str]:
@@ -85,7 +85,7 @@ def test_leaving_midway_counts(stack: Stack, path: str) -> None:
 def test_leaving_as_the_answer_begins_counts_call_by_call() -> None:
     """An answer that reached the client counts, one that OpenAI had not begun is free, and the ledger balances.
 
-    In between are those whose first text was on its way: nobody read it, and they are free.
+    Answers whose first text was on its way to a client that left are free.
     """
     own = Stack(OPENAI_FIRST_BYTE_TIMEOUT="20")
     own.openai.first_token_delay = 0.03
@@ -93,7 +93,7 @@ def test_leaving_as_the_answer_begins_counts_call_by_call() -> None:
         users = own.users(LEAVERS)
         stays = [0.02 + 0.1 * number / LEAVERS for number in range(LEAVERS)]
         with ThreadPoolExecutor(4) as pool:
-            heard = list(pool.map(partial(read_and_leave, own), users, itertools.cycle(PATHS), stays))
+            received = list(pool.map(partial(read_and_leave, own), users, itertools.cycle(PATHS), stays))
         within(5, lambda: own.metric("calls_in_flight") == 0)
         keys = [own.redis.client.keys(f"*{user.id}*:calls:*") for user in users]
         made = [sum(own.redis.client.zcount(key, 0, "+inf") for key in of_user) for of_user in keys]
@@ -101,9 +101,9 @@ def test_leaving_as_the_answer_begins_counts_call_by_call() -> None:
     finally:
         own.stop()
     begun = {one.body["messages"][-1]["content"] for one in own.openai.completions() if one.first_byte is not None}
-    assert all(count in ((1,) if got else (0, 1)) for count, got in zip(made, heard, strict=True))
+    assert all(count in ((1,) if got else (0, 1)) for count, got in zip(made, received, strict=True))
     assert {user.id[::-1] for user, count in zip(users, made, strict=True) if count} <= begun
-    assert 0 < sum(heard) <= sum(made) == seen.settled == seen.in_redis < LEAVERS
+    assert 0 < sum(received) <= sum(made) == seen.settled == seen.in_redis < LEAVERS
     assert (seen.admitted, seen.leased, seen.lapsed) == (seen.settled + seen.given_back, 0, 0)
 
 
@@ -190,7 +190,7 @@ def hole() -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
         address = listener.getsockname()
         plugs = [socket.socket() for _ in range(4)]
-        for plug in plugs:  # the queue is full: nobody is answered any more
+        for plug in plugs:  # the queue is full: further attempts get no answer
             plug.setblocking(False)
             plug.connect_ex(address)
         yield address[1]
@@ -250,7 +250,7 @@ def test_a_request_that_never_ends_is_ended_and_costs_nothing(stack: Stack, cut:
     with Load(stack.users(2), stack.broker.workers()) as load:
         started = time.monotonic()
         clients = [connect(stack.broker, request[:cut]) for _ in range(20)]
-        heard = b""
+        received = b""
         for number in range(3):  # it goes on, but slowly
             time.sleep(0.3)
             for client in clients:
@@ -258,12 +258,12 @@ def test_a_request_that_never_ends_is_ended_and_costs_nothing(stack: Stack, cut:
         for client in clients:
             client.settimeout(CLIENT_TIMEOUT + 3)
             while data := client.recv(65_536):
-                heard += data
+                received += data
             client.close()
         assert time.monotonic() - started < CLIENT_TIMEOUT + 2 * SLACK
     assert set(load.tally()) == {GOOD}
-    assert heard.count(b" 408 ") == (20 if cut < 0 else 0)
-    assert heard.count(b'"code": "request_too_slow"') == heard.count(b" 408 ")
+    assert received.count(b" 408 ") == (20 if cut < 0 else 0)
+    assert received.count(b'"code": "request_too_slow"') == received.count(b" 408 ")
     within(2, lambda: stack.metric("calls_in_flight") == 0)
     assert ada.post("/gpt-4o", {}).headers["RateLimit"].startswith('"daily";r=100000;')
 

@@ -71,7 +71,7 @@ def names_an_unknown_key(text: str, project: SupabaseStandIn) -> bool:
     return kid is not None and kid not in {key["kid"] for key in project.keys.jwks()["keys"]}
 
 
-def test_nobody_gets_in_with_a_forged_token(
+def test_no_forged_token_is_accepted(
     its_broker: BrokerProcess, project: SupabaseStandIn, openai: OpenAIStandIn
 ) -> None:
     """401, or 400 for invalid header bytes. Unknown keys cause one fetch from Supabase, no call to Redis or OpenAI.

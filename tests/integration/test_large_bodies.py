@@ -46,7 +46,7 @@ def test_many_large_bodies_of_one_user_leave_the_others_alone(stack: Stack) -> N
     stack.wait_until_balanced()
 
 
-def test_what_is_sent_to_openai_is_no_longer_than_what_came(stack: Stack) -> None:
+def test_the_request_to_openai_is_no_longer_than_the_clients(stack: Stack) -> None:
     """Two million emoji leave as UTF-8: escaped, they would take three times as many bytes."""
     body = json.dumps({"messages": [{"role": "user", "content": [EMOJI]}]}, ensure_ascii=False).encode()
     user, before = stack.user(), len(stack.openai.completions())

@@ -65,9 +65,9 @@ def kill_a_worker(stack: Stack, chance: random.Random) -> None:
 
 
 def leave(stack: Stack, chance: random.Random) -> None:
-    """Some clients at once, each after its own while, before the first text or after it.
+    """Disconnect some clients, each after a time of its own, either before the first text or after it.
 
-    In between nobody can tell: of a first text that was on its way when its client left, the broker has not heard.
+    A disconnect while the first text is on its way has no defined result, so the times avoid it.
     """
     clients = []
     for user in stack.users(5):

@@ -65,7 +65,7 @@ def test_one_users_effort_leaves_other_users_their_temperature(
 def test_a_bound_over_the_cap_is_lowered_for_a_model_that_reasons(
     start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
 ) -> None:
-    """On both APIs; refused for any other model, before OpenAI is asked."""
+    """Both APIs lower it; for any other model it is refused before OpenAI is asked."""
     user = new_user(start_broker(MODELS=json.dumps({"gpt-4o": "gpt-6-luna", "gpt-4o-mini": "gpt-4o-mini"})))
     calls = (
         ("/v1/chat/completions", "max_completion_tokens", {"messages": [{"role": "user", "content": "x"}]}),

@@ -129,7 +129,7 @@ def test_an_openai_that_refuses_connections_fails_calls_in_time_and_costs_nothin
     stack.wait_until_balanced()
 
 
-def test_many_silent_calls_do_not_hold_up_others(stack: Stack) -> None:
+def test_many_silent_calls_delay_no_other_call(stack: Stack) -> None:
     """A hundred calls wait for their time-out; other calls take no longer."""
     ada = stack.user()
     with Load(stack.users(2), stack.broker.workers()) as load, ThreadPoolExecutor(100) as pool:

@@ -1,4 +1,4 @@
-"""Streams of `/v1/responses`: OpenAI's bytes, promptly, kept alive, and ended with an event that tells of a failure."""
+"""Streams of `/v1/responses`: OpenAI's bytes, promptly, kept alive, and ended with an event after a failure."""
 
 import json
 import time
@@ -129,7 +129,9 @@ def test_silence_is_filled_with_comments_between_events(
         assert content.replace(PING, b"").count(b"event: ") == len(events(ask(user)))
 
 
-def test_silence_has_an_end_all_the_same(broker_with: StartBroker, new_user: NewUser, openai: OpenAIStandIn) -> None:
+def test_silence_of_a_response_ends_at_the_time_out(
+    broker_with: StartBroker, new_user: NewUser, openai: OpenAIStandIn
+) -> None:
     """Comments do not keep a dead stream alive: it ends with an error, and costs nothing if nothing came."""
     user = new_user(broker_with(STREAM_PING_INTERVAL="0.2", OPENAI_SILENCE_TIMEOUT="0.7"))
     for behaviour, cost in (("silent_after_headers", 0), ("silent_mid_stream", 1)):
@@ -156,7 +158,7 @@ Makers = tuple[Callable[[int, dict[str, Any]], bytes], ...]
 def test_a_failure_before_the_answer_has_its_status_and_costs_nothing(
     ada: User, openai: OpenAIStandIn, makers: Makers, of: dict[str, str], status: int
 ) -> None:
-    """Though OpenAI had sent status 200 and two events. Nothing of the operator's account is in it."""
+    """OpenAI had sent status 200 and two events. The error names nothing of the operator's account."""
     play(openai, CREATED, IN_PROGRESS, *(make(2 + number, of) for number, make in enumerate(makers)))
     response = ask(ada)
     assert (response.status_code, set(error(response))) == (status, {"message", "type", "param", "code"})

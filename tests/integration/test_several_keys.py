@@ -1,4 +1,4 @@
-"""Several OpenAI keys of different projects: what continues a stored response uses the key that made it."""
+"""Several OpenAI keys of different projects: a continued response uses the key that made it."""
 
 import time
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ def begin_with_the_second_key(user: User, openai: OpenAIStandIn, **members: obje
 def test_a_response_is_continued_with_the_key_that_made_it(
     start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn, both: str, *, is_stream: bool
 ) -> None:
-    """By id, by reference and by items, streamed or not; what follows is made with that key, too."""
+    """Ids, references and items use that key, streamed or not, and so do the following responses."""
     user = new_user(start_broker(OPENAI_API_KEY=both, WEB_CONCURRENCY="1"))
     first = begin_with_the_second_key(user, openai, stream=is_stream)
     assert holds(openai, openai.key, begin(user)["id"])  # a new response uses the first key
@@ -59,7 +59,7 @@ def test_a_response_is_continued_with_the_key_that_made_it(
 def test_a_response_is_read_and_deleted_with_the_key_that_made_it(
     start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn, both: str
 ) -> None:
-    """Its input items likewise, by every worker."""
+    """Every worker uses that key for its input items as well."""
     user = new_user(start_broker(OPENAI_API_KEY=both, WEB_CONCURRENCY="2"))
     response = begin_with_the_second_key(user, openai)
     for _ in range(6):
@@ -73,7 +73,7 @@ def test_a_response_is_read_and_deleted_with_the_key_that_made_it(
 def test_no_other_key_is_asked_for_it(
     start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn, both: str
 ) -> None:
-    """While OpenAI limits its key, the client is told to wait; with another key the response would not be found."""
+    """The client has to wait while OpenAI limits the key; another key would not find the response."""
     user = new_user(start_broker(OPENAI_API_KEY=both, WEB_CONCURRENCY="1"))
     response = begin_with_the_second_key(user, openai)
     before = len(openai.completions())
@@ -87,7 +87,7 @@ def test_no_other_key_is_asked_for_it(
 def test_the_order_of_the_keys_does_not_matter(
     start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn, both: str
 ) -> None:
-    """Nor does a broker of another day, which has the keys of both projects in another place."""
+    """A broker with another order of the keys uses the right one, too."""
     first = start_broker(OPENAI_API_KEY=both)
     user = new_user(first)
     response = begin(user)
@@ -99,7 +99,7 @@ def test_the_order_of_the_keys_does_not_matter(
 def test_without_its_key_the_response_has_openais_own_404(
     start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn, both: str
 ) -> None:
-    """OpenAI is asked with the key of the day."""
+    """The first usable key is used."""
     first = start_broker(OPENAI_API_KEY=both, WEB_CONCURRENCY="1")
     user = new_user(first)
     response = begin_with_the_second_key(user, openai)

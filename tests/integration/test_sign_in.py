@@ -67,7 +67,7 @@ def test_published_keys_of_every_kind_are_accepted(
 
 
 def test_the_operator_gets_the_reason_of_a_401(start_broker: StartBroker, project: SupabaseStandIn) -> None:
-    """In the log line and in a metric; clients get the same answer for each, but for an expired token."""
+    """The log line and a metric have it. Clients get the same answer for each, except for an expired token."""
     broker = broker_of(start_broker, project)
     attempts = {
         "wrong_issuer": project.token(iss="https://other.supabase.co/auth/v1"),
@@ -261,7 +261,7 @@ def test_a_refusal_that_concerns_few_tokens_leaves_the_broker_ready(
 def test_each_kind_of_failure_of_supabase_is_named(
     start_broker: StartBroker, project: SupabaseStandIn, kind: str
 ) -> None:
-    """In one log line, in a metric and in `/ready`."""
+    """One log line, a metric and `/ready` name it."""
     path, secure = NetworkPath(project.port), SupabaseStandIn(alg="ES256")
     secure.tls = authority().server_context()
     secure.start_in_thread()
@@ -293,7 +293,7 @@ def test_each_kind_of_failure_of_supabase_is_named(
 
 @pytest.mark.parametrize("alg", ["ES256", "HS256"])
 def test_a_slow_name_look_up_is_within_the_time_out(start_broker: StartBroker, alg: str) -> None:
-    """Of 0.5 s, for keys and for checks of tokens; it takes 3 s. Other names are looked up meanwhile."""
+    """The limit of 0.5 s holds for keys and tokens; the look-up takes 3 s. Other names are resolved meanwhile."""
     slow = SupabaseStandIn(alg=alg)
     slow.start_in_thread()
     broker = broker_of(
@@ -312,7 +312,7 @@ def test_a_slow_name_look_up_is_within_the_time_out(start_broker: StartBroker, a
 
 
 def test_supabase_is_reached_through_tls_and_the_proxy(start_broker: StartBroker) -> None:
-    """With the authorities of SSL_CERT_FILE; a host of NO_PROXY is reached directly."""
+    """SSL_CERT_FILE names the authorities. A host of NO_PROXY is reached directly."""
     secure = SupabaseStandIn(alg="ES256")
     secure.tls = authority().server_context()
     secure.start_in_thread()

@@ -78,7 +78,7 @@ def test_text_leaves_as_it_arrives(ada: User, openai: OpenAIStandIn) -> None:
 
 def test_all_events_of_one_read_leave_in_one_line(ada: User, openai: OpenAIStandIn) -> None:
     """Several tokens of one read leave in one write."""
-    openai.next("clumps")  # what is written at once is read at once, on a busy machine too
+    openai.next("clumps")  # data that is written at once is read at once, on a busy machine too
     response = ada.stream()
     assert len(lines_of(response)) < len(ANSWER.split()) / 2
 

@@ -87,7 +87,7 @@ def test_a_block_is_in_force_with_the_next_call_on_every_worker(stack: Stack, op
 
 
 def test_a_blocked_user_s_open_streams_end_within_a_second(stack: Stack, operator: Operator) -> None:
-    """On both workers, also while OpenAI is silent; others go on. OpenAI is hung up on, and the books balance."""
+    """They end on both workers, also while OpenAI is silent; upstreams close, and the ledger balances."""
     blocked, other = stack.user(), stack.user()
     operator.run("grant", blocked.id, "--calls", "100")
     stack.openai.token_delay = 0.1
@@ -154,7 +154,7 @@ def test_a_grant_is_in_force_with_the_next_call(stack: Stack, operator: Operator
 
 
 def test_a_reset_gives_the_finished_calls_back_and_leaves_those_in_flight(stack: Stack, operator: Operator) -> None:
-    """With tokens and money. A call in flight stays reserved, and counts once it is over: the books balance."""
+    """Tokens and money are given back. A call in flight stays reserved and counts at its end."""
     user = stack.user()
     assert ask(user, 3) == [200] * 3
     stack.openai.next("silent_mid_stream")
@@ -178,7 +178,7 @@ def test_a_reset_gives_the_finished_calls_back_and_leaves_those_in_flight(stack:
     stack.wait_until_balanced()
 
 
-def test_resets_under_load_are_exact_and_keep_the_books(stack: Stack, operator: Operator) -> None:
+def test_resets_under_load_are_exact_and_keep_the_ledger_balanced(stack: Stack, operator: Operator) -> None:
     """Every answer that the user got is either counted or given back, and no reset admits more than the limit."""
     user = stack.user()
     with Load([user] * 8) as load:
@@ -191,7 +191,7 @@ def test_resets_under_load_are_exact_and_keep_the_books(stack: Stack, operator: 
 
 
 def test_the_top_users_of_a_day(stack: Stack, operator: Operator, tmp_path: Path) -> None:
-    """By calls, tokens and money, also as CSV. An id that a spreadsheet would run as a formula is harmless."""
+    """They are sorted by calls, tokens or money, also as CSV. An id that looks like a formula is harmless."""
     user = stack.user()
     operator.run("grant", user.id, "--calls", "20")
     ask(user, 9)
@@ -244,7 +244,7 @@ esac
 
 
 def test_the_make_targets_run_the_commands_in_the_container_that_serves(stack: Stack, tmp_path: Path) -> None:
-    """With an engine that runs the container's command here. `CSV=` names a file that does not exist yet."""
+    """A stand-in engine runs the container's command here. `CSV=` names a file that does not exist yet."""
     (tmp_path / "docker").write_text(DOCKER)
     (tmp_path / "docker").chmod(0o755)
     settings = settings_for(stack.openai, stack.supabase, stack.redis.url)

@@ -57,11 +57,11 @@ def _run(stack: Stack, openai_path: NetworkPath, vitals: Path, seconds: tuple[fl
     load = Load(stack, stack.users(USERS), CLIENTS)
     meter, marks = Meter(stack, vitals, load.outcomes, openai_path.port), [(0.0, "warm-up")]
 
-    unheard = 0
+    lost = 0
 
     def openai_connections_are_forgotten(_: Stack) -> None:
-        nonlocal unheard
-        unheard += openai_path.forget()
+        nonlocal lost
+        lost += openai_path.forget()
 
     faults = (*FAULTS, openai_connections_are_forgotten)
 
@@ -79,19 +79,19 @@ def _run(stack: Stack, openai_path: NetworkPath, vitals: Path, seconds: tuple[fl
         mark("rest")
         time.sleep(rest)
         after = meter.sample()
-        problem = _balance(stack, unheard)
+        problem = _balance(stack, lost)
     finally:
         meter.stop()
     return Run(before, after, meter.samples, dict(load.outcomes), problem, marks)
 
 
-def _balance(stack: Stack, unheard: int) -> str:
+def _balance(stack: Stack, lost: int) -> str:
     """Return the call counts if they do not balance at rest. No client here leaves as its answer begins.
 
-    `unheard`: connections to OpenAI that were forgotten.
+    `lost`: connections to OpenAI that were forgotten.
     """
     seen = ledger.read(stack.broker, stack.redis.client, stack.openai)
-    return "" if seen.is_balanced(killed=False, unheard=unheard) else str(seen)
+    return "" if seen.is_balanced(killed=False, lost=lost) else str(seen)
 
 
 def _apply_load(load: Load, stack: Stack, seconds: float, faults: Sequence[Fault], mark: Callable[[str], None]) -> None:

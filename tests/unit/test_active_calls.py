@@ -81,7 +81,7 @@ def test_a_client_that_leaves_between_two_waits_ends_the_next(pair: tuple[socket
 
 
 def test_detached_work_runs_to_its_end() -> None:
-    """Even if the call is interrupted; otherwise the call raises what the work raises."""
+    """It runs even if the call is interrupted; otherwise the call raises what the work raises."""
     done: list[str] = []
 
     def work() -> None:

@@ -162,7 +162,7 @@ def test_the_methods_that_are_overridden_or_called_are_there(owner: Any, name: s
     assert expected == arguments, f"{owner.__name__}.{name} takes other arguments"
 
 
-def test_gunicorn_s_master_calls_what_is_replaced_on_the_object() -> None:
+def test_gunicorn_s_master_calls_the_replaced_methods() -> None:
     assert "self.manage_workers()" in inspect.getsource(Arbiter.run), "the loop of the master looks different"
     assert "self.handle_hup" in inspect.getsource(Arbiter) or 'getattr(self, "handle_%s"' in inspect.getsource(Arbiter)
     assert "self.stop()" in inspect.getsource(Arbiter.halt), "the master ends in another way"

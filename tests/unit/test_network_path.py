@@ -60,7 +60,7 @@ def test_it_throttles(path: NetworkPath) -> None:
     assert time.monotonic() - began > 0.15
 
 
-def test_it_forgets_open_connections_without_a_word(path: NetworkPath) -> None:
+def test_it_forgets_open_connections_silently(path: NetworkPath) -> None:
     with connect(path) as sock:
         path.forget()
         sock.sendall(b"b")

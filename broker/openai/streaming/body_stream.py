@@ -7,19 +7,16 @@ from collections.abc import Iterator
 from http.client import HTTPException
 from typing import Any
 
-import requests
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from broker.active_calls import OpenCall
 from broker.errors.base import Fault
 from broker.errors.openai import OpenAITimeout, OpenAIUnreachable, StreamBroken
+from broker.transport import messages
 from broker.transport.response import Response
 
 LAST_WAIT = 1.0  # seconds to wait for the end of the body after the last event
 MAX_REPLY_BYTES = 16 * 1024 * 1024
-
-
-_NO_FIELDS = requests.structures.CaseInsensitiveDict[str]()
 
 
 class _Silence(OpenAITimeout):
@@ -29,9 +26,9 @@ class _Silence(OpenAITimeout):
 class Stream:
     """An open response. Iterate over `reads`, and always `close` it."""
 
-    def __init__(self, response: requests.Response, call: OpenCall, silence: float) -> None:
+    def __init__(self, response: messages.Response, call: OpenCall, silence: float) -> None:
         self.request_id = request_id(response)
-        response.headers = _NO_FIELDS  # released, because a stream may stay open for minutes
+        response.headers = messages.NO_FIELDS  # released, because a stream may stay open for minutes
         self._response = response
         self._call = call
         self._silence = silence
@@ -86,7 +83,7 @@ def _read1(raw: Any) -> bytes:
     return data
 
 
-def read_whole(response: requests.Response) -> bytes:
+def read_whole(response: messages.Response) -> bytes:
     """Return the whole body. Raises `OpenAITimeout`, or `OpenAIUnreachable` if it is cut."""
     pieces, size = [], 0
     try:
@@ -102,12 +99,12 @@ def read_whole(response: requests.Response) -> bytes:
     return b"".join(pieces)
 
 
-def _set_timeout(response: requests.Response, seconds: float) -> None:
+def _set_timeout(response: messages.Response, seconds: float) -> None:
     """Replace the time-out of the first byte by that of each further read."""
     if isinstance(response.raw, Response):
         response.raw.set_timeout(seconds)
 
 
-def request_id(response: requests.Response) -> str | None:
+def request_id(response: messages.Response) -> str | None:
     """Return OpenAI's id for the request: https://platform.openai.com/docs/api-reference/debugging-requests."""
     return response.headers.get("x-request-id")

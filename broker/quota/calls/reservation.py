@@ -33,8 +33,8 @@ class Ledger(Protocol):
 class Reservation:
     """One admitted call: first settled or not, then finished, each once.
 
-    `output_tokens`: the longest answer that it covers. `amounts`: what is reserved. `local`: the count of this worker,
-    if Redis was unavailable.
+    `output_tokens`: the longest answer that it covers. `amounts`: the reserved tokens and nano-dollars. `local`: this
+    worker's count, if Redis was unavailable.
     """
 
     __slots__ = (

@@ -97,7 +97,7 @@ class ClusterClient:
                 address, after = self._next(error, address, after)
 
     def _next(self, error: Exception, address: Address, after: tuple[Any, ...]) -> tuple[Address, tuple[Any, ...]]:
-        """Where to send a redirected command, and the command to send before it."""
+        """The next node of a redirected command, and the command to send before it."""
         if not isinstance(error, AskError):
             time.sleep(TRY_AGAIN_AFTER)
             return address, after

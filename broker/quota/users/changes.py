@@ -81,7 +81,7 @@ class Changes:
 
     @contextlib.contextmanager
     def _logged(self, action: str, user: str, details: str = "") -> Iterator[str]:
-        """Write the audit line, then do what is inside, which gets the operation's id."""
+        """Write the audit line, then run the block, which gets the operation's id."""
         operation = secrets.token_urlsafe(9)
         self._log.add(operation, self._by, action, user, details)
         try:

@@ -11,7 +11,7 @@ the open calls of these users. New calls are refused by key 4 of the user.
 KEPT_BLOCKS = 3_600_000  # ms for which workers look for open calls of a blocked user
 MOST_BLOCKS = 1_000  # users in the set of recent blocks
 MOST_LINES = 10_000  # of the audit log, approximately
-RESET_AT_ONCE = 1_000  # calls given back by one run of RESET, so that it holds up nobody
+RESET_AT_ONCE = 1_000  # calls given back by one run of RESET, so that it delays no other command
 
 # KEYS: any key. Result: Redis' Unix time in seconds.
 NOW = """

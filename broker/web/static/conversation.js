@@ -35,8 +35,8 @@ export class Conversation {
   // All that was said, ending with the last question. A question that got no answer is left out.
   messages() {
     const last = this.#turns.at(-1);
-    const told = this.#turns.filter((turn) => turn === last || turn.answer);
-    return told.flatMap((turn) => [
+    const answered = this.#turns.filter((turn) => turn === last || turn.answer);
+    return answered.flatMap((turn) => [
       { role: "user", content: turn.question },
       ...(turn === last ? [] : [{ role: "assistant", content: turn.answer }]),
     ]);

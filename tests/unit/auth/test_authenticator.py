@@ -104,7 +104,7 @@ def shared(**changes: Any) -> str:
 def test_a_token_is_checked_in_one_of_three_ways(
     authenticator: Authenticator, remote: Authenticator, keys: FakeKeys, supabase: FakeSupabase
 ) -> None:
-    """With the secret, with a published key, or by Supabase; each way uses only what it needs."""
+    """The secret, a published key or Supabase checks it; each way uses only what it needs."""
     assert authenticator.authenticate(shared()) == Caller(ADA, NOW + 3600)
     assert (keys.asked, supabase.checked) == (0, [])
 

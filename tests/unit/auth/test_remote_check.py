@@ -17,7 +17,7 @@ def test_an_address_may_cause_a_burst_and_then_one_a_second() -> None:
 
 
 def test_failures_beyond_the_burst_lengthen_the_wait() -> None:
-    """Concurrent checks may exceed the burst; the wait is bounded all the same."""
+    """Concurrent checks may exceed the burst; the wait is still bounded."""
     buckets = FailureBuckets()
     for _ in range(10 * BURST):
         buckets.note_failure("a", 100.0)

@@ -191,7 +191,7 @@ def test_a_slow_name_look_up_is_within_the_time_out(monkeypatch: pytest.MonkeyPa
     ("http://127.0.0.1:{failing}", "status"),
 ])  # fmt: skip
 def test_a_failure_has_its_kind(server: ScriptedServer, url: str, kind: str) -> None:
-    """In the exception and in the metric, with the error's own words."""
+    """The exception and the metric have it, with the error's own words."""
     plain, cut, silent = ScriptedServer([b"no HTTP"]), ScriptedServer([None]), ScriptedServer([b""])
     plain.speaks_first = True
     failing = ScriptedServer([answer(b"{}", b"HTTP/1.1 540 Project paused\r\n")])

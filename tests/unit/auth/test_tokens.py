@@ -175,7 +175,7 @@ def test_a_signature_has_one_spelling() -> None:
         caller_of(text[:-1] + spare, tokens.secret_key(SECRET))
 
 
-def test_a_key_set_leaves_out_what_it_cannot_use() -> None:
+def test_a_key_set_leaves_out_unusable_keys() -> None:
     """Unknown kinds, secrets, encryption keys, wrong curves and invalid entries are left out; the valid key is kept."""
     p_384 = ec.generate_private_key(ec.SECP384R1()).public_key()
     other_curve = jwt.get_algorithm_by_name("ES384").to_jwk(p_384, as_dict=True)

@@ -24,7 +24,7 @@ TWO_ROUNDS = Rounds(
 )
 
 
-def test_a_plan_comes_through_a_broker_that_writes_json_anew() -> None:
+def test_a_plan_survives_a_broker_that_rewrites_json() -> None:
     """The stand-in reads its plan from the question."""
     plan = Plan(400, 0.5, 10)
     body = json.dumps({"messages": [{"role": "user", "content": plan.prompt()}]}, indent=1)

@@ -1,4 +1,4 @@
-"""A regression is a ratio to nginx, so that a slower machine is none."""
+"""A regression is a change of a ratio to nginx, so a slower machine is no regression."""
 
 from tests.benchmarks.check import regressions
 from tests.benchmarks.rounds import Rounds
@@ -32,6 +32,6 @@ def test_more_than_a_tenth_is_said_for_each_ratio() -> None:
     ]
 
 
-def test_what_was_not_measured_is_not_compared() -> None:
+def test_missing_measurements_are_not_compared() -> None:
     """A run of one figure says nothing of the others."""
     assert list(regressions(Rounds(rounds=[{}]), rounds((0.02, 0.8)))) == []

@@ -49,7 +49,7 @@ def today(output: str) -> str:
     return output.splitlines()[1].split()[1]
 
 
-def test_the_lists_of_the_settings_are_told(run: Run) -> None:
+def test_the_lists_of_the_settings_are_shown(run: Run) -> None:
     """A user may be blocked by a setting, which no command changes."""
     assert "blocked (BLOCKED_IDS)" in run("user", ADA, BLOCKED_IDS=f'["{ADA}"]').output
     assert "on ID_WHITE_LIST" in run("user", ADA, ID_WHITE_LIST=f'["{ADA}"]').output
@@ -58,14 +58,14 @@ def test_the_lists_of_the_settings_are_told(run: Run) -> None:
     assert "BLOCKED_IDS still names this user" in result.output
 
 
-def test_an_empty_log_and_an_empty_day_are_told(run: Run) -> None:
+def test_an_empty_log_and_an_empty_day_are_reported(run: Run) -> None:
     assert run("audit").output == "no changes yet\n"
     assert run("users", "--day", "2026-01-02").output == "2026-01-02 (UTC): 0 users\n"
 
 
 @pytest.mark.parametrize("words", [("block", "ada"), ("user", "*"), ("grant", ADA, "--dollars", "many"), ("reset",)])
 def test_a_wrong_word_is_refused_before_redis_is_asked(run: Run, words: tuple[str, ...]) -> None:
-    """With exit status 2."""
+    """The exit status is 2."""
     assert run(*words).exit_code == 2
     assert run("audit").output == "no changes yet\n"
 

@@ -144,7 +144,7 @@ def test_the_selectors_find_the_pods(objects: list[Object]) -> None:
         assert not any(selector.items() <= other.items() for other in others)
 
 
-def test_probes_ask_what_each_is_for(objects: list[Object]) -> None:
+def test_each_probe_checks_its_own_condition(objects: list[Object]) -> None:
     """A pod starts when its dependencies answer; later only its own state counts, so clients see its 503s."""
     container = broker_pod(objects)["containers"][0]
     asked = {name: container[f"{name}Probe"]["httpGet"]["path"] for name in ("startup", "readiness", "liveness")}

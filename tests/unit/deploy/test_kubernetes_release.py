@@ -71,7 +71,7 @@ def test_a_rollback_goes_to_the_release_before_or_the_one_that_is_named(checkout
     assert checkout.asked.read_text().split()[:3] == ["rollback", "sksndev", "7"]
 
 
-def test_what_is_missing_is_named_before_anything_is_asked(checkout: Checkout) -> None:
+def test_missing_parts_are_named_before_helm_runs(checkout: Checkout) -> None:
     """Missing values, uncommitted changes and unknown commands are reported before Helm runs."""
     values = checkout.folder / "deploy" / "kubernetes" / "values.sksndev.yaml"
     refusals = [checkout.release("deploy", "nobody"), checkout.release("remove", "sksndev"), checkout.release("deploy")]

@@ -88,7 +88,7 @@ def test_a_401_under_v1_names_its_cause() -> None:
      ("/v1/completions", "not offered"), ("/v1/nothing", "Endpoint not found"), ("/v1", "Endpoint not found")],
 )  # fmt: skip
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_an_unknown_path_of_openais_says_what_is_wrong(path: str, words: str, method: str) -> None:
+def test_an_unknown_path_of_openais_is_explained(path: str, words: str, method: str) -> None:
     """The error has OpenAI's format, so that its SDKs show the sentence."""
     answer = make_client().open(path, method=method)
     assert answer.status_code == 404

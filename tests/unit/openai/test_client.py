@@ -101,7 +101,7 @@ def test_a_stream_asks_for_its_usage(openai: responses.RequestsMock, upstream: U
     "first",
     ["408_request_timeout", "409_conflict", "429_rate_limit", "429_slow_down", "500_server_error", "503_plain_text"],
 )
-def test_a_failure_that_may_pass_is_tried_again(
+def test_a_failure_that_may_pass_is_retried(
     openai: responses.RequestsMock, upstream: Upstream, call: OpenCall, pauses: list[float], first: str
 ) -> None:
     """The back-off grows."""
@@ -136,7 +136,7 @@ def test_two_retries_are_all(
 @pytest.mark.parametrize(
     ("name", "fault"), [("429_insufficient_quota", OpenAIOutOfQuota), ("400_invalid_image", RefusedByOpenAI)]
 )
-def test_what_cannot_pass_is_not_tried_again(
+def test_permanent_failures_are_not_retried(
     openai: responses.RequestsMock,
     upstream: Upstream,
     call: OpenCall,

@@ -109,7 +109,7 @@ def test_a_single_key_is_never_set_aside(caplog: pytest.LogCaptureFixture) -> No
 
 
 def test_a_pinned_call_uses_its_key_alone(clock: Callable[[float], None]) -> None:
-    """Also while the key is set aside: what the call refers to exists for no other key."""
+    """The key is used even if it is set aside, because no other key has the stored object."""
     keys = Keys(("sk-a", "sk-b"))
     openai = OpenAI(keys, b=OpenAIRateLimited(retry_after=2))
     with keys.pinned(fingerprint_of("sk-b")):

@@ -89,7 +89,7 @@ def test_a_refusal_is_forgotten_after_an_hour(
 
 
 @pytest.mark.parametrize("name", ["stop", "max_tokens", "top_logprobs"])
-def test_what_changes_the_answers_meaning_is_never_left_out(
+def test_parameters_that_change_the_answers_meaning_are_never_left_out(
     refused: RefusedParameters, model: Model, name: str
 ) -> None:
     """OpenAI's 400 goes to the client."""

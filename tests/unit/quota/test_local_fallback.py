@@ -24,7 +24,7 @@ def test_the_share_is_per_day_and_not_per_outage() -> None:
     assert counts.admit(TOMORROW, "ada", Limits("default", 1)) == 1
 
 
-def test_what_is_given_back_may_be_used_again() -> None:
+def test_a_returned_call_may_be_used_again() -> None:
     """It returns to the share of the same day."""
     counts = LocalCounts(workers=1)
     counts.admit(TODAY, "ada", Limits("default", 1))

@@ -65,7 +65,7 @@ def test_no_limit_is_minus_one(redis: fakeredis.FakeRedis) -> None:
     assert User(redis, 0).reserve("c")[:2] == [0, 2]
 
 
-def test_what_is_given_back_may_be_used_again(redis: fakeredis.FakeRedis) -> None:
+def test_a_returned_call_may_be_used_again(redis: fakeredis.FakeRedis) -> None:
     """It counts once, however often it is given back. A late reservation does not bring it back."""
     user = User(redis, 1)
     user.reserve("a")
@@ -141,7 +141,7 @@ def test_the_charge_replaces_the_reservation(redis: fakeredis.FakeRedis) -> None
     assert user.day() == [1, 120, 450, 0, 0]
 
 
-def test_the_output_is_lowered_to_half_of_what_is_left(redis: fakeredis.FakeRedis) -> None:
+def test_the_output_is_lowered_to_half_of_the_rest(redis: fakeredis.FakeRedis) -> None:
     """Another call finds the other half. Below the minimum the call is refused."""
     user = User(redis, 99, 1_000)
     granted = [user.reserve(call, (100, 800, 100, 0, 0)) for call in "abcd"]

@@ -88,7 +88,7 @@ def test_a_callback_that_raises_does_not_repeat_the_write() -> None:
     assert store.attempts.count("once") == 1
 
 
-def test_writes_to_an_unavailable_part_of_redis_do_not_hold_up_others() -> None:
+def test_writes_to_an_unavailable_part_of_redis_delay_no_others() -> None:
     """Each arrives once that part has recovered; meanwhile one is tried per pause."""
     store: Any = Store()
     store.down.add("frozen")

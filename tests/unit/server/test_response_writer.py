@@ -9,7 +9,7 @@ from broker.server.response_writer import ResponseWriter
 
 
 class Socket:
-    """Records what is sent; the first `send` takes `takes` bytes."""
+    """Records the bytes sent; the first `send` takes `takes` bytes."""
 
     def __init__(self, takes: int = 1_000_000) -> None:
         self.takes = takes

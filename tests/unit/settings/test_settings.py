@@ -195,7 +195,7 @@ def test_each_input_that_once_failed_is_refused_by_name(variable: str, value: st
 
 
 def test_blanks_around_an_id_are_not_part_of_it() -> None:
-    """Such an id would block nobody."""
+    """Such an id would block no user."""
     ((_, variable, value),) = [one for one in wrong_settings() if one[0] == "blanks"]
     settings = Settings.from_environ(REQUIRED | {variable: value})
     assert settings.blocked_ids == {"7f1c1f1e-0000-4000-8000-000000000001"}

@@ -75,7 +75,7 @@ def test_single_failures_are_not_reported() -> None:
 
 
 def test_a_steady_task_is_healthy_again(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """After `STEADY` seconds without a failure; the next failure is logged anew."""
+    """It is healthy after `STEADY` seconds without a failure; the next failure is logged again."""
     supervisor, task = Background(), Flaky(3)
     supervisor.run("keys", task)
     wait_for(lambda: task.is_running)

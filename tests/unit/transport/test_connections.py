@@ -232,7 +232,7 @@ def test_an_answer_during_an_upload_is_the_answer(clients: list[Client], authori
 
 
 @pytest.mark.parametrize("is_tls", [True, False])
-def test_an_upload_without_progress_ends_and_holds_up_nobody(
+def test_an_upload_without_progress_ends_and_delays_no_other_greenlet(
     clients: list[Client], authority: Authority, *, is_tls: bool
 ) -> None:
     """Other greenlets run on while the server reads nothing."""

@@ -77,7 +77,7 @@ def test_unsolicited_data_after_the_body_costs_the_connection(data: bytes) -> No
     assert (kept, sock.is_closed) == ([], True)
 
 
-def test_compression_that_nobody_asked_for_is_decoded() -> None:
+def test_unsolicited_compression_is_decoded() -> None:
     assert read([CLEAR["gzip"]])[1] == BODY
 
 

@@ -112,7 +112,7 @@ def test_usage_is_charged_and_the_rest_of_the_reservation_released() -> None:
 
 @responses.activate
 @pytest.mark.parametrize("path", ["/gpt-4o", "/v1/chat/completions"])
-def test_an_answer_is_bounded_to_what_is_left(path: str) -> None:
+def test_an_answer_is_bounded_to_the_rest(path: str) -> None:
     """Half of it is granted, for a second tab; without a limit the older endpoints send no bound."""
     asked = responses.post(URL, json=WHOLE)
     body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
@@ -132,7 +132,7 @@ def test_an_answer_is_bounded_to_what_is_left(path: str) -> None:
         ({"DAILY_LIMIT": "0"}, "daily_limit_exceeded", "calls"),
     ],
 )
-def test_a_refusal_says_which_limit_and_what_is_left(limit: dict[str, str], code: str, limited: str) -> None:
+def test_a_refusal_names_the_limit_and_the_rest(limit: dict[str, str], code: str, limited: str) -> None:
     """It says when the limit resets. Below MIN_OUTPUT_TOKENS the call is refused."""
     refused = make_client(None, **limit).post("/gpt-4o", json={"messages": "hi"}, headers=bearer())
     assert refused.status_code == 429

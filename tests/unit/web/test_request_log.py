@@ -130,7 +130,7 @@ def test_an_abandoned_stream_is_settled(client: FlaskClient, caplog: pytest.LogC
     assert "gpt_broker_streams_in_flight 1.0" in client.get("/metrics").text
     response.close()
     assert only(caplog)["outcome"] == "client_left"
-    client.application.extensions[EXTENSION].quota.close()  # the counters follow what Redis has been told
+    client.application.extensions[EXTENSION].quota.close()  # the counters follow Redis
     text = client.get("/metrics").text
     assert "gpt_broker_streams_in_flight 0.0" in text
     assert "gpt_broker_calls_settled_total 1.0" in text

@@ -75,7 +75,7 @@ def test_null_members_are_dropped() -> None:
     "name",
     ["audio", "web_search_options", "prompt_cache_retention", "prompt_cache_options", "moderation", "extra"],
 )  # fmt: skip
-def test_what_is_not_on_the_list_is_refused(name: str) -> None:
+def test_unlisted_parameters_are_refused(name: str) -> None:
     """Parameters that cost more, store data or are unknown."""
     assert refusal(**{name: "x"}) == (400, name, "unsupported_parameter")
 
@@ -122,7 +122,7 @@ def test_of_two_bounds_the_lesser_holds() -> None:
      ({"stream_options": {"include_usage": 1}}, "stream_options.include_usage", "invalid_value"),
      ({"stream_options": {"x": True}}, "stream_options.x", "invalid_value")],
 )  # fmt: skip
-def test_what_the_broker_itself_reads_is_checked(members: dict[str, object], param: str, code: str) -> None:
+def test_parameters_that_the_broker_reads_are_checked(members: dict[str, object], param: str, code: str) -> None:
     """The broker checks what it reads itself; OpenAI checks the other parameters."""
     assert refusal(**members) == (400, param, code)
 
@@ -134,7 +134,7 @@ def test_what_the_broker_itself_reads_is_checked(members: dict[str, object], par
      {"type": "input_audio"}, {"type": None},
      {"type": ["text"]}, {}, "text", 7],
 )  # fmt: skip
-def test_a_part_that_may_name_what_is_stored_at_openai_is_refused(part: object) -> None:
+def test_a_part_that_may_name_a_stored_object_is_refused(part: object) -> None:
     """A file id would name a file of the operator's account."""
     content = [{"type": "text", "text": "read this"}, part]
     assert refusal(messages=[{"role": "user", "content": content}]) == (

@@ -32,7 +32,7 @@ def test_an_answer_has_an_upper_bound() -> None:
     assert policy().apply_for_user(asked(max_completion_tokens=5), "ada")["max_completion_tokens"] == 5
 
 
-def test_the_older_endpoints_send_what_they_always_sent() -> None:
+def test_the_older_endpoints_add_no_bound() -> None:
     """Only the patch is applied."""
     assert policy().apply(asked(temperature=0.7)) == asked(temperature=0.7)
     assert policy(temperature=None, seed=1).apply(asked(temperature=0.7)) == asked(seed=1)

@@ -37,7 +37,7 @@ class Plain(Transcript):
         """Do nothing."""
 
 
-def heard(transcript: Transcript, events: list[bytes]) -> list[object]:
+def results_of(transcript: Transcript, events: list[bytes]) -> list[object]:
     """Return the text of each event up to the first fault, and the state after it."""
     said: list[object] = []
     for event in events:
@@ -109,14 +109,14 @@ def test_no_pattern_is_made_if_the_place_of_the_text_is_unclear(misleading: str)
 def test_a_misleading_first_chunk_changes_nothing(first: str) -> None:
     """The following chunks are read as if parsed."""
     events = [first.encode(), first.replace('"a"', '"c"', 1).encode(), first.replace('"a"', '"d"').encode()]
-    assert heard(Transcript(), events) == heard(Plain(), events)
+    assert results_of(Transcript(), events) == results_of(Plain(), events)
 
 
 @pytest.mark.parametrize("reply", streams(), ids=lambda reply: reply.name)
 def test_recorded_streams_are_read_as_if_parsed(reply: RecordedReply) -> None:
     """Text, end, usage and faults are equal for each event."""
     events = EventReader().feed(reply.body)
-    assert heard(Transcript(), events) == heard(Plain(), events)
+    assert results_of(Transcript(), events) == results_of(Plain(), events)
 
 
 @given(texts=st.lists(TEXTS, max_size=5), cut=st.integers(0, 200), junk=st.binary(max_size=3))
@@ -124,7 +124,7 @@ def test_a_broken_chunk_is_as_broken_as_if_parsed(texts: list[str], cut: int, ju
     """Chunks with missing or extra bytes give the same fault as the parser."""
     events = [chunk(text, "x").encode("utf-8", "surrogatepass") for text in ["a", *texts, "z"]]
     events[-1] = events[-1][:cut] + junk + events[-1][cut + len(junk) :]
-    assert heard(Transcript(), events) == heard(Plain(), events)
+    assert results_of(Transcript(), events) == results_of(Plain(), events)
 
 
 def test_nearly_every_chunk_of_a_long_stream_has_a_pattern() -> None:

@@ -104,7 +104,7 @@ def test_a_failure_before_the_opening_is_raised(play: Any, fault: Exception) -> 
 
 
 def test_a_response_opens_with_its_first_item(play: Any) -> None:
-    """With the events before it."""
+    """The events before it are included."""
     opening, seconds, rest = play(*RESPONSE, relay=ResponsesRelay())
     assert (opening, seconds) == (b"".join(RESPONSE[:3]), 3 * STEP)
     assert rest == RESPONSE[3:]
@@ -112,7 +112,7 @@ def test_a_response_opens_with_its_first_item(play: Any) -> None:
 
 @pytest.mark.parametrize("before", [CREATED, b": ka\n\n"])
 def test_a_response_opens_within_the_interval_too(play: Any, before: bytes) -> None:
-    """Also if something other than the answer comes in each step."""
+    """It opens even if other events arrive in each step."""
     opening, seconds, rest = play(*[before] * 9, *RESPONSE, relay=ResponsesRelay())
     assert (opening, seconds) == (before * 3, INTERVAL * 3 / 4)
     assert b"".join(rest) == before * 6 + b"".join(RESPONSE)
@@ -124,7 +124,7 @@ def test_a_response_opens_within_the_interval_too(play: Any, before: bytes) -> N
 def test_a_byte_order_mark_is_removed_and_half_of_one_holds_nothing_back(
     play: Any, relay: pass_through.Relay, events: list[bytes]
 ) -> None:
-    """On both APIs: clients would take it for a part of the first field's name."""
+    """Clients of both APIs would take it for a part of the first field's name."""
     opening, seconds, rest = play(BOM[:2], *[b""] * 4, BOM[2:] + events[0], *events[1:], relay=relay)
     assert (opening, seconds) == (PING, INTERVAL)
     assert b"".join(rest).replace(PING, b"") == b"".join(events)

@@ -96,7 +96,7 @@ def error(**members: object) -> bytes:
     return b"data: " + json.dumps({"error": members}).encode() + b"\n\n"
 
 
-def told(relay: Relay) -> tuple[str, object]:
+def sentence_and_code(relay: Relay) -> tuple[str, object]:
     assert relay.fault
     return relay.fault.sentence, relay.fault.details.get("openai")
 
@@ -106,7 +106,7 @@ def test_an_error_ends_the_stream_in_openais_words() -> None:
     broken = error(message="The model produced invalid content.", type="model_error", param=None, code="oh_no")
     got, relay = relayed([event(content="a") + broken + DONE])
     assert got == event(content="a")
-    assert told(relay) == ("The model produced invalid content.", {"type": "model_error", "code": "oh_no"})
+    assert sentence_and_code(relay) == ("The model produced invalid content.", {"type": "model_error", "code": "oh_no"})
 
 
 @pytest.mark.parametrize(
@@ -119,15 +119,15 @@ def test_an_error_ends_the_stream_in_openais_words() -> None:
 def test_an_error_names_no_account(members: dict[str, object]) -> None:
     """Only plain words of the error are passed on."""
     _, relay = relayed([error(**members)])
-    assert "planted" not in str(told(relay)).lower()
-    assert "dummy" not in str(told(relay))
+    assert "planted" not in str(sentence_and_code(relay)).lower()
+    assert "dummy" not in str(sentence_and_code(relay))
 
 
 @pytest.mark.parametrize("content", ["org-PLANTED12345", 7, ["planted"]])
 def test_an_error_in_no_known_form_is_an_error_too(content: object) -> None:
     """SDKs raise on any truthy `error`."""
     _, relay = relayed([b"data: " + json.dumps({"error": content}).encode() + b"\n\n"])
-    assert told(relay) == ("OpenAI broke off its answer; try again later", None)
+    assert sentence_and_code(relay) == ("OpenAI broke off its answer; try again later", None)
 
 
 def test_an_error_in_two_reads_is_held_back_too() -> None:

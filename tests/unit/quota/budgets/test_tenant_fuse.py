@@ -122,7 +122,7 @@ def test_the_budget_is_a_day_s(redis: fakeredis.FakeRedis, clock: Clock) -> None
 
 
 def test_a_watched_budget_refuses_no_call(redis: fakeredis.FakeRedis, clock: Clock) -> None:
-    """The spend is reported all the same."""
+    """The spend is still reported."""
     fuse = worker(redis, clock, BUDGETS="watch")
     spend(fuse, 2 * DOLLAR, 2 * DOLLAR)
     fuse.report()
@@ -177,7 +177,7 @@ CALL = st.tuples(st.integers(0, 2), st.integers(1, 3 * SLICE), st.sampled_from([
     )
 )
 def test_the_budget_of_the_fuse_balances(calls: list[tuple[int, int, str]]) -> None:
-    """With any lost messages, the spend equals the charges, and no more than the budget is taken."""
+    """The spend equals the charges with any lost messages, and no more than the budget is taken."""
     clock = Clock()
     with pytest.MonkeyPatch.context() as patch, fakeredis.FakeRedis(server=fakeredis.FakeServer()) as redis:
         patch.setattr("fakeredis.commands_mixins.server_mixin.time", SimpleNamespace(time=clock))

@@ -36,7 +36,7 @@ def test_the_newest_configuration_is_used() -> None:
 
 
 def test_a_frozen_sentinel_causes_no_delay_if_a_majority_replies() -> None:
-    """Nor does one that refuses connections."""
+    """A Sentinel that refuses connections causes none either."""
     started = time.monotonic()
     frozen, gone = FakeSentinel(delay=5), FakeSentinel(error=redis.ConnectionError("gone"))
     assert master(frozen, *[FakeSentinel(1, 1)] * 2).address() == ("10.0.0.1", 1)

@@ -94,7 +94,7 @@ def test_a_redis_that_became_a_replica_is_left_at_once() -> None:
 
 
 def test_a_replica_behind_a_new_connection_is_an_error_and_is_not_kept() -> None:
-    """The next command connects anew."""
+    """The next command opens a new connection."""
     readonly = b"-READONLY You can't write against a read only replica.\r\n"
     with connected_to(readonly, b":2\r\n") as (client, server):
         with pytest.raises(redis.ReadOnlyError):

@@ -59,7 +59,7 @@ def is_ended(call: OpenCall) -> bool:
 def test_only_the_calls_of_blocked_users_end(
     redis: fakeredis.FakeRedis, watch: BlockWatch, begin: Callable[[str], OpenCall]
 ) -> None:
-    """All of theirs, and nobody else's."""
+    """All of their calls end, and no others."""
     ada, grace, other = begin("ada"), begin("ada"), begin("grace")
     watch.look()
     redis.zadd(RECENT, {"ada": 1, "somebody": 2})

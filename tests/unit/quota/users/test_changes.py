@@ -86,7 +86,7 @@ def test_a_grant_that_reaches_redis_twice_is_one(redis: fakeredis.FakeRedis) -> 
         assert redis.eval(user_scripts.GRANT, 4, *names, "operation", DAY.ends_at, 1, 2, 3) == [1, 2, 3]
 
 
-def test_a_reset_gives_back_what_is_finished(
+def test_a_reset_gives_back_finished_calls(
     redis: fakeredis.FakeRedis, changes: Changes, seen: Callable[[], UserDay]
 ) -> None:
     """Calls, tokens, money and free abandoned calls; a call in flight stays reserved. Grants stay."""
@@ -119,7 +119,7 @@ def test_a_reset_gives_back_what_is_finished(
 def test_a_late_write_of_a_call_that_was_given_back_changes_nothing(
     redis: fakeredis.FakeRedis, changes: Changes, script: str, more: tuple[Any, ...]
 ) -> None:
-    """A write that Redis ran unheard is repeated later."""
+    """A write without a reply is repeated later, even if Redis ran it."""
     user = User(redis, 1)
     spent(user, "a")
     changes.reset(ADA, DAY)
@@ -128,7 +128,7 @@ def test_a_late_write_of_a_call_that_was_given_back_changes_nothing(
     assert user.reserve("b")[0] == scripts.ADMITTED
 
 
-def test_a_reset_of_many_calls_holds_up_nobody(
+def test_a_reset_of_many_calls_delays_no_other_command(
     redis: fakeredis.FakeRedis, changes: Changes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It runs in pieces, and gives all of it back."""

@@ -65,7 +65,7 @@ def test_the_day_is_redis_s(redis: fakeredis.FakeRedis) -> None:
 
 
 def test_a_failure_of_redis_names_its_cause(redis: fakeredis.FakeRedis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In one sentence, without the URL."""
+    """The sentence has no URL."""
 
     def fail(*_: object, **__: object) -> None:
         raise NoConnection("redis://:planted@host refused")

@@ -35,7 +35,7 @@ def requests_recorded() -> list[Any]:
     return [body for body in bodies if body and not body.get("background")]
 
 
-def test_what_real_clients_send_is_accepted() -> None:
+def test_requests_of_real_clients_are_accepted() -> None:
     """Every recorded request passes, with the hosted tool that one of them uses."""
     for body in requests_recorded():
         rules = replace(ALL_TOOLS, models={body["model"]: {"model": body["model"]}}, most_tokens=10**6)
@@ -89,7 +89,7 @@ def test_null_is_absent_and_the_users_name_is_the_brokers() -> None:
     ({"tools": [{"name": "f"}]}, "tools[0].type"), ({"tools": [{"type": "shell"}]}, "tools[0].type"),
     ({"previous_response_id": 7}, "previous_response_id"), ({"stream": 1}, "stream"),
 ])  # fmt: skip
-def test_what_is_not_offered_is_refused_by_name(members: dict[str, Any], param: str) -> None:
+def test_unoffered_parameters_are_refused_by_name(members: dict[str, Any], param: str) -> None:
     """The error has OpenAI's format and names the reason."""
     assert refused(**members).details["param"] == param
 
