@@ -2,16 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from broker.openai.counting import token_estimate
 from broker.openai.counting.token_usage import TokenUsage
-from broker.settings.prices import Price, price_of, tier_of
+from broker.settings.prices import USUAL, Factor, Price, factor_of, price_of
 from broker.settings.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(NamedTuple):
     """The charge for a call. `is_estimated`: OpenAI sent no usage. `nano_dollars`: None for a model without a price."""
 
     usage: TokenUsage
@@ -41,7 +40,7 @@ class PreparedCall:
     key_fingerprint: str | None = None
     _input_tokens: int = 0
     _price: Price | None = None
-    _tier: tuple[int, int] = (1, 1)
+    _factor: Factor = USUAL
 
     def demand(self, settings: Settings) -> tuple[int, int, int, int]:
         """Return the demand: estimated input tokens, the longest answer, and nano-dollars for a token of either.
@@ -50,8 +49,8 @@ class PreparedCall:
         """
         self._input_tokens = token_estimate.input_tokens(self.body)
         self._price = price_of(str(self.body.get("model")), settings.prices)
-        self._tier = tier_of(self.body)
-        each_in, each_out = self._price.worst(self._input_tokens, self._tier) if self._price else (0, 0)
+        self._factor = factor_of(self.body, settings.openai_base_url)
+        each_in, each_out = self._price.worst(self._input_tokens, self._factor) if self._price else (0, 0)
         choices = self.body.get("n")
         cap = self._cap(settings.max_completion_tokens) * (choices if type(choices) is int and choices > 1 else 1)
         return self._input_tokens, cap, each_in, each_out
@@ -72,7 +71,7 @@ class PreparedCall:
         if usage is None:
             usage = TokenUsage(self._input_tokens, 0, 0, delivered_tokens, 0)
         counts = (usage.input, usage.cached, usage.cache_write, usage.output)
-        return Charge(usage, self._price.cost(counts, self._tier) if self._price else None, is_estimated)
+        return Charge(usage, self._price.cost(counts, self._factor) if self._price else None, is_estimated)
 
     def _cap(self, default: int) -> int:
         cap = self.body.get(self.cap_name)

@@ -4,18 +4,27 @@ Prices: https://platform.openai.com/docs/pricing, as read on `AS_OF`. One USD pe
 per token. `PRICES` overrides the table or adds to it.
 """
 
+import functools
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from urllib.parse import urlsplit
 
 AS_OF = "2026-11-26"
 NANO = 10**9  # nano-dollars in a dollar
-LONG_CONTEXT = 272_000  # input tokens above which gpt-6-luna costs more: 2 × input and cache, 1.5 × output
-# https://platform.openai.com/docs/guides/flex-processing, /priority-processing: (numerator, denominator)
-TIERS = {"flex": (1, 2), "batch": (1, 2), "priority": (2, 1), "fast": (2, 1)}
-USUAL = (1, 1)
+LONG_CONTEXT = 272_000  # input tokens of gpt-5.6 and later above which a call costs 2 × input and cache, 1.5 × output
+Factor = tuple[int, int]  # numerator and denominator
+USUAL: Factor = (1, 1)
+# https://platform.openai.com/docs/guides/flex-processing, /priority-processing. Priority costs 1.7 to 2 times as much;
+# the most is charged for every model.
+TIERS: Mapping[str, Factor] = {"flex": (1, 2), "batch": (1, 2), "priority": (2, 1), "fast": (2, 1)}
+REGIONAL: Factor = (
+    11,
+    10,
+)  # https://platform.openai.com/docs/guides/your-data: processing in one region costs 10 % more
+_REGIONAL_HOST = re.compile(r"[a-z]{2}\.api\.openai\.com")
 _SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 _MEMBERS = ("input", "cached_input", "cache_write", "output", "long_context")
 
@@ -30,8 +39,8 @@ class Price:
     output: int
     long_context: int | None = None
 
-    # the four counts of `TokenUsage`, which this package must not import, and the tier
-    def cost(self, counts: tuple[int, int, int, int], tier: tuple[int, int] = USUAL) -> int:
+    # the four counts of `TokenUsage`, which this package must not import, and the factor
+    def cost(self, counts: tuple[int, int, int, int], factor: Factor = USUAL) -> int:
         """Return a call's cost in nano-dollars, rounded up.
 
         `counts`: input tokens, those of them read from the cache, those written to it, and output tokens.
@@ -41,14 +50,14 @@ class Price:
         cost_out = output * self.output
         if self.long_context is not None and total > self.long_context:
             cost_in, cost_out = 2 * cost_in, cost_out * 3 // 2
-        return -(-(cost_in + cost_out) * tier[0] // tier[1])
+        return -(-(cost_in + cost_out) * factor[0] // factor[1])
 
-    def worst(self, input_tokens: int, tier: tuple[int, int] = USUAL) -> tuple[int, int]:
+    def worst(self, input_tokens: int, factor: Factor = USUAL) -> tuple[int, int]:
         """Return the highest price of an input token and of an output token in a call of this size."""
         dearest = max(self.input, self.cached, self.cache_write)
         is_long = self.long_context is not None and input_tokens > self.long_context
         each_in, each_out = (2 * dearest, self.output * 3 // 2) if is_long else (dearest, self.output)
-        return -(-each_in * tier[0] // tier[1]), -(-each_out * tier[0] // tier[1])
+        return -(-each_in * factor[0] // factor[1]), -(-each_out * factor[0] // factor[1])
 
 
 PRICES: Mapping[str, Price] = {
@@ -61,14 +70,16 @@ PRICES: Mapping[str, Price] = {
     "gpt-5-mini": Price(250, 25, 250, 2_000),
     "gpt-5-nano": Price(50, 5, 50, 400),
     "gpt-5.1": Price(1_250, 125, 1_250, 10_000),
-    "gpt-5.6-sol": Price(4_000, 400, 5_000, 20_000),
-    "gpt-5.6-terra": Price(2_000, 200, 2_500, 12_000),
-    "gpt-5.6-luna": Price(200, 20, 250, 1_200),
+    "gpt-5.2": Price(1_750, 175, 1_750, 14_000),
+    "gpt-5.4-mini": Price(750, 75, 750, 4_500),
+    "gpt-5.6-sol": Price(4_000, 400, 5_000, 20_000, LONG_CONTEXT),
+    "gpt-5.6-terra": Price(2_000, 200, 2_500, 12_000, LONG_CONTEXT),
+    "gpt-5.6-luna": Price(200, 20, 250, 1_200, LONG_CONTEXT),
     "gpt-6-luna": Price(100, 10, 125, 500, LONG_CONTEXT),
-    "gpt-6-sol": Price(2_000, 200, 2_500, 10_000),
-    "gpt-6.1-sol": Price(2_000, 100, 2_500, 10_000),
-    "gpt-6.1-terra": Price(1_000, 50, 1_250, 5_000),
-    "gpt-6-astra": Price(10_000, 1_000, 12_500, 50_000),
+    "gpt-6-sol": Price(2_000, 200, 2_500, 10_000, LONG_CONTEXT),
+    "gpt-6.1-sol": Price(2_000, 100, 2_500, 10_000, LONG_CONTEXT),
+    "gpt-6.1-terra": Price(1_000, 50, 1_250, 5_000, LONG_CONTEXT),
+    "gpt-6-astra": Price(10_000, 1_000, 12_500, 50_000, LONG_CONTEXT),
     "o3": Price(2_000, 500, 2_000, 8_000),
     "o4-mini": Price(1_100, 275, 1_100, 4_400),
 }
@@ -82,9 +93,15 @@ def price_of(model: str, overrides: Mapping[str, Price]) -> Price | None:
     return overrides.get(alias) or PRICES.get(alias)
 
 
-def tier_of(body: Mapping[str, object]) -> tuple[int, int]:
-    """Return the factor of a request's `service_tier`."""
-    return TIERS.get(str(body.get("service_tier")), USUAL)
+def factor_of(body: Mapping[str, object], base_url: str) -> Factor:
+    """Return what multiplies a request's price: its `service_tier`, and the region that OPENAI_BASE_URL names."""
+    tier = TIERS.get(str(body.get("service_tier")), USUAL)
+    return (tier[0] * REGIONAL[0], tier[1] * REGIONAL[1]) if _is_regional(base_url) else tier
+
+
+@functools.cache
+def _is_regional(base_url: str) -> bool:
+    return bool(_REGIONAL_HOST.fullmatch(urlsplit(base_url).hostname or ""))
 
 
 def dollars(text: str) -> int:
