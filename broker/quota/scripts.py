@@ -28,11 +28,13 @@ ADMITTED, OVER_CALLS, NO_PLACE, WRONG_DAY, BLOCKED, OVER_TOKENS, OVER_SPEND = 1,
 GIVE_BACK, CHARGE, ABANDON = 0, 1, 2
 
 # ARGV of all scripts: call id, lease in ms, Unix time at which the day's keys expire, places (-1: any number).
+# Only a key that a script may have created gets an expiry: each command costs a microsecond.
 _COMMON = """
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local COUNTED = 1e15
-local id, lease, places = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[4])
+local COUNTED, id = 1e15, ARGV[1]
+local function clock()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000), tonumber(time[1])
+end
 local function integer(number) return string.format('%.0f', number + 0) end
 local function state()
   local score = redis.call('ZSCORE', KEYS[1], id)
@@ -42,82 +44,84 @@ local function state()
   if score < 0 then return 'given back' end
   return score >= COUNTED and 'counted' or 'leased'
 end
-local function amounts()
-  local read = redis.call('HMGET', KEYS[3], 't', 'n', 'rt', 'rn', 'xc', 'xt', 'xn')
-  for number = 1, 7 do read[number] = tonumber(read[number] or 0) end
-  return read
-end
-local function reserved(call)
-  local text = redis.call('HGET', KEYS[3], call)
-  if not text then return nil end
+local function amount_of(text)
   local tokens, nano = string.match(text, '(%d+) (%d+)')
-  return {tonumber(tokens), tonumber(nano)}
+  return tonumber(tokens), tonumber(nano)
 end
-local function expire()
-  for number = 1, 3 do redis.call('EXPIREAT', KEYS[number], ARGV[3]) end
-end
-local function drop_lapsed()
+local function expire(number) redis.call('EXPIREAT', KEYS[number], ARGV[3]) end
+"""
+
+# The ZADD of nothing fails on a full Redis, which lets a script add once it has removed something.
+_DAY = (
+    _COMMON
+    + """
+local now, seconds = clock()
+if math.floor(seconds / 86400) ~= tonumber(ARGV[5]) then return {-2, seconds} end
+local lapsed = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now)
+if #lapsed > 0 then
+  redis.call('ZADD', KEYS[1], 'XX', 0, '')
   redis.call('ZREMRANGEBYSCORE', KEYS[1], -now, now)
-  for _, call in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now)) do
-    local amount = reserved(call)
-    redis.call('ZREM', KEYS[2], call)
-    if amount then
-      redis.call('HDEL', KEYS[3], call)
-      redis.call('HINCRBY', KEYS[3], 'rt', integer(-amount[1]))
-      redis.call('HINCRBY', KEYS[3], 'rn', integer(-amount[2]))
-      redis.call('HINCRBY', KEYS[3], 'lt', integer(amount[1]))
-      redis.call('HINCRBY', KEYS[3], 'ln', integer(amount[2]))
+end
+for _, call in ipairs(lapsed) do
+  local text = redis.call('HGET', KEYS[3], call)
+  redis.call('ZREM', KEYS[2], call)
+  if text then
+    local tokens, nano = amount_of(text)
+    redis.call('HDEL', KEYS[3], call)
+    for name, change in pairs({rt = -tokens, rn = -nano, lt = tokens, ln = nano}) do
+      redis.call('HINCRBY', KEYS[3], name, integer(change))
     end
   end
 end
-local function calls() return redis.call('ZCOUNT', KEYS[1], '(' .. now, '+inf') end
+local read = redis.call('HMGET', KEYS[3], 't', 'n', 'rt', 'rn', 'xc', 'xt', 'xn', id)
+local sum, used = {}, redis.call('ZCOUNT', KEYS[1], '(' .. now, '+inf')
+for number = 1, 7 do sum[number] = tonumber(read[number] or 0) end
+local function answer(number, output, watched)
+  return {number, used, sum[1], sum[2], sum[3], sum[4], sum[5], sum[6], sum[7], output, watched}
+end
+local is_blocked = redis.call('EXISTS', KEYS[4]) == 1
 """
+)
 
 # ARGV from 5: day number, limits of calls, tokens and nano-dollars (-1: none); of the call: input tokens, wanted and
 # least output tokens, nano-dollars per token of input and output; 1 if the limits of amounts are only watched.
 # The output is lowered to half of the remainder, but not below the minimum, so that a second call finds something too.
-# The ZADD of nothing fails on a full Redis, which lets a script add once it has removed something.
 # Result: the answer, calls, tokens and nano-dollars charged, reserved, granted on top; the output granted; the limits
 # that would have refused (1 tokens, 2 money). If the day differs from Redis': WRONG_DAY and Redis' Unix time.
 RESERVE = (
-    _COMMON
+    _DAY
     + """
-if math.floor(time[1] / 86400) ~= tonumber(ARGV[5]) then return {-2, tonumber(time[1])} end
 local max_calls, max_tokens, max_nano = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
-local input, wanted, least = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
-local each_in, each_out, output, watched = tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[10]), 0
-redis.call('ZADD', KEYS[1], 'XX', 0, '')
-drop_lapsed()
-local sum, used = amounts(), calls()
-local function answer(number)
-  return {number, used, sum[1], sum[2], sum[3], sum[4], sum[5], sum[6], sum[7], output, watched}
-end
-if redis.call('EXISTS', KEYS[4]) == 1 then return answer(-3) end
+local input, output, least = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
+local each_in, each_out, places = tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[4])
+local wanted, watched, watches = output, 0, ARGV[14] == '1'
+if is_blocked then return answer(-3, output, 0) end
 if state() ~= 'new' then
-  local amount = reserved(id)
-  if amount then output = amount[1] - input end
-  return answer(1)
+  if read[8] then output = amount_of(read[8]) - input end
+  return answer(1, output, 0)
 end
-if max_calls >= 0 and used >= max_calls + sum[5] then return answer(0) end
+if max_calls >= 0 and used >= max_calls + sum[5] then return answer(0, output, 0) end
 local function fit(left, fixed, each, number, bit)
   local room = each > 0 and math.floor((left - fixed) / each) or (left >= fixed and 2 * wanted or -1)
   if room < least then
     watched = watched + bit
-    return ARGV[14] ~= '1' and number or nil
+    return not watches and number or nil
   end
-  if ARGV[14] ~= '1' then output = math.min(output, math.max(least, math.floor(room / 2))) end
+  if not watches then output = math.min(output, math.max(least, math.floor(room / 2))) end
 end
 local over = max_tokens >= 0 and fit(max_tokens + sum[6] - sum[1] - sum[3], input, 1, -4, 1)
 over = over or max_nano >= 0 and fit(max_nano + sum[7] - sum[2] - sum[4], input * each_in, each_out, -5, 2)
-if over then return answer(over) end
-if places >= 0 and redis.call('ZCARD', KEYS[2]) >= places then return answer(-1) end
-local tokens, nano = input + output, input * each_in + output * each_out
+if over then return answer(over, output, watched) end
+if places >= 0 and redis.call('ZCARD', KEYS[2]) >= places then return answer(-1, output, watched) end
+local tokens, nano, until_ms = input + output, input * each_in + output * each_out, integer(now + ARGV[2])
+redis.call('ZADD', KEYS[1], until_ms, id)
+redis.call('ZADD', KEYS[2], until_ms, id)
+if used == 0 then expire(1) end
+expire(2)
 used, sum[3], sum[4] = used + 1, sum[3] + tokens, sum[4] + nano
-redis.call('ZADD', KEYS[1], now + lease, id)
-redis.call('ZADD', KEYS[2], now + lease, id)
 redis.call('HSET', KEYS[3], 'rt', integer(sum[3]), 'rn', integer(sum[4]), id, integer(tokens) .. ' ' .. integer(nano))
-expire()
-return answer(1)
+if not read[3] then expire(3) end
+return answer(1, output, watched)
 """
 )
 
@@ -125,8 +129,9 @@ return answer(1)
 RENEW = (
     _COMMON
     + """
-redis.call('ZADD', KEYS[2], 'XX', 'GT', now + lease, id)
-if state() == 'leased' then redis.call('ZADD', KEYS[1], 'XX', 'GT', now + lease, id) end
+local until_ms = integer(clock() + ARGV[2])
+redis.call('ZADD', KEYS[2], 'XX', 'GT', until_ms, id)
+if state() == 'leased' then redis.call('ZADD', KEYS[1], 'XX', 'GT', until_ms, id) end
 return 1
 """
 )
@@ -138,7 +143,7 @@ SETTLE = (
 local before = state()
 if before ~= 'finished' then
   redis.call('ZADD', KEYS[1], before == 'given back' and '+inf' or COUNTED, id)
-  redis.call('EXPIREAT', KEYS[1], ARGV[3])
+  if before == 'new' then expire(1) end
 end
 return 1
 """
@@ -150,45 +155,46 @@ return 1
 FINISH = (
     _COMMON
     + """
-local outcome, before, amount = tonumber(ARGV[5]), state(), reserved(id)
+local outcome, before = tonumber(ARGV[5]), state()
+local read, sum = redis.call('HMGET', KEYS[3], 't', 'n', 'rt', 'rn', 'ab', id), {}
+for number = 1, 5 do sum[number] = tonumber(read[number] or 0) end
 redis.call('ZREM', KEYS[2], id)
-if amount then
+if read[6] then
+  local tokens, nano = amount_of(read[6])
+  sum[3], sum[4] = sum[3] - tokens, sum[4] - nano
   redis.call('HDEL', KEYS[3], id)
-  redis.call('HINCRBY', KEYS[3], 'rt', integer(-amount[1]))
-  redis.call('HINCRBY', KEYS[3], 'rn', integer(-amount[2]))
 end
-if before == 'finished' or before == 'given back' and outcome ~= 1 then return 0 end
-local counts = outcome == 1 or before == 'counted'
-if outcome == 2 and not counts then
-  counts = redis.call('HINCRBY', KEYS[3], 'ab', 1) > tonumber(ARGV[8])
+local is_over = before == 'finished' or before == 'given back' and outcome ~= 1
+local counts = not is_over and (outcome == 1 or before == 'counted')
+if outcome == 2 and not counts and not is_over then
+  sum[5] = sum[5] + 1
+  counts = sum[5] > tonumber(ARGV[8])
 end
+if counts then sum[1], sum[2] = sum[1] + ARGV[6], sum[2] + ARGV[7] end
+for number = 1, 5 do sum[number] = integer(sum[number]) end
+redis.call('HSET', KEYS[3], 't', sum[1], 'n', sum[2], 'rt', sum[3], 'rn', sum[4], 'ab', sum[5])
+if not read[3] then expire(3) end
 if counts then
   redis.call('ZADD', KEYS[1], '+inf', id)
-  redis.call('HINCRBY', KEYS[3], 't', ARGV[6])
-  redis.call('HINCRBY', KEYS[3], 'n', ARGV[7])
-else
-  redis.call('ZADD', KEYS[1], -(now + lease), id)
+elseif not is_over then
+  local now = clock()
+  redis.call('ZREMRANGEBYSCORE', KEYS[1], -now, now)
+  redis.call('ZADD', KEYS[1], integer(-(now + ARGV[2])), id)
 end
-expire()
+if before == 'new' then expire(1) end
 return counts and 1 or 0
 """
 )
 
 # ARGV 5: day number. Result as RESERVE's, without a call: the first number is 1, BLOCKED or WRONG_DAY.
 READ = (
-    _COMMON
+    _DAY
     + """
-if math.floor(time[1] / 86400) ~= tonumber(ARGV[5]) then return {-2, tonumber(time[1])} end
-drop_lapsed()
-local sum = amounts()
-local is_blocked = redis.call('EXISTS', KEYS[4]) == 1
-return {is_blocked and -3 or 1, calls(), sum[1], sum[2], sum[3], sum[4], sum[5], sum[6], sum[7], 0, 0}
+return answer(is_blocked and -3 or 1, 0, 0)
 """
 )
 
 # KEYS: any key. Fails on a Redis that is full or read-only, which still reads and deletes.
-PROBE = """
-return redis.call('SET', KEYS[1], 1, 'PX', 1000)
-"""
+PROBE = "return redis.call('SET', KEYS[1], 1, 'PX', 1000)"
 
 ADDING = frozenset({RESERVE, RENEW, SETTLE, PROBE})  # their success shows that Redis can count

@@ -4,15 +4,12 @@ Chat Completions: https://platform.openai.com/docs/api-reference/chat/object (`p
 Responses: https://platform.openai.com/docs/api-reference/responses/object (`input_tokens`, `output_tokens`).
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 MAX_TOKENS = 10**9  # of one answer; a larger count is malformed
 
 
-@dataclass(frozen=True, slots=True)
-class TokenUsage:
+class TokenUsage(NamedTuple):
     """Tokens that OpenAI counted.
 
     `cached` (read from OpenAI's prompt cache) and `cache_write` (written to it) are part of `input`;
@@ -37,10 +34,10 @@ class TokenUsage:
         None if it is missing or malformed, or if all counts are zero: OpenAI sends zeros after an error event,
         and every real answer has tokens.
         """
-        if not isinstance(usage, Mapping):
+        if not isinstance(usage, dict):
             return None
-        total_in, details_in = _side(usage, ("prompt", "input"))
-        total_out, details_out = _side(usage, ("completion", "output"))
+        total_in, details_in = _side(usage, "prompt_tokens", "input_tokens")
+        total_out, details_out = _side(usage, "completion_tokens", "output_tokens")
         if total_in is None or total_out is None or total_in + total_out == 0:
             return None
         cached = min(_detail(details_in, "cached_tokens"), total_in)
@@ -48,17 +45,15 @@ class TokenUsage:
         return cls(total_in, cached, written, total_out, min(_detail(details_out, "reasoning_tokens"), total_out))
 
 
-def _side(usage: Mapping[str, object], names: tuple[str, str]) -> tuple[int | None, object]:
-    """One side's count and its details, by the first of the two names that the object has."""
-    for name in names:
-        if f"{name}_tokens" in usage:
-            return _count(usage[f"{name}_tokens"]), usage.get(f"{name}_tokens_details")
-    return None, None
+def _side(usage: dict[str, object], of_chat: str, of_responses: str) -> tuple[int | None, object]:
+    """One side's count and its details, by the name that the object has."""
+    name = of_chat if of_chat in usage else of_responses
+    return _count(usage.get(name)), usage.get(name + "_details")
 
 
 def _detail(details: object, name: str) -> int:
     """A part of a count. A malformed part is zero: the whole is then charged at the full price."""
-    return (_count(details.get(name)) or 0) if isinstance(details, Mapping) else 0
+    return (_count(details.get(name)) or 0) if isinstance(details, dict) else 0
 
 
 def _count(value: object) -> int | None:

@@ -1,12 +1,11 @@
 """A user's usage of one day, and the remainder of each limit. Pure."""
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from broker.quota.calls.records import CallRecord
 
 
-@dataclass(frozen=True, slots=True)
-class Level:
+class Level(NamedTuple):
     """One daily limit (None: unlimited), the amount used, and the amount reserved by calls in flight."""
 
     limit: int | None
@@ -18,9 +17,12 @@ class Level:
         """The remainder; None without a limit."""
         return None if self.limit is None else max(0, self.limit - self.used - self.reserved)
 
+    def after(self, reserved: int, charged: int) -> "Level":
+        """Return the level after a reserved amount was replaced by the charged one."""
+        return Level(self.limit, self.used + charged, max(0, self.reserved - reserved))
 
-@dataclass(frozen=True, slots=True)
-class DailyUsage:
+
+class DailyUsage(NamedTuple):
     """A user's usage of one UTC day.
 
     `calls` counts calls in flight as used. `spend` is in nano-dollars. `resets_at` is the Unix time of the next day.
@@ -41,15 +43,13 @@ class DailyUsage:
 
     def without_call(self) -> "DailyUsage":
         """Return the usage after the call in flight was given back."""
-        return replace(self, calls=replace(self.calls, used=self.calls.used - 1))
+        return self._replace(calls=self.calls._replace(used=self.calls.used - 1))
 
     def after(self, reserved: tuple[int, int], charged: tuple[int, int]) -> "DailyUsage":
         """Return the usage after a call's reserved tokens and nano-dollars were replaced by the charged ones."""
-        tokens, spend = (
-            replace(level, used=level.used + charge, reserved=max(0, level.reserved - amount))
-            for level, amount, charge in zip((self.tokens, self.spend), reserved, charged, strict=True)
-        )
-        return replace(self, tokens=tokens, spend=spend)
+        tokens = self.tokens.after(reserved[0], charged[0])
+        spend = self.spend.after(reserved[1], charged[1])
+        return DailyUsage(self.calls, tokens, spend, self.resets_at, self.exempt, self.plan)
 
 
 def usage_of(record: CallRecord, numbers: list[int]) -> DailyUsage:

@@ -1,6 +1,6 @@
 """The limits of a caller: the plan that the token names over the tenant's defaults. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from broker.caller import Caller
 from broker.settings.plans import ANONYMOUS, Plan
@@ -33,22 +33,23 @@ class LimitRules:
     """The operator's rules."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._plans = dict(settings.plans.plans)
-        self._plans.setdefault(ANONYMOUS, Plan(calls=settings.anonymous_daily_limit))
+        plans = {ANONYMOUS: Plan(calls=settings.anonymous_daily_limit), **settings.plans.plans}
+        self._default = _limits(settings, DEFAULT, Plan())
+        self._limits = {name: _limits(settings, name, plan) for name, plan in plans.items()}
+        self._white_list = settings.id_white_list
 
     def limits_of(self, caller: Caller) -> Limits:
         """Return a caller's limits. An unknown plan counts as none; anonymous users have a plan of their own."""
-        settings = self._settings
         name = ANONYMOUS if caller.is_anonymous else caller.plan
-        plan = self._plans.get(name) if name else None
-        if plan is None or name is None:
-            name, plan = DEFAULT, Plan()
-        return Limits(
-            plan=name,
-            calls=settings.daily_limit if plan.calls is None else plan.calls,
-            tokens=settings.daily_tokens if plan.tokens is None else plan.tokens,
-            spend=settings.daily_spend if plan.spend is None else plan.spend,
-            models=plan.models,
-            is_exempt=caller.id in settings.id_white_list,
-        )
+        limits = self._limits.get(name, self._default) if name else self._default
+        return replace(limits, is_exempt=True) if caller.id in self._white_list else limits
+
+
+def _limits(settings: Settings, name: str, plan: Plan) -> Limits:
+    return Limits(
+        plan=name,
+        calls=settings.daily_limit if plan.calls is None else plan.calls,
+        tokens=settings.daily_tokens if plan.tokens is None else plan.tokens,
+        spend=settings.daily_spend if plan.spend is None else plan.spend,
+        models=plan.models,
+    )

@@ -38,6 +38,7 @@ def day_named(name: str) -> Day:
     return day_at((date - datetime.date(1970, 1, 1)).days * 86400)
 
 
+@functools.lru_cache(maxsize=1024)  # a user calls more than once
 def keys_of(project: str, caller_id: str, day: Day) -> tuple[str, str, str, str]:
     """Return the four keys of a user, in the scripts' order."""
     user = f"gpt-broker:{{{quote(project, safe='')}:{quote(caller_id, safe='')}}}"

@@ -2,8 +2,7 @@
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from broker.caller import Caller
 from broker.quota import scripts
@@ -12,8 +11,7 @@ from broker.quota.calls import keys
 from broker.settings.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(NamedTuple):
     """The most that a call may use: estimated input tokens, the output's cap, and nano-dollars per token of each."""
 
     input_tokens: int = 0
@@ -29,8 +27,7 @@ class Demand:
 LEAST = Demand()  # for a request that is invalid
 
 
-@dataclass(frozen=True, slots=True)
-class CallRecord:
+class CallRecord(NamedTuple):
     """One call: its id, its user's limits, its day, and the arguments that all scripts have in common."""
 
     id: str
