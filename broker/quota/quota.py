@@ -50,7 +50,7 @@ class Quota:
         self._store = store
         self._metrics = metrics
         self._writes = WriteQueue(store, background)
-        self._local = LocalCounts(settings.web_concurrency) if settings.usage_without_redis == "allow" else None
+        self._local = _local_counts(settings)
         self.fuse = TenantFuse(settings, store, metrics, lambda: day_at(self._records.now()))
         self._ledger = CallLedger(store, self._writes, metrics, self.fuse, settings.free_abandoned_calls)
         self._background = background
@@ -80,7 +80,9 @@ class Quota:
         usage = usage_of(record, levels)
         if answer in LIMITS:
             return Refusal(LIMITS[answer], usage)
-        return self._ledger.admit(record, usage, (output, _amounts(demand, output)))
+        reservation = self._ledger.admit(record, usage, (output, _amounts(demand, output)))
+        reservation.watched += OVER[over]
+        return reservation
 
     def daily_usage(self, caller: Caller) -> DailyUsage:
         """Return a user's usage of the day. Raises `UsageUnavailable` and `CallerBlocked`."""
@@ -137,6 +139,12 @@ class Quota:
         if local and local.used(record.day, record.caller_id) >= limits.calls:
             return Refusal("calls", unknown_usage(record, limits.calls))
         raise fault
+
+
+def _local_counts(settings: Settings) -> LocalCounts | None:
+    if settings.usage_without_redis != "allow":
+        return None
+    return LocalCounts(settings.web_concurrency, is_watching=settings.budgets == "watch")
 
 
 def _raise_refusal(answer: int) -> None:

@@ -13,9 +13,18 @@ from prometheus_client.mmap_dict import MmapedDict
 
 from broker.telemetry.metrics import Metrics
 
-ADMITTED = "gpt_broker_calls_admitted_total"
-ENDED = frozenset({"gpt_broker_calls_settled_total", "gpt_broker_calls_given_back_total"})
-
+CALLS, TOKENS, DOLLARS = range(3)
+# the sign of each sample in the sum of calls, tokens or dollars in flight
+_IN_FLIGHT = {
+    ("gpt_broker_calls_admitted_total", ""): (CALLS, 1),
+    ("gpt_broker_calls_settled_total", ""): (CALLS, -1),
+    ("gpt_broker_calls_given_back_total", ""): (CALLS, -1),
+} | {
+    (f"gpt_broker_budget_{unit}_total", state): (number, sign)
+    for unit, number in (("tokens", TOKENS), ("dollars", DOLLARS))
+    for state, sign in (("reserved", 1), ("exceeded", 1), ("settled", -1), ("released", -1))
+}
+LEAST = 1e-9  # a nano-dollar; sums of floats differ by less
 
 _FILE = re.compile(r"(counter|histogram|summary|gauge_[a-z]+)_\d+\.db")  # prometheus_client's names
 
@@ -35,17 +44,20 @@ class DeadWorkers:
         """`folder`: `PROMETHEUS_MULTIPROC_DIR`."""
         self._folder = folder
         self._metrics = metrics
-        self._lapsed: dict[int, float] = {}
+        self._lapsed: dict[int, list[float]] = {}
 
     def mark_dead(self, pid: int) -> float:
         """Drop a dead worker's gauges and return its in-flight call count, whose leases expire in Redis."""
         drop_gauges(pid)
         self._drop_empty(pid)
-        lapsed = self._in_flight(pid) - self._lapsed.get(pid, 0.0)  # the system reuses process ids
-        if lapsed > 0:
-            self._lapsed[pid] = self._lapsed.get(pid, 0.0) + lapsed
-            self._metrics.calls_lapsed.inc(lapsed)
-        return lapsed
+        before, in_flight = self._lapsed.get(pid, [0.0] * 3), self._in_flight(pid)  # the system reuses process ids
+        calls, tokens, dollars = (max(0.0, now - then) for now, then in zip(in_flight, before, strict=True))
+        self._lapsed[pid] = in_flight
+        if calls:
+            self._metrics.calls_lapsed.inc(calls)
+        if tokens or dollars >= LEAST:
+            self._metrics.budgets.lapsed(tokens, dollars)
+        return calls
 
     def _drop_empty(self, pid: int) -> None:
         """Delete the files that a worker created and never filled, because it was killed: no scrape can read them."""
@@ -53,18 +65,16 @@ class DeadWorkers:
             if not path.stat().st_size:
                 path.unlink()
 
-    def _in_flight(self, pid: int) -> float:
-        file = self._folder / f"counter_{pid}.db"
+    def _in_flight(self, pid: int) -> list[float]:
+        """Return the calls, tokens and dollars that the worker's counters leave in flight."""
+        file, in_flight = self._folder / f"counter_{pid}.db", [0.0] * 3
         if not file.exists():
-            return 0.0
-        in_flight = 0.0
+            return in_flight
         read: Any = MmapedDict.read_all_values_from_file
         for key, value, _, _ in read(str(file)):
-            name = json.loads(key)[1]
-            if name == ADMITTED:
-                in_flight += value
-            elif name in ENDED:
-                in_flight -= value
+            _, name, labels, _ = json.loads(key)
+            number, sign = _IN_FLIGHT.get((name, labels.get("state", "")), (CALLS, 0))
+            in_flight[number] += sign * value
         return in_flight
 
 

@@ -43,7 +43,7 @@ def contradictions(values: Mapping[str, Any]) -> list[str]:
     ]
     if all(sizes) and sizes != sorted(sizes):
         problems.append("MAX_BODY_BYTES must not exceed MAX_BODY_BYTES_PER_USER, nor that MAX_BODY_BYTES_PER_WORKER")
-    return problems + _unpriced(values)
+    return problems + _unpriced(values) + _unknown_models(values)
 
 
 def _unpriced(values: Mapping[str, Any]) -> list[str]:
@@ -55,6 +55,13 @@ def _unpriced(values: Mapping[str, Any]) -> list[str]:
     asked_for = {str(patch["model"]) for patch in values.get("models", {}).values()}
     unknown = sorted(model for model in asked_for if price_of(model, values.get("prices", {})) is None)
     return [f"PRICES has to price {', '.join(unknown)}: a limit in dollars is set"] if unknown else []
+
+
+def _unknown_models(values: Mapping[str, Any]) -> list[str]:
+    """A plan with a misspelt model would refuse the one that is meant."""
+    named = {name for plan in values.get("plans", Plans()).plans.values() for name in plan.models or ()}
+    unknown = sorted(named - values.get("models", dict.fromkeys(named)).keys())
+    return [f"PLANS has models that MODELS has not: {', '.join(unknown)}"] if unknown else []
 
 
 def _token_part(token: str, index: int) -> dict[str, Any]:

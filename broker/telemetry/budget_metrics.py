@@ -33,8 +33,8 @@ class Usage(Protocol):
 class BudgetMetrics:
     """Charges, refusals and reservations.
 
-    reserved + exceeded = settled + released + lapsed + in flight, in tokens and in dollars. Reservations of a worker
-    that died are lapsed, and count in none of the other states.
+    reserved + exceeded = settled + released + lapsed + in flight, in tokens and in dollars, as Redis knows.
+    Reservations of a worker that died lapse. `exceeded`: the amounts that calls used beyond their reservation.
     """
 
     def __init__(self, counters: Callable[..., Counters], gauge: Callable[..., Gauge]) -> None:
@@ -68,7 +68,13 @@ class BudgetMetrics:
 
     def settled(self, reserved: Amounts, charged: Amounts) -> None:
         """Record the end of a reservation, and the amounts charged instead."""
-        counters = (self._reserved_tokens, self._reserved_dollars)
-        for counter, unit, amount, charge in zip(counters, (1, NANO), reserved, charged, strict=True):
-            counter("settled").inc(charge / unit)
-            counter("released" if amount >= charge else "exceeded").inc(abs(amount - charge) / unit)
+        self._reserved_tokens("settled").inc(charged[0])
+        self._reserved_dollars("settled").inc(charged[1] / NANO)
+        rest, nano = reserved[0] - charged[0], reserved[1] - charged[1]
+        self._reserved_tokens("released" if rest >= 0 else "exceeded").inc(abs(rest))
+        self._reserved_dollars("released" if nano >= 0 else "exceeded").inc(abs(nano) / NANO)
+
+    def lapsed(self, tokens: float, dollars: float) -> None:
+        """Record the reservations of a worker that died."""
+        self._reserved_tokens("lapsed").inc(tokens)
+        self._reserved_dollars("lapsed").inc(dollars)

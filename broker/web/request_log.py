@@ -34,7 +34,7 @@ def log_at_end(response: Response) -> Response:
     def close() -> None:
         context.end()
         context.outcome = delivery.get("failure", context.outcome)
-        usage = TokenUsage.read(context.usage)
+        usage = _usage(context)
         _measure(context, status, usage, service.metrics)
         if context.endpoint not in UNLOGGED:
             log.info("request", extra=_line(context, status, usage))
@@ -48,6 +48,12 @@ def end_unanswered(_: BaseException | None) -> None:
     context = request_context.current()
     if not context.is_answered:
         context.end()
+
+
+def _usage(context: RequestContext) -> TokenUsage | None:
+    """Return what OpenAI counted."""
+    charge = context.charge
+    return charge.usage if charge and not charge.is_estimated else TokenUsage.read(context.usage)
 
 
 def _measure(context: RequestContext, status: int, usage: TokenUsage | None, metrics: Metrics) -> None:
@@ -76,6 +82,7 @@ def _line(context: RequestContext, status: int, usage: TokenUsage | None) -> dic
         "prompt_tokens": usage.input if usage else None,
         "completion_tokens": usage.output if usage else None,
         **_cost(context.charge),
+        **_watched(context),
         "outcome": context.outcome,
         **({"reason": context.reason} if context.reason else {}),
     }
@@ -87,3 +94,9 @@ def _cost(charge: Charge | None) -> dict[str, object]:
         return {}
     dollars = None if charge.nano_dollars is None else charge.nano_dollars / NANO
     return {"dollars": dollars, "estimated": charge.is_estimated}
+
+
+def _watched(context: RequestContext) -> dict[str, object]:
+    """Return the limits that would have refused the call, which BUDGETS=watch let through."""
+    limits = context.reservation.watched if context.reservation else ()
+    return {"would_refuse": limits} if limits else {}

@@ -80,23 +80,24 @@ class TenantFuse:
         amounts = {"limit": self.limit, "spent": self.spent, "worst_overspend_of_a_replica": self.worst_overspend}
         return {name: amount / NANO for name, amount in amounts.items()}
 
-    def take(self, nano: int) -> None:
-        """Reserve nano-dollars for a call. `settle` ends that, also after a fault.
+    def take(self, nano: int) -> bool:
+        """Reserve nano-dollars for a call; return whether only BUDGETS=watch lets it through.
 
+        `settle` ends the reservation, also after a fault.
         Raises `TenantBudgetExhausted`, or `UsageUnavailable` if a slice is needed and Redis does not answer.
         """
         if self.limit is None:
-            return
+            return False
         with self._lock:
             self._turn_day()
             self._slice.in_flight += nano
             for _ in range(2):  # the first reply may report that the slice lapsed during an outage of Redis
                 if self._slice.left < 0:
                     self._exchange(wanted=max(self.slice, -self._slice.left))
-            if self._slice.left < 0:
+            self._has_refused = self._slice.left < 0
+            if self._has_refused:
                 self._refuse()
-            else:
-                self._has_refused = False
+            return self._has_refused
 
     def settle(self, reserved: int, charged: int) -> None:
         """Replace a call's reservation by its cost, in nano-dollars."""
@@ -119,7 +120,6 @@ class TenantFuse:
             self.report()
 
     def _refuse(self) -> None:
-        self._has_refused = True
         self._metrics.budgets.refused("tenant", is_watched=self._is_watching)
         if not self._is_watching:
             raise TenantBudgetExhausted

@@ -1,6 +1,6 @@
 """Records the end of admitted calls: in Redis, in the metrics, and against the tenant's fuse."""
 
-from collections.abc import Callable
+import functools
 from typing import Any
 
 from broker.errors.base import Fault, UsageUnavailable
@@ -39,7 +39,8 @@ class CallLedger:
         self._writes.add_lease(record.id, record.arguments)
         reservation = Reservation(self, record, usage, covers, local)
         try:
-            self._fuse.take(covers[1][1])
+            if self._fuse.take(covers[1][1]):
+                reservation.watched += ("tenant",)
         except Fault:
             reservation.finish(NOTHING)
             raise
@@ -47,7 +48,8 @@ class CallLedger:
 
     def settle(self, reservation: Reservation) -> None:
         """Count a call for good. Returns at once."""
-        self._writes.put(scripts.SETTLE, reservation.record.arguments, self._on_counted(reservation))
+        on_written = functools.partial(self._note_counted, reservation)
+        self._writes.put(scripts.SETTLE, reservation.record.arguments, on_written)
 
     def finish(self, reservation: Reservation, outcome: int, charged: Amounts) -> bool:
         """End a call; return whether it counts. If Redis does not answer, an abandoned call is given back."""
@@ -62,7 +64,6 @@ class CallLedger:
             rest = (taken[0] - reservation.amounts[0], taken[1] - reservation.amounts[1])
             reservation.local.correct(record.day, record.caller_id, 0 if counts else -1, rest)
         self._fuse.settle(reservation.amounts[1], charged[1])
-        self._metrics.budgets.settled(reservation.amounts, taken)
         return counts
 
     def give_back(self, record: CallRecord) -> None:
@@ -77,28 +78,30 @@ class CallLedger:
             counts = outcome == scripts.CHARGE
             self._write_end(reservation, outcome if counts else scripts.GIVE_BACK, charged)
         else:
-            self._on_end(reservation, counts=counts)()
+            self._note_end(reservation, charged, counts=counts)
         return counts
 
     def _write_end(self, reservation: Reservation, outcome: int, charged: Amounts) -> None:
         arguments = self._arguments(reservation.record, outcome, charged)
-        self._writes.put(scripts.FINISH, arguments, self._on_end(reservation, counts=outcome == scripts.CHARGE))
+        counts = outcome == scripts.CHARGE
+        self._writes.put(
+            scripts.FINISH, arguments, functools.partial(self._note_end, reservation, charged, counts=counts)
+        )
 
     def _arguments(self, record: CallRecord, outcome: int, charged: Amounts) -> tuple[Any, ...]:
         return (*record.arguments, outcome, *charged, self._free_abandoned)
 
-    def _on_end(self, reservation: Reservation, *, counts: bool) -> Callable[[], None]:
-        return self._on_counted(reservation) if counts else self._note_given_back
+    def _note_end(self, reservation: Reservation, charged: Amounts, *, counts: bool) -> None:
+        """Redis knows the end of a call."""
+        if counts:
+            self._note_counted(reservation)
+        else:
+            self._metrics.calls_given_back.inc()
+            self._metrics.calls_in_flight.dec()
+        self._metrics.budgets.settled(reservation.amounts, charged if counts else NOTHING)
 
-    def _on_counted(self, reservation: Reservation) -> Callable[[], None]:
-        def note() -> None:
-            if not reservation.is_noted:
-                reservation.is_noted = True
-                self._metrics.calls_settled.inc()
-                self._metrics.calls_in_flight.dec()
-
-        return note
-
-    def _note_given_back(self) -> None:
-        self._metrics.calls_given_back.inc()
-        self._metrics.calls_in_flight.dec()
+    def _note_counted(self, reservation: Reservation) -> None:
+        if not reservation.is_noted:
+            reservation.is_noted = True
+            self._metrics.calls_settled.inc()
+            self._metrics.calls_in_flight.dec()

@@ -34,11 +34,12 @@ class Reservation:
     """One admitted call: first settled or not, then finished, each once.
 
     `output_tokens`: the longest answer that it covers. `amounts`: the reserved tokens and nano-dollars. `local`: this
-    worker's count, if Redis was unavailable.
+    worker's count, if Redis was unavailable. `watched`: the limits that only BUDGETS=watch does not enforce.
     """
 
     __slots__ = (
-        "_ledger", "amounts", "daily_usage", "is_noted", "is_open", "is_settled", "local", "output_tokens", "record"
+        "_ledger", "amounts", "daily_usage", "is_noted", "is_open", "is_settled", "local", "output_tokens", "record",
+        "watched",
     )  # fmt: skip
 
     def __init__(
@@ -55,6 +56,7 @@ class Reservation:
         self.daily_usage = daily_usage
         self.output_tokens, self.amounts = covers
         self.local = local
+        self.watched: tuple[str, ...] = ()
         self.is_settled = False
         self.is_open = True
         self.is_noted = False  # whether the metrics count the call as settled

@@ -43,16 +43,23 @@ def _level(level: Level, unit: int | None = None) -> dict[str, object]:
 
 @blueprint.get("/v1/models")
 def models() -> Response:
-    """List the models that a client may use, in OpenAI's format."""
-    return _json({"object": "list", "data": [_model(name) for name in services().settings.models]})
+    """List the models of the user's plan, in OpenAI's format."""
+    return _json({"object": "list", "data": [_model(name) for name in _allowed()]})
 
 
 @blueprint.get("/v1/models/<path:name>")
 def model(name: str) -> Response:
-    """Serve one model. Raises `ModelNotFound`."""
-    if name not in services().settings.models:
+    """Serve one model of the user's plan. Raises `ModelNotFound`."""
+    if name not in _allowed():
         raise ModelNotFound
     return _json(_model(name))
+
+
+def _allowed() -> list[str]:
+    """Return the names in MODELS that the user's plan allows."""
+    service = services()
+    models = service.quota.limits_of(request_context.caller()).models
+    return [name for name in service.settings.models if models is None or name in models]
 
 
 def _model(name: str) -> dict[str, object]:

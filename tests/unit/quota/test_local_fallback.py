@@ -58,3 +58,9 @@ def test_a_share_of_tokens_and_money_is_a_limit_too() -> None:
     counts.correct(TODAY, "ada", 0, (-60, -300))
     assert counts.admit(TODAY, "ada", limits, (60, 300)) == 2
     assert counts.admit(TODAY, "ada", limits, (0, 1)) is None
+
+
+def test_watched_limits_refuse_no_call() -> None:
+    """With BUDGETS=watch tokens and money are counted, and calls stay limited."""
+    counts, limits = LocalCounts(workers=1, is_watching=True), Limits("default", 2, tokens=1, spend=1)
+    assert [counts.admit(TODAY, "ada", limits, (100, 500)) for _ in range(3)] == [1, 2, None]

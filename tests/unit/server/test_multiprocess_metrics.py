@@ -1,4 +1,4 @@
-"""The in-flight calls of a dead worker, read from its metrics files."""
+"""What was in flight in a dead worker, read from its metrics files."""
 
 import os
 import subprocess
@@ -22,6 +22,9 @@ if worker == 0:
         metrics.calls_in_flight.dec()
     metrics.calls_given_back.inc()
     metrics.calls_in_flight.dec()
+    metrics.budgets.reserved((100, 3 * 10**9))
+    metrics.budgets.reserved((100, 3 * 10**9))
+    metrics.budgets.settled((100, 3 * 10**9), (120, 10**9))
     os._exit(0)
 os.waitpid(worker, 0)
 dead = DeadWorkers(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]), metrics)
@@ -30,11 +33,12 @@ print(dead.mark_dead(worker), dead.mark_dead(worker), dead.mark_dead(1))
 for text in (before, metrics.exposition(None)[0]):
     wanted = ("gpt_broker_calls_lapsed_total ", "gpt_broker_calls_in_flight ")
     print(*[line.split()[1] for line in text.splitlines() if line.startswith(wanted)])
+print(*[line for line in text.splitlines() if line.startswith("gpt_broker_budget_") and "lapsed" in line], sep="\\n")
 """
 
 
-def test_calls_in_flight_of_a_dead_worker_lapse_once(tmp_path: Path) -> None:
-    """Calls lapse once; an unknown process id has none; the dead worker's gauges are removed."""
+def test_calls_and_amounts_in_flight_of_a_dead_worker_lapse_once(tmp_path: Path) -> None:
+    """An unknown process id has none; the dead worker's gauges are removed."""
     environ = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
     command = [sys.executable, "-c", CODE]
     said = subprocess.run(command, env=environ, check=True, capture_output=True, text=True).stdout.split("\n")
@@ -42,3 +46,7 @@ def test_calls_in_flight_of_a_dead_worker_lapse_once(tmp_path: Path) -> None:
     assert said[0] == "3.0 0.0 0.0"
     assert sorted(said[1].split()) == ["0.0", "3.0"]  # lapsed, in flight; the master's own gauge is 0
     assert sorted(said[2].split()) == ["0.0", "3.0"]
+    assert said[3:5] == [
+        'gpt_broker_budget_tokens_total{state="lapsed"} 100.0',
+        'gpt_broker_budget_dollars_total{state="lapsed"} 3.0',
+    ]

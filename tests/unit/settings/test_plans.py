@@ -54,3 +54,9 @@ def test_with_a_limit_in_dollars_every_model_has_a_price(limit: dict[str, str]) 
         Settings.from_environ(REQUIRED | models | limit)
     Settings.from_environ(REQUIRED | models | limit | {"PRICES": '{"tide-1": {"input": 1, "output": 2}}'})
     Settings.from_environ(REQUIRED | models)
+
+
+def test_a_plan_names_only_models_that_exist() -> None:
+    """A misspelt one would refuse the one that is meant."""
+    with pytest.raises(SettingsInvalid, match="PLANS has models that MODELS has not: gpt-4oh"):
+        Settings.from_environ(REQUIRED | {"PLANS": '{"plans": {"pro": {"models": ["gpt-4o", "gpt-4oh"]}}}'})

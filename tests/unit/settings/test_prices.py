@@ -127,7 +127,7 @@ def nano(amount: Decimal | TieredPrices | None, *, is_long: bool = False) -> Dec
 
 
 def changes(table: dict[str, Price]) -> Iterator[str]:
-    """What the table has otherwise than published, in nano-dollars."""
+    """Yield the differences of the table from the published prices, in nano-dollars."""
     for name, ours in table.items():
         if name not in PUBLISHED:
             yield f"{name} is not published"
@@ -162,7 +162,7 @@ def test_a_changed_price_is_named() -> None:
     ]
 
 
-def test_a_long_context_costs_what_is_published() -> None:
+def test_a_long_context_has_the_published_price() -> None:
     """Twice the input and the cache, one and a half times the output, of the whole call."""
     count = LONG_CONTEXT + 1
     for name, ours in PRICES.items():
@@ -175,7 +175,7 @@ def test_a_long_context_costs_what_is_published() -> None:
 
 @pytest.mark.parametrize("tier", ["flex", "priority"])
 def test_no_tier_is_charged_below_its_published_price(tier: str) -> None:
-    """Also where a model's own factor is smaller."""
+    """A model's own factor may be smaller."""
     factor, compared = factor_of({"service_tier": tier}, OPENAI), 0
     for name, ours in PRICES.items():
         model = PUBLISHED[name]

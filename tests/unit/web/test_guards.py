@@ -162,8 +162,9 @@ def test_a_burnt_fuse_is_a_503_until_the_day_turns(redis: fakeredis.FakeRedis) -
 
 
 @responses.activate
-def test_a_watched_limit_is_answered(redis: fakeredis.FakeRedis) -> None:
-    """No limit of amounts refuses the call; the metric counts it."""
+def test_a_watched_limit_is_answered(redis: fakeredis.FakeRedis, caplog: pytest.LogCaptureFixture) -> None:
+    """No limit of amounts refuses the call; the metric and the log line name those that would have."""
+    caplog.set_level("INFO", "broker.request")
     responses.post(URL, json=WHOLE)
     limits = {"DAILY_TOKENS": "1", "DAILY_SPEND": "0", "TENANT_DAILY_SPEND": "0"}
     client = make_client(redis, BUDGETS="watch", **limits)
@@ -171,6 +172,18 @@ def test_a_watched_limit_is_answered(redis: fakeredis.FakeRedis) -> None:
     text = client.get("/metrics").text
     for limit in ("tokens", "spend", "tenant"):
         assert f'gpt_broker_budget_refusals_total{{limit="{limit}",mode="watched"}} 1.0' in text
+    (line,) = (vars(record) for record in caplog.records if record.message == "request")
+    assert line["would_refuse"] == ("tenant", "tokens", "spend")
+
+
+@responses.activate
+def test_within_the_limits_the_log_names_none(caplog: pytest.LogCaptureFixture) -> None:
+    """A watched call that no limit would have refused is logged as any other."""
+    responses.post(URL, json=WHOLE)
+    caplog.set_level("INFO", "broker.request")
+    client = make_client(BUDGETS="watch", DAILY_TOKENS="100000", DAILY_SPEND="1")
+    assert client.post("/gpt-4o", json={"messages": "hi"}, headers=bearer("ada")).status_code == 200
+    assert all("would_refuse" not in vars(record) for record in caplog.records)
 
 
 PRO = '{"plans": {"pro": {"calls": 1, "models": ["gpt-4o-mini"]}}}'

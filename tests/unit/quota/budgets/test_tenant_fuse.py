@@ -124,7 +124,10 @@ def test_the_budget_is_a_day_s(redis: fakeredis.FakeRedis, clock: Clock) -> None
 def test_a_watched_budget_refuses_no_call(redis: fakeredis.FakeRedis, clock: Clock) -> None:
     """The spend is still reported."""
     fuse = worker(redis, clock, BUDGETS="watch")
-    spend(fuse, 2 * DOLLAR, 2 * DOLLAR)
+    assert not fuse.take(SLICE)
+    fuse.settle(SLICE, 0)
+    assert fuse.take(2 * DOLLAR)
+    fuse.settle(2 * DOLLAR, 2 * DOLLAR)
     fuse.report()
     assert spent(redis) == 2 * DOLLAR
     assert fuse.is_burnt

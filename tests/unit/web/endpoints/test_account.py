@@ -55,6 +55,21 @@ def test_the_models_are_the_operators() -> None:
         assert client.get(f"/v1/models/{model['id']}", headers=bearer()).json == model
 
 
+def test_a_user_sees_the_models_of_their_plan() -> None:
+    """Other models get a 404. A plan without `models` allows all."""
+    client = make_client(PLANS='{"plans": {"pro": {"models": ["gpt-4o-mini"]}, "basic": {"calls": 5}}}')
+    pro = bearer("ada", app_metadata={"plan": "pro"})
+    for headers, names in (
+        (pro, ["gpt-4o-mini"]),
+        (bearer("grace", app_metadata={"plan": "basic"}), ["gpt-4o", "gpt-4o-mini"]),
+        (bearer("linus"), ["gpt-4o", "gpt-4o-mini"]),
+    ):
+        assert [model["id"] for model in client.get("/v1/models", headers=headers).get_json()["data"]] == names
+    unknown = client.get("/v1/models/gpt-4o", headers=pro)
+    assert (unknown.status_code, unknown.get_json()["error"]["code"]) == (404, "model_not_found")
+    assert client.get("/v1/models/gpt-4o-mini", headers=pro).status_code == 200
+
+
 def test_a_model_has_the_shutdown_date_of_the_model_behind_it() -> None:
     """OpenAI's list provides the date."""
     client = make_client(MODELS='{"gpt-4o": "gpt-4o", "gpt-4o-mini": "gpt-6-luna"}')
