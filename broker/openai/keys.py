@@ -30,6 +30,7 @@ class Keys:
 
     def __init__(self, keys: Sequence[str]) -> None:
         self._keys = tuple(keys)
+        self._in_use = 0  # by the last attempt
         self._usable_at = [0.0] * len(keys)  # monotonic times
         self._fingerprints = [fingerprint_of(key) for key in keys]
         self._current: ContextVar[int] = ContextVar("openai_key", default=0)
@@ -64,12 +65,12 @@ class Keys:
             return attempt()
         *others, last = self._candidates()
         for number in others:
-            self._current.set(number)
+            self._use(number)
             try:
                 return attempt()
             except (OpenAIRefusedKey, OpenAIOutOfQuota, OpenAIRateLimited) as fault:
                 self._set_aside(number, fault)
-        self._current.set(last)
+        self._use(last)
         try:
             return attempt()
         except (OpenAIRefusedKey, OpenAIOutOfQuota, OpenAIRateLimited) as fault:
@@ -85,6 +86,13 @@ class Keys:
         signed.headers = request.headers.copy()
         signed.headers["Authorization"] = f"Bearer {self._keys[number]}"
         return signed
+
+    def _use(self, number: int) -> None:
+        """Make this key the current one, and log a change of the key that the worker uses."""
+        self._current.set(number)
+        if number != self._in_use and self._pinned.get() is None:
+            self._in_use = number
+            log.warning("OpenAI key is in use", extra={"key_number": number + 1})
 
     def _candidates(self) -> list[int]:
         """The numbers of the keys that are not set aside; if all are, of the one that is usable first."""

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
+from deploy.local.openai_api import KEY
 from tests.integration.load import Load
 from tests.integration.stack import CALL_TIMEOUT, OPENAI_TIMEOUT, Stack
 from tests.integration.waiting import within
@@ -111,6 +112,26 @@ def test_a_key_that_is_refused_during_the_day_is_named(stack: Stack) -> None:
     assert 1 <= stack.log_count(REFUSED) - lines <= 2
     assert remaining(ada.post("/gpt-4o", {})) == 99_999
     stack.wait_until_balanced()
+
+
+@pytest.mark.parametrize("reply", ["401_masked_key", "429_insufficient_quota", "429_rate_limit"])
+def test_with_several_keys_the_client_notices_no_refusal(reply: str) -> None:
+    """The call goes on to the next key at once, and later ones begin there; the log has the keys' numbers."""
+    second = "sk-stand-in-second"
+    stack = Stack(OPENAI_API_KEY=f"{KEY},{second}", OPENAI_MAX_RETRIES="0", WEB_CONCURRENCY="1")
+    try:
+        stack.openai.more_keys = (second,)
+        stack.openai.next(reply)
+        began = time.monotonic()
+        assert stack.user().post("/gpt-4o", {"messages": "x"}).status_code == 200
+        assert b'"error"' not in stack.user().stream().content
+        assert time.monotonic() - began < 2
+        assert [line["key_number"] for line in stack.broker.log_lines("OpenAI key is set aside")] == [1]
+        assert [line["key_number"] for line in stack.broker.log_lines("OpenAI key is in use")] == [2]
+        assert "sk-stand-in" not in stack.broker.log()
+        stack.wait_until_balanced()
+    finally:
+        stack.stop()
 
 
 def test_an_openai_that_refuses_connections_fails_calls_in_time_and_costs_nothing(stack: Stack) -> None:

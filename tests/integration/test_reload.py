@@ -106,6 +106,7 @@ def test_rotating_the_key_under_load_gives_no_failed_call(reloadable: Reloadable
         reloadable.reload()
     assert set(load.tally()) == {GOOD}
     assert {line["key_number"] for line in stack.broker.log_lines("OpenAI key is set aside")} == {1}
+    assert {line["key_number"] for line in stack.broker.log_lines("OpenAI key is in use")} == {2}
     assert new not in stack.broker.log()
 
 

@@ -43,14 +43,15 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 @pytest.mark.parametrize("fault", [OpenAIRefusedKey(), OpenAIOutOfQuota(), OpenAIRateLimited()])
 def test_the_call_goes_on_to_the_next_key(fault: UpstreamFault, caplog: pytest.LogCaptureFixture) -> None:
-    """Later calls begin with that key. One log line names the number, not the key."""
+    """Later calls begin with that key. The log tells by number which key is set aside and which is in use."""
     keys = Keys(("sk-a", "sk-b"))
     openai = OpenAI(keys, a=fault)
     assert [keys.call(openai), keys.call(openai)] == ["b", "b"]
     assert openai.asked == ["a", "b", "b"]
-    (line,) = caplog.records
-    assert (line.key_number, line.code) == (1, fault.code)  # type: ignore[attr-defined]
-    assert "sk-" not in str(vars(line))
+    aside, used = caplog.records
+    assert (aside.key_number, aside.code) == (1, fault.code)  # type: ignore[attr-defined]
+    assert (used.message, used.key_number) == ("OpenAI key is in use", 2)  # type: ignore[attr-defined]
+    assert "sk-" not in str(vars(aside)) + str(vars(used))
     assert TEMPLATE.headers["Authorization"] == "Bearer sk-a"
 
 
