@@ -14,9 +14,12 @@ from deploy.local.broker_process import ROOT, free_port
 
 
 class PrometheusProcess:
-    """One Prometheus. `brokers` maps each tenant to its broker's host:port."""
+    """One Prometheus. `brokers` maps each tenant to its broker's host:port.
 
-    def __init__(self, folder: Path, brokers: dict[str, str]) -> None:
+    `is_hastened`: minutes in the rules are seconds, but 4 at least.
+    """
+
+    def __init__(self, folder: Path, brokers: dict[str, str], *, is_hastened: bool = False) -> None:
         program = shutil.which("prometheus")
         assert program, "prometheus is missing: `make test` installs it"
         config = (ROOT / "deploy/prometheus/prometheus.yml").read_text()
@@ -24,7 +27,10 @@ class PrometheusProcess:
         (folder / "targets.json").write_text(json.dumps(targets))
         config = re.sub(r"(scrape|evaluation)_interval: 15s", r"\1_interval: 500ms", config)
         (folder / "prometheus.yml").write_text(config)
-        shutil.copy(ROOT / "deploy/prometheus/alerts.yml", folder)
+        rules = (ROOT / "deploy/prometheus/alerts.yml").read_text()
+        if is_hastened:
+            rules = re.sub(r"(\[|for: )(\d+)m", lambda found: f"{found[1]}{max(4, int(found[2]))}s", rules)
+        (folder / "alerts.yml").write_text(rules)
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self._log = (folder / "log").open("w")
@@ -47,6 +53,10 @@ class PrometheusProcess:
         answer = requests.get(self.url + "/api/v1/query", params={"query": expression}, timeout=10).json()
         assert answer["status"] == "success", (expression, answer)
         return [float(one["value"][1]) for one in answer["data"]["result"]]
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """The pending and firing alerts, with labels and annotations."""
+        return list(requests.get(self.url + "/api/v1/alerts", timeout=10).json()["data"]["alerts"])
 
     def rules(self) -> list[dict[str, Any]]:
         """The alert rules with their state of health."""

@@ -87,6 +87,33 @@ def test_every_dashboard_query_has_data_and_alerts_fire(
     assert prometheus.query('ALERTS{alertname="BrokerDown", tenant="sksndev"}') == []
 
 
+def test_an_alert_fires_when_most_calls_get_401_and_names_the_reason(
+    start_broker: StartBroker, new_user: NewUser, tmp_path: Path
+) -> None:
+    """As after a change of the issuer. The dashboard's annotation shows the deployed commit."""
+    broker = start_broker(WEB_CONCURRENCY="2", SUPABASE_JWT_ISSUER="https://planted.example/auth/v1", REVISION="abc123")
+    prometheus = PrometheusProcess(tmp_path, {"sksndev": f"127.0.0.1:{broker.port}"}, is_hastened=True)
+    try:
+        user, enough = new_user(broker), threading.Event()
+        caller = threading.Thread(
+            target=lambda: [user.post("/gpt-4o", {}) for _ in iter(lambda: enough.wait(0.05), True)]
+        )
+        caller.start()
+        try:
+            within(30, lambda: [alert["state"] for alert in prometheus.alerts()] == ["firing"])
+        finally:
+            enough.set()
+            caller.join()
+        (alert,) = prometheus.alerts()
+        assert alert["labels"] == {"alertname": "SignInsRefused", "tenant": "sksndev", "severity": "page"}
+        assert alert["annotations"]["summary"] == "sksndev: 100% of all calls get 401"
+        assert alert["annotations"]["todo"].endswith("most often wrong_issuer")
+        (annotation,) = json.loads(FILE.read_text())["annotations"]["list"]
+        assert prometheus.query(annotation["expr"].replace("$tenant", "sksndev")) == [1]
+    finally:
+        prometheus.stop()
+
+
 def unanswered(prometheus: PrometheusProcess, expressions: dict[str, str]) -> list[str]:
     """The queries that have no data yet."""
     answers = {one: prometheus.query(one) for one in expressions}
