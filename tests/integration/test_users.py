@@ -10,6 +10,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,27 @@ def test_a_blocked_user_s_open_streams_end_within_a_second(stack: Stack, operato
     stack.openai.token_delay = 0.002
     outcomes = [line["outcome"] for line in stack.broker.log_lines() if line["user"] == blocked.id]
     assert outcomes.count("blocked") >= PROBES
+    within(2, lambda: [one.end for one in stack.openai.completions()].count("peer left") > PROBES)
+    stack.wait_until_balanced()
+
+
+def test_a_blocked_user_s_call_that_waits_for_openai_is_refused_within_a_second(
+    stack: Stack, operator: Operator
+) -> None:
+    """With the status and code that later calls get. It costs nothing."""
+    user, asked = stack.user(), len(stack.openai.completions())
+    stack.openai.next("silent", times=2)
+    with ThreadPoolExecutor(2) as pool:
+        plain = pool.submit(user.post, "/gpt-4o", {"messages": "x"})
+        stream = pool.submit(user.stream)
+        within(3, lambda: len(stack.openai.completions()) == asked + 2)
+        operator.run("block", user.id)
+        began = time.monotonic()
+        answers = [plain.result(), stream.result()]
+        assert time.monotonic() - began < 1.0
+    assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(403, "blocked")}
+    operator.run("unblock", user.id)
+    assert day_of(user)["used"] == 0
     stack.wait_until_balanced()
 
 
