@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -136,6 +137,19 @@ def test_a_blocked_user_s_call_that_waits_for_openai_is_refused_within_a_second(
 
 
 V1 = {"model": "gpt-4o", "stream": True, "messages": [{"role": "user", "content": "x"}]}
+
+
+def test_a_worker_that_is_replaced_still_finds_blocks(stack: Stack, operator: Operator) -> None:
+    """Its streams go on for minutes after a reload or a deployment."""
+    user, old = stack.user(), set(stack.broker.workers())
+    stack.openai.next("silent_mid_stream")
+    stream = user.stream()
+    os.kill(stack.broker.process.pid, signal.SIGHUP)
+    within(15, lambda: len(set(stack.broker.workers()) - old) == WORKERS)
+    operator.run("block", user.id)
+    began = time.monotonic()
+    assert stream.content.splitlines()[-1] == b'{"error": "Error while streaming"}'
+    assert time.monotonic() - began < 1.0
 
 
 def test_a_block_during_an_outage_of_redis_s_connections_is_found_afterwards(operator: Operator) -> None:

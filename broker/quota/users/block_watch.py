@@ -2,7 +2,7 @@
 
 While a worker has calls of users it reads the recent blocks every `INTERVAL`; a worker without calls sends nothing. The
 whole set is read each time, not its changes: a block that was made while Redis did not answer is found once it does.
-While Redis does not answer, open calls go on.
+While Redis does not answer, open calls go on; calls that a worker then admits by itself are not checked for blocks.
 """
 
 import time
