@@ -120,7 +120,7 @@ def test_with_several_keys_the_client_notices_no_refusal(reply: str) -> None:
     second = "sk-stand-in-second"
     stack = Stack(OPENAI_API_KEY=f"{KEY},{second}", OPENAI_MAX_RETRIES="0", WEB_CONCURRENCY="1")
     try:
-        stack.openai.more_keys = (second,)
+        stack.openai.other_accounts[second] = stack.openai.responses
         stack.openai.next(reply)
         began = time.monotonic()
         assert stack.user().post("/gpt-4o", {"messages": "x"}).status_code == 200
