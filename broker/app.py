@@ -25,6 +25,7 @@ from broker.quota.users.block_watch import BlockWatch
 from broker.settings.settings import Settings
 from broker.telemetry.background import Background
 from broker.telemetry.metrics import Metrics
+from broker.telemetry.span_exporter import SpanExporter
 from broker.web import error_handlers, guards, request_context, request_log
 from broker.web.endpoints import (
     account,
@@ -114,8 +115,16 @@ def build_services(
         catalogue=ModelCatalogue(_asked_for(settings), upstream.list_models, background),
         calls=calls,
         blocks=BlockWatch(settings, store, calls, background),
+        spans=_span_exporter(settings, metrics),
         bodies=BodyBudget(settings.max_body_bytes_per_user, settings.max_body_bytes_per_worker),
     )
+
+
+def _span_exporter(settings: Settings, metrics: Metrics) -> SpanExporter | None:
+    if settings.otel_endpoint is None:
+        return None
+    resource = {"service.name": settings.otel_service_name, "service.version": settings.revision}
+    return SpanExporter(settings.otel_endpoint, settings.otel_headers, resource, metrics.spans_exported)
 
 
 def _request_policy(settings: Settings) -> RequestPolicy:

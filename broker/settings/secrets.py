@@ -1,8 +1,11 @@
 """Keys and secrets: their parsers, and the files that may hold them. No message repeats a part of a secret."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from urllib.parse import unquote
 
 from broker.settings.parsers import Secret
 
@@ -31,6 +34,18 @@ def secret(text: str) -> Secret:
     if not text.isprintable() or text[0] in "\"'“‘":
         raise ValueError("must not contain line breaks or invisible characters, or stand in quotes: paste it anew")
     return Secret(text)
+
+
+def header_fields(text: str) -> Mapping[str, Secret]:
+    """Header fields for a collector: `name=value,name=value`, values percent-encoded (OTEL_EXPORTER_OTLP_HEADERS).
+
+    https://opentelemetry.io/docs/specs/otel/protocol/exporter/#specifying-headers-via-environment-variables.
+    """
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    fields = {name.strip(): Secret(unquote(value.strip())) for name, _, value in pairs}
+    if not all(re.fullmatch(r"[A-Za-z0-9-]+", name) and value.isprintable() for name, value in fields.items()):
+        raise ValueError("must be name=value pairs separated by commas, values percent-encoded")
+    return MappingProxyType(fields)
 
 
 def read_file(environ: Mapping[str, str], variable: str) -> str:

@@ -34,13 +34,15 @@ from broker.settings.parsers import (
 )
 from broker.settings.plans import Plans, plan_table
 from broker.settings.prices import Price, dollars, price_table
-from broker.settings.secrets import key, key_list, read_file, secret
+from broker.settings.secrets import header_fields, key, key_list, read_file, secret
 
 # loopback, RFC 1918 and RFC 4193: the networks of a local Prometheus
 PRIVATE = "127.0.0.0/8, ::1, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7"
 MOST_WORKERS = 128  # processes; each takes about 60 MB
 LONGEST_GRACE = 600  # seconds; the container is killed after 620 (stop_grace_period in deploy/compose.yaml)
-FILES = frozenset({"OPENAI_API_KEY", "SUPABASE_SERVICE_KEY", "SUPABASE_JWT_SECRET", "REDIS_URL"})  # also <name>_FILE
+FILES = frozenset({  # also <name>_FILE
+    "OPENAI_API_KEY", "SUPABASE_SERVICE_KEY", "SUPABASE_JWT_SECRET", "REDIS_URL", "OTEL_EXPORTER_OTLP_HEADERS",
+})  # fmt: skip
 
 
 class SettingsInvalid(Exception):
@@ -123,6 +125,9 @@ class Settings:
     client_timeout: float = _setting("CLIENT_TIMEOUT", seconds, 30.0)
     trusted_proxies: tuple[Network, ...] = _setting("TRUSTED_PROXIES", networks, ())
     worker_max_rss: int = _setting("WORKER_MAX_RSS", whole(0), 1024 * 1024 * 1024)
+    otel_endpoint: str | None = _setting("OTEL_EXPORTER_OTLP_ENDPOINT", url, None)
+    otel_headers: Mapping[str, Secret] = _setting("OTEL_EXPORTER_OTLP_HEADERS", header_fields, MappingProxyType({}))
+    otel_service_name: str = _setting("OTEL_SERVICE_NAME", str, "gpt-broker")
     revision: str = _setting("REVISION", str, "unknown")
     graceful_timeout: int = _setting("GRACEFUL_TIMEOUT", whole(1, LONGEST_GRACE), 30)
 

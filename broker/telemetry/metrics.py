@@ -84,6 +84,7 @@ class Metrics:
             "supabase_failures_total", "Requests that Supabase Auth failed, by kind of failure", "kind"
         )
 
+        self._spans = self._counters("spans_total", "OpenTelemetry spans sent to the collector, or dropped", "outcome")
         self._sign_in_refusals = self._counters(
             "sign_in_refusals_total", "Requests answered with 401, by reason", "reason"
         )
@@ -118,6 +119,10 @@ class Metrics:
     def sign_in_refused(self, reason: str) -> None:
         """Count a 401. `reason` is a value of `broker.errors.base.Reason`."""
         self._sign_in_refusals(reason).inc()
+
+    def spans_exported(self, outcome: str, number: int) -> None:
+        """Count spans that were "sent" to the collector or "dropped"."""
+        self._spans(outcome).inc(number)
 
     def upstream_failed(self, kind: str) -> None:
         """Count a call that ended because OpenAI failed."""

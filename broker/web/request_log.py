@@ -13,6 +13,7 @@ from broker.settings.prices import NANO
 from broker.telemetry.metrics import Metrics
 from broker.web import request_context
 from broker.web.request_context import RequestContext
+from broker.web.request_span import span_of
 from broker.web.services import services
 
 log = logging.getLogger("broker.request")
@@ -30,6 +31,7 @@ def log_at_end(response: Response) -> Response:
         response.headers.add("X-Dropped-Parameters", ", ".join(context.dropped_parameters))
     response.direct_passthrough = False  # Werkzeug does not call `close` of a file that is passed through
     status, delivery = response.status_code, request.environ.get("broker.delivery", {})
+    traceparent = request.headers.get("traceparent") if service.spans else None
 
     def close() -> None:
         context.end()
@@ -38,6 +40,8 @@ def log_at_end(response: Response) -> Response:
         _measure(context, status, usage, service.metrics)
         if context.endpoint not in UNLOGGED:
             log.info("request", extra=_line(context, status, usage))
+        if service.spans and context.model:
+            service.spans.add(span_of(context, status, usage, traceparent))
 
     response.call_on_close(close)
     return response

@@ -22,6 +22,7 @@ from broker.quota.users.block_watch import BlockWatch
 from broker.settings.settings import Settings
 from broker.telemetry.background import Background
 from broker.telemetry.metrics import Metrics
+from broker.telemetry.span_exporter import SpanExporter
 
 EXTENSION = "gpt-broker"
 
@@ -47,6 +48,7 @@ class Services:
     calls: OpenCalls
     blocks: BlockWatch
     bodies: BodyBudget
+    spans: SpanExporter | None  # None unless OTEL_EXPORTER_OTLP_ENDPOINT is set
 
     def start(self) -> None:
         """Start the background tasks. Called in each worker, after the fork."""
@@ -54,12 +56,16 @@ class Services:
         self.keys.start()
         self.quota.start()
         self.blocks.start()
+        if self.spans:
+            self.spans.start(self.background)
         self.catalogue.start()
 
     def close(self) -> None:
         """Finish pending writes and close connections. Called when a worker ends."""
         self.quota.close()
         self.upstream.close()
+        if self.spans:
+            self.spans.flush()
         self.supabase.close()
 
 

@@ -54,6 +54,7 @@ def panels() -> list[Panel]:
         graph("Parts (1: up)", "short", value("redis_up"), value("signing_keys_up"), value("counting_locally")),
         graph("Redis' failures by kind", "reqps", or_zero(per_second("redis_failures_total", "kind"))),
         graph("Supabase's failures by kind", "reqps", or_zero(per_second("supabase_failures_total", "kind"))),
+        graph("Spans sent to the collector, or dropped", "reqps", or_zero(per_second("spans_total", "outcome"))),
         graph("Background tasks restarted", "reqps", or_zero(per_second("background_restarts_total", "task"))),
         graph(
             "Starts", "short", (STARTS, "starts in 15 min"), (f"time() - max({START_TIME})", "seconds since the start")

@@ -279,3 +279,12 @@ def test_the_schema_names_every_setting() -> None:
     assert settings_schema.FILE.read_text() == settings_schema.written()
     assert "DAILY_LIMIT" in settings_schema.names()
     assert not {"OPENAI_API_KEY", "REDIS_URL", "PORT"} & set(settings_schema.names())
+
+
+def test_a_collector_in_the_cluster_may_be_reached_if_it_is_named() -> None:
+    """Otherwise the policy has no rule for it."""
+    peer = {"podSelector": {"matchLabels": {"app": "collector"}}}
+    named = rendered(LEAST | {"networkPolicy": {"collector": {"to": [peer], "port": 4318}}})
+    rule = {"to": [peer], "ports": [{"protocol": "TCP", "port": 4318}]}
+    assert rule in of_kind(named, "NetworkPolicy")["spec"]["egress"]
+    assert "4318" not in str(of_kind(rendered(LEAST), "NetworkPolicy"))

@@ -108,7 +108,7 @@ def test_names_of_other_programs_are_ignored() -> None:
     """The broker's own tools and libraries read some of them."""
     others = (
         "PATH HOME HOSTNAME PORTS BASE_URL ENV_FILE SSL_CERT_DIR PYTHONUNBUFFERED REDIS_PORT "
-        "REDIS_PORT_6379_TCP REDIS_SERVICE_PORT PROMETHEUS_MULTIPROC_DIR OTEL_EXPORTER_OTLP_ENDPOINT OPENAI_ORG_ID "
+        "REDIS_PORT_6379_TCP REDIS_SERVICE_PORT PROMETHEUS_MULTIPROC_DIR OTEL_EXPORTER_OTLP_PROTOCOL OPENAI_ORG_ID "
         "SUPABASE_KEY SUPABASE_ACCESS_TOKEN GUNICORN_CMD_ARGS KUBERNETES_SERVICE_HOST MODEL https_proxy"
     )
     assert Settings.from_environ(REQUIRED | dict.fromkeys(others.split(), "x")).daily_limit == 50
