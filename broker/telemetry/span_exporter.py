@@ -75,7 +75,7 @@ class SpanExporter:
             self.flush()
 
     def _send(self, batch: list[dict[str, Any]]) -> tuple[int | None, str]:
-        """Return the response's status, None without a response, and what is wrong, empty if the batch was taken."""
+        """Return the status, None without a response, and the failure, empty if the collector took the batch."""
         scope = {"scope": {"name": "gpt-broker"}, "spans": batch}
         body = json.dumps({"resourceSpans": [{"resource": self._resource, "scopeSpans": [scope]}]})
         connection = self._connection()
