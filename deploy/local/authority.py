@@ -20,8 +20,8 @@ class Authority:
     `file`: the certificate that clients must trust, for SSL_CERT_FILE. `server_file`: the server's key and certificate.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Create keys and certificates in `folder`."""
+    def __init__(self, folder: Path, address: str = "127.0.0.1") -> None:
+        """Create keys and certificates in `folder`. `address` replaces 127.0.0.1."""
         self.file = str(folder / "authority.pem")
         self.server_file = folder / "server.pem"
         key, name = ec.generate_private_key(ec.SECP256R1()), _name("GPT Broker's tests")
@@ -30,9 +30,7 @@ class Authority:
         )
         Path(self.file).write_bytes(certificate.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
         own_key = ec.generate_private_key(ec.SECP256R1())
-        names = x509.SubjectAlternativeName(
-            [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-        )
+        names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address(address))])
         server = _builder(_name("localhost"), name, own_key).add_extension(names, critical=False)
         self.server_file.write_bytes(
             own_key.private_bytes(serialization.Encoding.PEM, *_UNENCRYPTED)

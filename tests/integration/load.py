@@ -23,6 +23,7 @@ class Answer:
     seconds: float
     status: int  # 0 if the connection ended without a response
     code: str  # the error code; "broken" for a stream that ended with an error line
+    user: str  # id
 
     @property
     def is_good(self) -> bool:
@@ -81,4 +82,4 @@ def _ask(session: requests.Session, user: User, path: str, watch: Stopwatch) -> 
         code = str(last.get("code") or ("broken" if "error" in last else ""))
     except requests.RequestException:
         code = "no answer"
-    return Answer(began, watch.seconds(), status, code)
+    return Answer(began, watch.seconds(), status, code, user.id)

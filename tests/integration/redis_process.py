@@ -12,22 +12,25 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from deploy.local.broker_process import free_port
+from tests.integration.redis_flavours import PLAIN, Flavour
 
 
 class RedisProcess:
     """One redis-server on its own port, with an append-only file so that data survives a restart."""
 
     more: tuple[str, ...] = ()
-    connection: dict[str, Any] = {}  # noqa: RUF012 - connection options besides the port
     persistence = 'save ""\nappendonly yes\nappendfsync always\nrepl-diskless-sync-delay 0\n'
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, flavour: Flavour = PLAIN, host: str = "127.0.0.1") -> None:
         self.port = free_port()
-        self.url = f"redis://:@127.0.0.1:{self.port}"
+        self.host = host
+        self.flavour = flavour
+        self.connection: dict[str, Any] = flavour.connection()
+        self.url = f"redis://:@{host}:{self.port}"
         self._folder = folder
         self.prepare(folder)
         at_once = Retry(NoBackoff(), 1)
-        self.client = redis.Redis(host="127.0.0.1", port=self.port, retry=at_once, **self.connection)
+        self.client = redis.Redis(host=host, port=self.port, retry=at_once, **self.connection)
         self.start()
 
     def prepare(self, folder: Path) -> None:
@@ -36,8 +39,9 @@ class RedisProcess:
     def start(self) -> None:
         """Start the server and wait until it answers."""
         config = self._folder / "redis.conf"
-        config.write_text(f"{self.listen()}\nbind 127.0.0.1\ndir {self._folder}\n" + self.persistence)
-        command = ("redis-server", str(config), *self.more)
+        text = f"bind {self.host}\ndir {self._folder}\n{self.persistence}{self.listen()}\n"
+        config.write_text(text)
+        command = (self.flavour.program, str(config), *self.more)
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
         for _ in range(200):
             try:
@@ -46,11 +50,11 @@ class RedisProcess:
                 time.sleep(0.05)
             else:
                 return
-        raise RuntimeError("redis-server did not start")
+        raise RuntimeError(f"{self.flavour.program} did not start")
 
     def listen(self) -> str:
-        """The configuration lines for the listening port."""
-        return f"port {self.port}"
+        """The configuration lines for the port, encryption and accounts."""
+        return self.flavour.configuration(self.port)
 
     @property
     def pid(self) -> int:
