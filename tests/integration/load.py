@@ -34,10 +34,17 @@ class Answer:
 class Load:
     """One thread per user that alternates plain calls and streams until the `with` block ends."""
 
-    def __init__(self, users: Sequence[User], pids: Sequence[int] = ()) -> None:
-        """`pids`: the broker's processes. The time for which they wait for a processor counts for no answer."""
+    def __init__(
+        self, users: Sequence[User], pids: Sequence[int] = (), *, only: str = "", keeps_connections: bool = True
+    ) -> None:
+        """`pids`: the broker's processes. The time for which they wait for a processor counts for no answer.
+
+        `only`: the one endpoint to call. Without `keeps_connections`, each call opens a connection.
+        """
         self.answers: list[Answer] = []
         self._pids = pids
+        self._paths = [only] if only else ["/stream", "/gpt-4o"]
+        self._keeps_connections = keeps_connections
         self._users = users
         self._ended = threading.Event()
         self._threads = [threading.Thread(target=self._call, args=(user,), daemon=True) for user in users]
@@ -63,8 +70,10 @@ class Load:
         return sorted(answer.seconds for answer in self.answers)[len(self.answers) * 19 // 20]
 
     def _call(self, user: User) -> None:
-        paths = ["/stream", "/gpt-4o"]
+        paths = list(self._paths)
         with requests.Session() as session:
+            if not self._keeps_connections:
+                session.headers["Connection"] = "close"
             while not self._ended.is_set():
                 paths.reverse()
                 self.answers.append(_ask(session, user, paths[0], Stopwatch(self._pids)))

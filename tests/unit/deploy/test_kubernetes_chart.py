@@ -37,7 +37,10 @@ VALUES: dict[str, Object] = {
         "secrets": {"external": {"enabled": True, "key": "tenants/sksndev", "store": {"name": "vault"}}},
     },
     "other tenant": LEAST
-    | {"tenant": "techsksn", "settings": {"DAILY_LIMIT": 100, "ID_WHITE_LIST": ["a"], "PLAYGROUND": True}},
+    | {
+        "tenant": "techsksn",
+        "settings": {"DAILY_LIMIT": 100, "DAILY_SPEND": 0.5, "ID_WHITE_LIST": ["a"], "PLAYGROUND": True},
+    },
 }
 
 
@@ -242,6 +245,8 @@ def test_settings_reach_the_broker_as_it_reads_them() -> None:
     )
 
     assert settings.daily_limit == 100
+    assert settings.daily_spend == 500_000_000  # nano-dollars
+    assert data["WORKER_MAX_RSS"] == "402653184"
     assert settings.playground is True
     assert json.loads(data["ID_WHITE_LIST"]) == ["a"]
 
