@@ -2,12 +2,13 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo run test test-quick test-containers bench fuzz soak lint format lock clean live doctor rehearse status monitoring reload \
+.PHONY: help setup demo run test test-quick test-containers bench fuzz soak sbom drill lint format lock clean live doctor rehearse status monitoring reload \
 	users user block unblock reset grant audit
 
 PYTHON ?= python3
 TENANTS := $(shell awk '/^[a-z]/{print $$1}' deploy/tenants)
 FUZZ_SECONDS ?= 60
+DRILLS ?= $(addprefix tests/integration/,test_redis_sentinel.py test_redis_cluster.py test_many_brokers.py)
 BIN := .venv/bin
 COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
@@ -62,6 +63,14 @@ format: .venv/development ## format the code
 lock: .venv/development ## resolve config/*.in into requirements.txt and config/development.txt (UPGRADE=--upgrade)
 	@$(COMPILE) $(UPGRADE) --output-file requirements.txt config/runtime.in
 	@$(COMPILE) $(UPGRADE) --output-file config/development.txt --constraint requirements.txt config/development.in
+
+sbom: .venv/development ## list the image's packages and their hashes as CycloneDX, in .sbom/
+	@mkdir -p .sbom
+	@$(BIN)/cyclonedx-py requirements --output-reproducible --sv 1.6 --short-PURLs requirements.txt -o .sbom/gpt-broker.cdx.json
+
+drill: .venv/development ## fail-overs of Redis and a rolling update of eight brokers, with figures: STREAMS=5000
+	@tests/install-parts
+	@STREAMS="$(or $(STREAMS),5000)" $(BIN)/python -m pytest -s $(DRILLS)
 
 live: setup ## check running brokers as a user: make live TARGET=sksndev (sksndev_prod, …; default: all)
 	@$(BIN)/python -m tests.live $(TARGET)
@@ -125,7 +134,7 @@ $(TENANTS:%=upgrade-redis-%): upgrade-redis-%: ## back up, then run the Redis im
 	@deploy/stack upgrade_redis $*
 
 clean: ## remove everything that make created
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache tests/*/node_modules .fuzz .soak
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache tests/*/node_modules .fuzz .soak .sbom
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # npm packages for the tests in Chromium, and clients of OpenAI

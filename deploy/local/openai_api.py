@@ -133,9 +133,10 @@ class OpenAIStandIn(Server):
             exchange.reply(200, whole, headers)
             return
         exchange.start(200, {**STREAM, **headers})
-        for event in pieces:
+        for number, event in enumerate(pieces):
             exchange.chunk(event)
-            if self.token_delay and not await exchange.pause(self.token_delay):
+            # the first text follows the head at once, as OpenAI's does
+            if number and self.token_delay and not await exchange.pause(self.token_delay):
                 return
         exchange.finish()
 

@@ -65,7 +65,7 @@ class Fleet:
 
     def streams(self, users: Sequence[User], number: int, per_second: float) -> subprocess.Popen[str]:
         """Clients in a process of their own: see `open_streams`."""
-        job = {"host": GATEWAY, "port": self.gateway.port, "streams": number, "per_second": per_second}
+        job = {"host": GATEWAY, "port": self.gateway.port, "streams": number, "per_second": per_second, "waiting": 40}
         clients = subprocess.Popen(
             (sys.executable, "-m", "tests.integration.open_streams"),
             cwd=ROOT,

@@ -18,12 +18,16 @@ TEXT, ERROR = b'{"data": "', b'{"error": '
 
 @dataclass(frozen=True)
 class Job:
-    """So many streams, begun at a steady rate, with the tokens in turns."""
+    """So many streams, begun at a steady rate, with the tokens in turns.
+
+    While `waiting` of them have no text yet, no other is begun: more would only queue.
+    """
 
     host: str
     port: int
     streams: int
     per_second: float
+    waiting: int
     tokens: list[str]
 
 
@@ -93,6 +97,8 @@ async def run(job: Job) -> Results:
     start = time.monotonic()
     for number in range(job.streams):
         await asyncio.sleep(start + number / job.per_second - time.monotonic())
+        while number - began >= job.waiting:
+            await asyncio.sleep(0.01)
         user = number % len(job.tokens)
         made = Stream(request_of(job, user), results, user, note)
         await loop.create_connection(lambda made=made: made, job.host, job.port)  # type: ignore[misc]

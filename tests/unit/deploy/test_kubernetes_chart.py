@@ -15,6 +15,8 @@ from helm_python import HelmError, chart
 from broker.settings.settings import Settings
 from deploy.kubernetes import settings_schema
 from tests.apps import REQUIRED
+from tests.benchmarks.capacity import Costs
+from tests.benchmarks.rounds import Rounds
 from tests.unit.deploy.custom_resources import SPECS
 
 CHART = Path(__file__).parents[3] / "deploy" / "kubernetes"
@@ -191,6 +193,79 @@ def test_a_scale_down_waits_for_the_longest_call(objects: list[Object]) -> None:
             assert behavior["scaleDown"]["stabilizationWindowSeconds"] >= 600
             assert behavior["scaleDown"]["selectPolicy"] == "Min"
             assert behavior["scaleUp"]["stabilizationWindowSeconds"] == 0
+
+
+def test_resources_follow_the_measured_figures(objects: list[Object]) -> None:
+    """A pod that is as full as the autoscaler lets it be stays below the limit at which a worker is replaced."""
+    costs = Costs.of(Rounds.load())
+    container = broker_pod(objects)["containers"][0]
+    workers = int({one["name"]: one.get("value") for one in container["env"]}["WEB_CONCURRENCY"])
+    full = 1.5 * yaml.safe_load((CHART / "values.yaml").read_text())["autoscaling"]["streamsPerPod"]
+    megabytes = costs.worker_mb + full / workers * costs.stream_kb / 1024
+
+    assert container["resources"]["requests"] == container["resources"]["limits"]
+    assert megabytes * 1024 * 1024 < int(of_kind(objects, "ConfigMap")["data"]["WORKER_MAX_RSS"])
+
+
+def test_pods_are_spread_and_few_are_disturbed_at_once(objects: list[Object]) -> None:
+    """Over zones and nodes; pods of the release before do not count. A drained node takes one pod at a time."""
+    spread = broker_pod(objects)["topologySpreadConstraints"]
+    labels = of_kind(objects, "Deployment")["spec"]["template"]["metadata"]["labels"]
+
+    assert [one["topologyKey"] for one in spread] == ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
+    assert all(one["matchLabelKeys"] == ["pod-template-hash"] and one["maxSkew"] == 1 for one in spread)
+    assert all(one["labelSelector"]["matchLabels"].items() <= labels.items() for one in spread)
+    assert of_kind(objects, "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
+
+
+def test_more_streams_or_more_work_start_more_pods() -> None:
+    """By the HorizontalPodAutoscaler or by KEDA, for the same reasons; the metric is one that the broker has."""
+    hpa = of_kind(rendered(VALUES["least"]), "HorizontalPodAutoscaler")["spec"]
+    keda = of_kind(rendered(VALUES["keda"]), "ScaledObject")["spec"]
+    streams, processor = hpa["metrics"]
+    from_prometheus, from_processor = keda["triggers"]
+    metric, target = streams["pods"]["metric"]["name"], streams["pods"]["target"]["averageValue"]
+
+    assert metric == "gpt_broker_streams_in_flight"
+    assert '"streams_in_flight"' in (CHART.parents[1] / "broker" / "telemetry" / "metrics.py").read_text()
+    assert f'sum({metric}{{tenant="sksndev"}})' == from_prometheus["metadata"]["query"]
+    assert from_prometheus["metadata"]["threshold"] == target
+    assert from_processor["metadata"]["value"] == str(processor["resource"]["target"]["averageUtilization"])
+    assert (hpa["minReplicas"], hpa["maxReplicas"]) == (keda["minReplicaCount"], keda["maxReplicaCount"])
+    assert hpa["minReplicas"] >= 2
+    assert hpa["behavior"] == keda["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+    assert not [one for one in rendered(VALUES["fixed"]) if one["kind"] in {"HorizontalPodAutoscaler", "ScaledObject"}]
+
+
+def test_the_network_policy_names_who_may_call_and_what_is_called(objects: list[Object]) -> None:
+    """In: the gateway and Prometheus, at the broker's port. Out: names, HTTPS to public addresses, Redis."""
+    policy = of_kind(objects, "NetworkPolicy")["spec"]
+    (into,) = policy["ingress"]
+    names, https, redis = policy["egress"]
+    public = https["to"][0]["ipBlock"]
+
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    peers = [one["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] for one in into["from"]]
+    assert (peers, into["ports"]) == (["gateway", "monitoring"], [{"protocol": "TCP", "port": "http"}])
+    assert ("to" in names, {one["port"] for one in names["ports"]}) == (False, {53})
+    assert [one["port"] for one in https["ports"]] == [443]
+    assert public["cidr"] == "0.0.0.0/0"
+    assert {"10.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"} <= set(public["except"])
+    assert redis["to"][0]["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "redis"}
+    assert [one["port"] for one in redis["ports"]] == [6379]
+
+
+def test_secrets_come_from_a_secret_that_exists_or_from_an_external_one() -> None:
+    """The pod reads the one that is named, or the one that the ExternalSecret makes."""
+    objects = rendered(VALUES["external secret"])
+    external = of_kind(objects, "ExternalSecret")["spec"]
+    sources = [broker_pod(some)["containers"][0]["envFrom"] for some in (rendered(LEAST), objects)]
+    named = [[one["secretRef"]["name"] for one in some if "secretRef" in one] for some in sources]
+
+    assert named == [["sksndev-broker"], [external["target"]["name"]]]
+    assert external["secretStoreRef"] == {"name": "vault", "kind": "ClusterSecretStore"}
+    assert external["dataFrom"] == [{"extract": {"key": "tenants/sksndev"}}]
+    assert not [one for one in objects if one["kind"] == "Secret"]
 
 
 @pytest.mark.parametrize("mode", ["gateway", "ingress"])
