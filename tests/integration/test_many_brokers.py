@@ -10,7 +10,7 @@ import os
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,7 @@ def limits(fleet: Fleet) -> Iterator[tuple[str, object]]:
     yield "tokens charged", sum(one["t"] for one in charged.values()) - counted
 
 
-def node_lost(fleet: Fleet) -> Iterator[tuple[str, object]]:
+def node_lost(fleet: Fleet) -> Generator[tuple[str, object], None, tuple[int, User, float]]:
     """Two of eight brokers are killed. What was in flight there is lost, and nothing else."""
     grace = fleet.user()
     at_the_node = [User(grace.id, pod.url, grace.token) for pod in fleet.pods[:NODE] for _ in range(3)]
