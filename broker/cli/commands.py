@@ -1,4 +1,4 @@
-"""The operator's commands: `python -m broker.cli check`, `doctor`, `rehearse`, and those about users."""
+"""The operator's commands: `python -m broker.cli check`, `doctor`, `rehearse`, `export`, `import`, and about users."""
 
 import os
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from dotenv import load_dotenv
 
-from broker.cli import users
+from broker.cli import counts, users
 from broker.cli.environment import read_settings
 from broker.doctor.checks import examine
 from broker.doctor.findings import Finding
@@ -54,5 +54,5 @@ def _report(findings: Iterable[Finding]) -> None:
         raise click.exceptions.Exit(1 if "WRONG" in verdicts else 3)
 
 
-for command in users.COMMANDS:
+for command in (*users.COMMANDS, *counts.COMMANDS):
     cli.add_command(command)

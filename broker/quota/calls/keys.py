@@ -50,6 +50,11 @@ def pattern_of(project: str, day: Day) -> str:
     return f"gpt-broker:{{{quote(project, safe='')}:*}}:calls:{day.name}"
 
 
+def pattern_of_project(project: str) -> str:
+    """Return the pattern of all keys of a project, for SCAN."""
+    return f"gpt-broker:{{{quote(project, safe='')}:*"
+
+
 def project_key(project: str, tag: str, name: str) -> str:
     """Return a key of the whole project. Keys with the same tag are in one slot of a cluster."""
     return f"gpt-broker:{{{quote(project, safe='')}:{tag}}}:{name}"
