@@ -28,6 +28,9 @@ RENEW = 15.0  # seconds between renewals of a call's lease
 UPSTREAM_BYTES, CLIENT_BYTES = 310, 60  # of a token, from OpenAI and to a page on /stream
 OTHER_ZONE = 2 / 3  # of connections, where three zones are used alike
 REDIS_LOADED = 0.7  # of a core, at most
+REDIS_MB = 4_000  # of a primary at most, an assumption: a replica copies it anew after a fail-over
+PORTS = 64_512  # connections from one address to one address of OpenAI, as a NAT gateway makes them
+PROMPT_TOKENS = 300  # of a call
 
 
 @dataclass
@@ -46,6 +49,7 @@ class Day:
     redis_ops: float = 0.0  # a second, at the busiest moment
     redis_mb: float = 0.0
     cross_zone_gb: float = 0.0
+    openai_tokens: float = 0.0  # a minute, at the busiest moment
 
     @property
     def overloaded(self) -> float:
@@ -88,6 +92,7 @@ def _note(day: Day, scaler: Autoscaler, costs: Costs, seen: tuple[float, int, fl
     calls_a_second = arrived / SYNC
     day.redis_share = max(day.redis_share, calls_a_second * costs.redis_ms / 1e3)
     day.redis_ops = max(day.redis_ops, calls_a_second * 3 + open_streams / RENEW)  # reserve, settle, leave; renewals
+    day.openai_tokens = max(day.openai_tokens, calls_a_second * 60 * (PROMPT_TOKENS + TOKENS))
 
 
 def _share(now: float) -> float:
@@ -111,8 +116,8 @@ def _poisson(chance: random.Random, mean: float) -> int:
 
 
 def redis_nodes(day: Day) -> int:
-    """Return the number of primaries for the busiest moment, each loaded by at most `REDIS_LOADED`."""
-    return max(1, math.ceil(day.redis_share / REDIS_LOADED))
+    """Return the number of primaries: at the busiest moment each has at most `REDIS_LOADED` of load and `REDIS_MB`."""
+    return max(1, math.ceil(day.redis_share / REDIS_LOADED), math.ceil(day.redis_mb / REDIS_MB))
 
 
 def breaking_points(costs: Costs, calls_of_a_user: float) -> list[tuple[int, str]]:
@@ -124,6 +129,8 @@ def breaking_points(costs: Costs, calls_of_a_user: float) -> list[tuple[int, str
         (REDIS_LOADED * 1e3 / costs.redis_ms / peak, "one Redis: its one core is at 70 %; a Cluster, or a larger core"),
         (400e6 / costs.redis_bytes, "Redis' 400 MB of deploy/compose.yaml: raise maxmemory"),
         (pod_cores * 50 / peak, "50 pods (autoscaling.maxReplicas): raise it"),
+        (PORTS * PACE / TOKENS / peak, f"one address towards OpenAI: {PORTS:,} connections; give the NAT another"),
+        (REDIS_MB * 1e6 / costs.redis_bytes, f"one Redis: {REDIS_MB:,} MB; a Cluster, or more memory"),
         (1000 * REDIS_LOADED * 1e3 / costs.redis_ms / peak, "a Redis Cluster of 1,000 primaries, the most it supports"),
     ]
     return sorted((int(users), what) for users, what in points)

@@ -14,8 +14,8 @@ USERS = (10_000, 1_000_000, 10_000_000)
 CALLS = (5.0, 10.0)  # of a user
 HEADINGS = (
     "users a day", "calls each", "open streams, most", "pods, least–most", "cores, most", "core hours",
-    "more work than cores", "streams cut", "Redis commands a second", "Redis, of a core", "primaries", "Redis memory",
-    "between zones",
+    "more work than cores", "streams cut", "Redis primaries", "commands a second of each", "core of each",
+    "memory of each", "between zones", "OpenAI tokens a minute",
 )  # fmt: skip
 
 
@@ -41,7 +41,10 @@ def _lines(costs: Costs, days: dict[tuple[int, float], Day]) -> Iterator[str]:
         yield _row(day, calls)
     yield "\n*More work than cores* is the share of the day in which answers wait for a processor. No stream is cut:"
     yield "the grace period of a pod is longer than the longest call. A call takes three commands of Redis, an open one"
-    yield "another every 15 s. *Between zones*: two thirds of all bytes to and from pods; three zones are used alike."
+    yield "another every 15 s; a primary has at most 70 % of its core to do and 4,000 MB to hold. *Between zones*: two"
+    yield "thirds of all bytes to and from pods; three zones are used alike. *OpenAI tokens a minute*, at the busiest"
+    yield "moment, with 300 of the prompt and 300 of the answer: the account's own limit has to allow them, and no pod"
+    yield "helps with it; `OPENAI_API_KEY` takes several keys."
     yield "\n## What breaks first\n"
     yield f"With {CALLS[-1]:.0f} calls a user, from this many users a day on:\n"
     for users, what in breaking_points(costs, CALLS[-1]):
@@ -49,11 +52,12 @@ def _lines(costs: Costs, days: dict[tuple[int, float], Day]) -> Iterator[str]:
 
 
 def _row(day: Day, calls: float) -> str:
+    nodes = redis_nodes(day)
     cells = (
         f"{day.users:,}", f"{calls:g}", f"{max(day.streams):,.0f}", f"{min(day.pods)}–{max(day.pods)}",
         f"{max(day.pods) * WORKERS}", f"{day.core_hours:,.0f}", f"{day.overloaded:.2%}", f"{day.cut}",
-        f"{day.redis_ops:,.0f}", f"{day.redis_share:.1%}", f"{redis_nodes(day)}", f"{day.redis_mb:,.0f} MB",
-        f"{day.cross_zone_gb:,.1f} GB",
+        f"{nodes}", f"{day.redis_ops / nodes:,.0f}", f"{day.redis_share / nodes:.1%}",
+        f"{day.redis_mb / nodes:,.0f} MB", f"{day.cross_zone_gb:,.1f} GB", f"{day.openai_tokens / 1e6:,.1f} M",
     )  # fmt: skip
     return "| " + " | ".join(cells) + " |"
 

@@ -1,15 +1,31 @@
 """The simulated day, and the autoscaler's rules in it."""
 
 import pytest
+import yaml
 
-from tests.benchmarks import day_page
-from tests.benchmarks.autoscaler import DOWN_EVERY, STABLE, SYNC, Autoscaler, Target
+from broker.settings.settings import Settings
+from tests.apps import REQUIRED
+from tests.benchmarks import day, day_page
+from tests.benchmarks.autoscaler import (
+    DOWN_EVERY,
+    DOWN_PODS,
+    DOWN_SHARE,
+    STABLE,
+    SYNC,
+    UP_EVERY,
+    UP_PODS,
+    UP_SHARE,
+    Autoscaler,
+    Target,
+)
 from tests.benchmarks.capacity import Costs
 from tests.benchmarks.day import HOURS, breaking_points, redis_nodes, simulate
 from tests.benchmarks.rounds import Rounds
+from tests.unit.deploy import test_kubernetes_chart as chart
 
 COSTS = Costs(call_ms=1.0, token_us=60.0, redis_ms=0.15, stream_kb=32.0, worker_mb=66.0, redis_bytes=512.0)
 START = 60.0
+_WAYS = ("scaleUp", "scaleDown")
 
 
 def scaler(ready: int = 2) -> Autoscaler:
@@ -59,35 +75,56 @@ def test_pods_never_fall_below_the_minimum() -> None:
     assert pods.pods == pods.running == 2
 
 
+def test_the_rules_are_those_of_the_chart() -> None:
+    """Targets, grace, the autoscaler's steps and windows, and the longest call."""
+    objects = chart.rendered(chart.LEAST)
+    values = yaml.safe_load((chart.CHART / "values.yaml").read_text())
+    up, down = (chart.of_kind(objects, "HorizontalPodAutoscaler")["spec"]["behavior"][way] for way in _WAYS)
+    steps = [{one["type"]: (one["periodSeconds"], one["value"]) for one in way["policies"]} for way in (up, down)]
+
+    assert (values["workers"], values["autoscaling"]["streamsPerPod"]) == (day.WORKERS, day.STREAMS_TARGET)
+    assert values["autoscaling"]["cpu"] == day.CPU_TARGET * 100
+    assert chart.broker_pod(objects)["terminationGracePeriodSeconds"] == day.GRACE
+    assert Settings.from_environ(REQUIRED).openai_call_timeout == day.LONGEST
+    assert steps[0] == {"Percent": (UP_EVERY, UP_SHARE * 100), "Pods": (UP_EVERY, UP_PODS)}
+    assert steps[1] == {"Percent": (DOWN_EVERY, DOWN_SHARE * 100), "Pods": (DOWN_EVERY, DOWN_PODS)}
+    assert (up["selectPolicy"], down["selectPolicy"]) == ("Max", "Min")
+    assert (up["stabilizationWindowSeconds"], down["stabilizationWindowSeconds"]) == (0, STABLE)
+
+
 def test_a_day_has_the_calls_that_its_users_make() -> None:
     """The curve's shares add up to the day, and arrivals follow the curve."""
-    day = simulate(100_000, 10, COSTS)
+    one = simulate(100_000, 10, COSTS)
 
     assert sum(HOURS) == pytest.approx(100)
-    assert day.calls == pytest.approx(1_000_000, rel=0.01)
-    assert day.cut == 0
+    assert one.calls == pytest.approx(1_000_000, rel=0.01)
+    assert one.cut == 0
     # three commands a call in the busiest second, and a renewal each 15 s of an open one
     busiest = 1_000_000 * max(HOURS) / 100 / 3600
-    assert busiest * 3 <= day.redis_ops <= busiest * 3 * 1.6
+    assert busiest * 3 <= one.redis_ops <= busiest * 3 * 1.6
 
 
 def test_ten_million_users_are_carried_without_a_wait() -> None:
     """The autoscaler is ahead of the morning, and one Redis is enough or more are named."""
-    day = simulate(10_000_000, 10, COSTS)
+    one = simulate(10_000_000, 10, COSTS)
 
-    assert day.overloaded == 0
-    assert max(day.pods) > 4 * min(day.pods)
-    assert redis_nodes(day) == 1
-    assert day.core_hours < max(day.pods) * 2 * 24 * 0.8
+    assert one.overloaded == 0
+    assert max(one.pods) > 4 * min(one.pods)
+    assert redis_nodes(one) == 2  # for its memory
+    assert one.redis_share < 0.7
+    assert one.core_hours < max(one.pods) * 2 * 24 * 0.8
 
 
 def test_breaking_points_are_in_order() -> None:
-    """Dearer calls lower the pods' breaking points and leave Redis' unchanged."""
+    """Dearer calls lower the pods' breaking points; those of Redis and of the network stay."""
     cheap = {what: users for users, what in breaking_points(COSTS, 10)}
     dear = {what: users for users, what in breaking_points(Costs(2.0, 120.0, 0.15, 32.0, 66.0, 512.0), 10)}
 
     assert list(cheap.values()) == sorted(cheap.values())
-    assert all(dear[what] == users if "Redis" in what else dear[what] < users for what, users in cheap.items())
+    assert all(
+        dear[what] == users if "Redis" in what or "address" in what else dear[what] < users
+        for what, users in cheap.items()
+    )
 
 
 def test_the_page_is_worked_out_from_the_results() -> None:
