@@ -1,4 +1,4 @@
-"""What a fail-over of Redis under load costs: how long calls are refused, and whether the counts are right after it."""
+"""Measures a fail-over of Redis under load: how long calls are refused, and whether the counts are right after it."""
 
 import time
 from collections import Counter
@@ -30,14 +30,14 @@ class Outcome:
     lost: int  # served calls that no primary has
     doubled: int  # counted calls that no user was served
     meanwhile: int  # served between the fault and the new primary
-    books: dict[str, int]
+    counters: dict[str, int]
 
     @property
     def is_balanced(self) -> bool:
         """Admitted = settled + given back; every call that was served has been settled, once."""
-        books = self.books
-        ends = books["settled"] + books["given_back"]
-        return books["admitted"] == ends and books["settled"] == self.served and self.doubled == 0
+        counters = self.counters
+        ends = counters["settled"] + counters["given_back"]
+        return counters["admitted"] == ends and counters["settled"] == self.served and self.doubled == 0
 
     def __str__(self) -> str:
         return (
@@ -62,12 +62,12 @@ def drill(
         known = wait_for_new()
         within(SOON + 5, lambda: all(user.post("/gpt-4o", {}).status_code == 400 for user in users))
         within(10, lambda: sum(answer.is_good and answer.began > known for answer in load.answers) > 20)
-    within(15, lambda: _books(broker)["in_flight"] == 0)  # what the write queue holds is no loss
-    return _outcome(load.answers, (began, known), _counted(primaries()), _books(broker))
+    within(15, lambda: _call_counters(broker)["in_flight"] == 0)  # what the write queue holds is no loss
+    return _outcome(load.answers, (began, known), _counted(primaries()), _call_counters(broker))
 
 
 def _outcome(
-    answers: Sequence[Answer], times: tuple[float, float], counted: Counter[str], books: dict[str, int]
+    answers: Sequence[Answer], times: tuple[float, float], counted: Counter[str], counters: dict[str, int]
 ) -> Outcome:
     began, known = times
     good = [answer for answer in answers if answer.is_good]
@@ -83,7 +83,7 @@ def _outcome(
         lost=(served - counted).total(),
         doubled=(counted - served).total(),
         meanwhile=sum(began < answer.began < known for answer in good),
-        books=books,
+        counters=counters,
     )
 
 
@@ -97,7 +97,7 @@ def _counted(primaries: Sequence[Redis]) -> Counter[str]:
     return counted
 
 
-def _books(broker: BrokerProcess) -> dict[str, int]:
+def _call_counters(broker: BrokerProcess) -> dict[str, int]:
     seen = ledger.scrape(broker)
     return {
         name: int(seen.get(ledger.name_of(f"gpt_broker_calls_{sample}"), 0)) for name, sample in ledger.COUNTERS.items()

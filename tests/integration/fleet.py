@@ -55,7 +55,7 @@ class Fleet:
         self.gateway = Gateway(folder / "nginx", of_kind(self.release.objects, "Ingress")["metadata"]["annotations"])
         self._clients: list[subprocess.Popen[str]] = []
         self.pods: list[Pod] = []
-        self.ended: list[Pod] = []  # told to end; they may still serve their last streams
+        self.ended: list[Pod] = []  # got SIGTERM or SIGKILL; some still serve their last streams
         self._add(PODS)
 
     def user(self, **claims: Any) -> User:
@@ -90,7 +90,7 @@ class Fleet:
         return lost
 
     def replace_lost(self) -> None:
-        """What the ReplicaSet does: there are eight again."""
+        """Start pods like the ReplicaSet, until there are eight again."""
         self._add(PODS - len(self.pods))
 
     def roll(self) -> None:
@@ -127,7 +127,7 @@ class Fleet:
         self._route()
 
     def _end(self, pods: Sequence[Pod]) -> None:
-        """End pods as the kubelet does, while the gateway hears of it."""
+        """End pods as the kubelet does, while the gateway learns it."""
         self.pods = [pod for pod in self.pods if pod not in pods]
         self.ended += pods
         with concurrent.futures.ThreadPoolExecutor(len(pods)) as pool:

@@ -45,7 +45,7 @@ class Gateway:
         within(5, self._workers)
 
     def errors(self) -> str:
-        """What nginx has logged."""
+        """Return the error log."""
         return (self._folder / "error.log").read_text()
 
     def stop(self) -> None:

@@ -42,7 +42,7 @@ LIMITS: dict[str, Any] = {
 
 
 def scenario(folder: Path) -> Iterator[tuple[str, object]]:
-    """What users, Redis and OpenAI see of a day with eight brokers."""
+    """Yield the observations of users, Redis and OpenAI, by name."""
     fleet = Fleet(folder, **LIMITS)
     try:
         yield from limits(fleet)
@@ -79,7 +79,7 @@ def limits(fleet: Fleet) -> Iterator[tuple[str, object]]:
 
 
 def node_lost(fleet: Fleet) -> Generator[tuple[str, object], None, tuple[int, User, float]]:
-    """Two of eight brokers are killed. What was in flight there is lost, and nothing else."""
+    """Kill two of eight brokers: calls in flight there are lost, and no others."""
     grace = fleet.user()
     at_the_node = [User(grace.id, pod.url, grace.token) for pod in fleet.pods[:NODE] for _ in range(3)]
     pool = concurrent.futures.ThreadPoolExecutor(len(at_the_node))

@@ -57,7 +57,7 @@ def test_the_fail_over_of_a_primary_affects_only_its_users_and_briefly(
     assert outcome.refused_after < fail_over.SOON
     assert outcome.meanwhile > 0
     assert outcome.lost <= outcome.at_risk
-    assert outcome.is_balanced, outcome.books
+    assert outcome.is_balanced, outcome.counters
 
 
 @pytest.mark.parametrize("flavour", [SECURED, VALKEY], ids=lambda flavour: flavour.name)

@@ -48,4 +48,4 @@ def test_a_fail_over_under_load_loses_no_call_for_long(
     assert outcome.codes <= {"", "usage_unavailable"}
     assert outcome.refused_after < fail_over.SOON
     assert outcome.lost <= outcome.at_risk
-    assert outcome.is_balanced, outcome.books
+    assert outcome.is_balanced, outcome.counters

@@ -21,7 +21,7 @@ def run(redis: fakeredis.FakeRedis, monkeypatch: pytest.MonkeyPatch, *words: str
     return CliRunner().invoke(cli, words, env=environ, input=text)
 
 
-def test_what_is_exported_can_be_imported_from_standard_input_or_a_file(
+def test_an_export_can_be_imported_from_standard_input_or_a_file(
     redis: fakeredis.FakeRedis, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Each with the number of keys."""

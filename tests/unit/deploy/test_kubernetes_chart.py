@@ -237,7 +237,7 @@ def test_more_streams_or_more_work_start_more_pods() -> None:
     assert not [one for one in rendered(VALUES["fixed"]) if one["kind"] in {"HorizontalPodAutoscaler", "ScaledObject"}]
 
 
-def test_the_network_policy_names_who_may_call_and_what_is_called(objects: list[Object]) -> None:
+def test_the_network_policy_names_the_peers_of_both_directions(objects: list[Object]) -> None:
     """In: the gateway and Prometheus, at the broker's port. Out: names, HTTPS to public addresses, Redis."""
     policy = of_kind(objects, "NetworkPolicy")["spec"]
     (into,) = policy["ingress"]
