@@ -3,20 +3,19 @@
 Free of charge, except for one short call if a user's sign-in is given.
 """
 
-import base64
 import contextlib
 import datetime
-import json
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 from broker.auth import verdicts
 from broker.auth.signing_keys import KEY_SET, fetch_keys
 from broker.auth.supabase_client import SupabaseClient, SupabaseUnavailable
-from broker.doctor import clock, public_checks
+from broker.doctor import clock, public_checks, user_token
 from broker.doctor.findings import Finding
 from broker.doctor.public_url import PublicUrl
 from broker.doctor.redis_info import RedisUnavailable, read_redis
+from broker.doctor.user_token import claims_of
 from broker.errors.base import Fault
 from broker.errors.openai import OpenAIRefusedKey
 from broker.openai.client import Upstream
@@ -40,6 +39,7 @@ def examine(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]
     yield Finding("settings")
     for check in (_service_key, _signing_keys, _redis, _openai, clock.examine):
         yield from check(settings)
+    yield from user_token.examine(settings, environ)
     url = environ.get("BASE_URL", "")
     if not url:
         yield Finding("public URL", "set BASE_URL in tests/live/.env.<tenant>_prod", is_checked=False)
@@ -51,7 +51,7 @@ def examine(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]
 def _service_key(settings: Settings) -> Iterator[Finding]:
     """Compare the service key with the project. `Settings` has compared it with the JWT secret already."""
     project = (urlsplit(settings.supabase_url).hostname or "").removesuffix(".supabase.co")
-    named = _claims(settings.supabase_service_key).get("ref")
+    named = claims_of(settings.supabase_service_key).get("ref")
     is_hosted = settings.supabase_url.endswith(".supabase.co")
     wrong = is_hosted and named not in (None, project)
     yield Finding("service key", f"it belongs to the project '{named}', not to '{project}'" if wrong else "")
@@ -68,16 +68,6 @@ def _service_key(settings: Settings) -> Iterator[Finding]:
 def _unreachable(kind: str, variable: str) -> str:
     """What to do about a server that `variable` names and that cannot be reached."""
     return UNREACHABLE.get(kind, UNREACHABLE["cut"]).format(variable)
-
-
-def _claims(key: str) -> dict[str, object]:
-    """Return the claims of a legacy key; empty for others."""
-    parts = key.split(".")
-    try:
-        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except (ValueError, IndexError):
-        return {}
-    return claims if isinstance(claims, dict) else {}
 
 
 def _signing_keys(settings: Settings) -> Iterator[Finding]:

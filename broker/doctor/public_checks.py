@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator, Mapping
 
 from broker.doctor.findings import Finding
 from broker.doctor.public_url import PublicUrl, Unreachable, sign_in
+from broker.doctor.user_token import SIGN_IN
 from broker.settings.settings import Settings
 
 SOON = 21  # days before a certificate's end; Let's Encrypt's clients renew at 30
 SDK_HEADERS = "authorization,content-type,apikey,x-client-info,x-stainless-lang,x-stainless-retry-count"
 FORGED: tuple[dict[str, str], ...] = ({}, {"X-Forwarded-For": "127.0.0.1"}, {"X-Real-IP": "127.0.0.1"})
-SIGN_IN = ("SUPABASE_ANON_KEY", "SUPABASE_EMAIL", "SUPABASE_PASSWORD")
 
 
 def examine(public: PublicUrl) -> Iterator[Finding]:

@@ -67,7 +67,7 @@ def test_a_sound_installation_is_fine(
         account |= {"REQUESTS_CA_BUNDLE": str(trusted), "SSL_CERT_FILE": str(trusted)}
         found = examine(BASE_URL=f"https://{HOSTS['sksndev']}:{nginx.port}", **account)
         nginx.stop()
-        assert len(found) == 16
+        assert len(found) == 18
         # the broker's own check keeps /metrics closed to strangers; here the client has an allowed address
         ignored = {"/metrics is closed", "clock, compared with 127.0.0.1"}  # the stand-ins send no Date
         assert {subject for subject, word in found.items() if not word.startswith("fine")} - ignored == wrong, found
@@ -113,6 +113,17 @@ def test_each_problem_is_reported_with_advice(
     assert found[subject].startswith("WRONG")
     assert advice in found[subject]
     assert "sk-another-key" not in str(found)
+
+
+def test_an_issuer_that_no_token_has_is_reported(examine: Examine, account: dict[str, str]) -> None:
+    """Every call would get 401. A sign-in that fails is an error as well, without its password."""
+    found = examine(SUPABASE_JWT_ISSUER="https://another.example/auth/v1", **account)
+    assert found["a user's token has the expected issuer"].startswith("WRONG Supabase writes the issuer 'http")
+    assert found["clock, compared with a user's token"] == "fine"
+    account["SUPABASE_PASSWORD"] = "planted"
+    found = examine(**account)
+    assert found["a user's token"].startswith("WRONG signing in to Supabase failed")
+    assert "planted" not in str(found)
 
 
 def test_a_shutdown_date_in_the_future_is_a_remark(examine: Examine) -> None:
