@@ -2,9 +2,10 @@
 # Put a release into service: deploy, rollback, up, reload.
 
 # Record the release that serves now, drain the previous one, and remove older ones.
-commit_release() { # tenant number before
+commit_release() { # tenant number before [the release that it repeats and replaces]
   docker tag "$(state "$(broker "$1" "$2")" '{{.Image}}')" "gpt-broker:$1-$2"
   unchecked=''
+  [ -z "${4:-}" ] || docker image rm "gpt-broker:$1-$4" >/dev/null 2>&1 || true
   [ -z "$3" ] || drain "$1" "$3"
   prune "$1"
 }
@@ -52,12 +53,14 @@ put_back() { # tenant before
 
 # Start a good release again, with its settings, under a new number.
 repeat() { # tenant number
-  local new before image=gpt-broker:$1-$2
+  local new before needs_redis image=gpt-broker:$1-$2
   before=$(current "$1")
   new=$(next_number "$1")
   need_volume "$(settings_volume "$1" "$new")" "gpt-broker.settings=$PROJECT-$1"
-  docker run --rm --network none --user 0 --entrypoint sh --volume "$(settings_volume "$1" "$2"):/from:ro" \
-    --volume "$(settings_volume "$1" "$new"):/to" "$image" -c 'cp -a /from/. /to/'
+  needs_redis=$(docker run --rm --network none --user 0 --entrypoint sh --volume "$(settings_volume "$1" "$2"):/from:ro" \
+    --volume "$(settings_volume "$1" "$new"):/to" "$image" -c 'cp -a /from/. /to/ && grep -rh redis-stack /to | grep -v "^ *#"') || true
+  # the settings of this machine may name another Redis
+  [ -z "$needs_redis" ] || [ "$(state "$(redis "$1")")" = running ] || start_redis "$1"
   try_release "$1" "$new" "$image" || return 1
   trap '' INT TERM HUP
   if ! switch "$1" "$new" "$image"; then
@@ -66,8 +69,7 @@ repeat() { # tenant number
     on_signals
     return 1
   fi
-  commit_release "$1" "$new" "$before"
-  docker image rm "gpt-broker:$1-$2" >/dev/null 2>&1 || true # it is the release `new` now
+  commit_release "$1" "$new" "$before" "$2"
   on_signals
   repeated=$new
 }
@@ -87,7 +89,7 @@ deploy() { # tenant
   need_env_files "$1"
   build
   lock "$1" "gpt-broker:$built"
-  need_port "$1"
+  need_port "$1" "gpt-broker:$built" || exit 1
   need_redis "$1"
   prepare "$1" "gpt-broker:$built" || exit 1
   release "$1" "$number" "gpt-broker:$built" || exit 1
@@ -109,9 +111,9 @@ up() {
   local tenant before wrong='' failed='' image=gpt-broker:$built
   declare -A numbers
   # everything is checked before anything starts
-  for tenant in "${tenants[@]}"; do need_port "$tenant"; done
   for tenant in "${tenants[@]}"; do
     lock "$tenant" "$image"
+    need_port "$tenant" "$image" || wrong=yes
     prepare "$tenant" "$image" || wrong=yes
     numbers[$tenant]=$number
   done

@@ -32,7 +32,7 @@ releases() { # tenant: numbers of the releases that passed, newest first
   docker image ls --filter "reference=gpt-broker:$1-*" --format '{{.Tag}}' | sed -nE "s/^$1-([0-9]+)$/\1/p" | sort -rn
 }
 
-# Remove images, settings, and stopped containers with their logs, unless one of the last five releases needs them.
+# Remove images, settings and stopped containers, unless one of the last five releases needs them. The logs are kept.
 prune() { # tenant
   local number kept tag
   kept=$(releases "$1" | head -n "$KEEP")
@@ -40,7 +40,8 @@ prune() { # tenant
     docker image rm "gpt-broker:$1-$number" >/dev/null 2>&1 || true
   done
   for number in $(stopped_brokers "$1" | tail -n "+$((KEEP + 1))"); do
-    docker container rm "$1-gpt-broker-$number" >/dev/null 2>&1 || true
+    keep_log "$1" "$(broker "$1" "$number")"
+    docker container rm "$(broker "$1" "$number")" >/dev/null 2>&1 || true
   done
   for number in $(settings_numbers "$1"); do
     grep -qx "$number" <<<"$kept" || docker volume rm "$(settings_volume "$1" "$number")" >/dev/null 2>&1 || true

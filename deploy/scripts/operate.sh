@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Look at the tenants and stop them: status, logs, doctor, stop, down, monitor.
+# Look at the tenants and stop them: status, doctor, rehearse, stop, down, monitor.
 
 open_calls() { # container
   # under another name, so that the file only defines its functions and does not stop the broker
@@ -28,18 +28,6 @@ status() {
   done
 }
 
-logs() { # tenant
-  need_docker
-  local number=${RELEASE:-}
-  if [ -n "$number" ]; then
-    exec docker logs "$(broker "$1" "$number")"
-  fi
-  number=$(current "$1")
-  number=${number:-$(brokers "$1" --all | head -n 1)}
-  [ -n "$number" ] || fail "$1 was never started here."
-  exec docker logs --follow --tail "${LINES_BACK:-100}" "$(broker "$1" "$number")"
-}
-
 finding() { # word subject [todo]: one line, as the program's own doctor writes it
   printf '%-11s  %s%s\n' "$1" "$2" "${3:+: $3}"
   case $1 in WRONG) errors=1 ;; remark) remarks=1 ;; esac
@@ -51,6 +39,10 @@ examine_container() { # tenant number
   facts=$(state "$name" '{{.State.Status}}{{with .State.Health}}, {{.Status}}{{end}}')
   case $facts in
     'running, healthy' | running | 'running, starting') finding fine "container $name: $facts" ;;
+    paused*)
+      finding WRONG "container $name" "paused: docker unpause $name"
+      return
+      ;;
     *) finding WRONG "container $name" "$facts: make logs-$1" ;;
   esac
   restarts=$(state "$name" '{{.RestartCount}}')
@@ -63,32 +55,46 @@ examine_container() { # tenant number
   if [ "$(docker exec "$name" sh -c 'cd /settings && LC_ALL=C sha256sum -- *' 2>/dev/null)" != "$(fingerprint "$(settings_folder "$1")")" ]; then
     finding remark "settings" ".env.$1 or deploy/secrets/$1 changed since the start: make reload TENANT=$1, or make deploy-$1"
   fi
-  if proxy_running "$1" && answers "$1" "$2" 2>/dev/null; then finding fine "proxy"; else
+  if proxy_running "$1" && answers "$1" "$2" 2 2>/dev/null; then finding fine "proxy"; else
     finding WRONG "proxy" "the broker does not answer through $1-proxy: docker logs $1-proxy; ./both_up"
   fi
+}
+
+# Export the account that the doctor signs in with, and the public URL; `given` are docker's options that pass them on.
+export_account() { # tenant
+  local file name text
+  given=()
+  for file in "tests/live/.env.$1" "tests/live/.env.$1_prod"; do # the second one wins
+    [ -f "$file" ] || continue
+    while IFS='=' read -r name text || [ -n "$name" ]; do
+      case $name in
+        BASE_URL) [[ $file == *_prod ]] || continue ;; # the other names the container itself
+        SUPABASE_ANON_KEY | SUPABASE_EMAIL | SUPABASE_PASSWORD) ;;
+        *) continue ;;
+      esac
+      export "$name=$text" # not on the command line
+      given+=(--env "$name")
+    done < <(tr -d '\r' <"$file")
+  done
 }
 
 # Exit status: 0 if all is fine, 1 after an error (WRONG), 3 if there are only remarks.
 doctor() { # tenant
   need_docker
   need_env_files "$1"
-  local number name text status=0 given=() public=tests/live/.env.$1_prod
+  local number name text status=0
   errors='' remarks=''
-  if [ -f "$public" ]; then
-    while IFS='=' read -r name text || [ -n "$name" ]; do
-      case $name in BASE_URL | SUPABASE_ANON_KEY | SUPABASE_EMAIL | SUPABASE_PASSWORD)
-        export "$name=$text" # not on the command line
-        given+=(--env "$name")
-        ;;
-      esac
-    done < <(tr -d '\r' <"$public")
-  fi
+  export_account "$1"
   number=$(current "$1")
   if [ -z "$number" ]; then
-    finding WRONG "container" "$1 does not run: make deploy-$1"
+    number=$(releases "$1" | head -n 1)
+    name=$(broker "$1" "${number:-0}")
+    text=$(state "$name" "it is {{.State.Status}} since {{.State.FinishedAt}} (exit status {{.State.ExitCode}}): docker start $name, or make deploy-$1")
+    finding WRONG "container $name" "${text:-$1 does not run: make deploy-$1}"
     exit 1
   fi
   examine_container "$1" "$number"
+  [ "$(state "$(broker "$1" "$number")")" = running ] || exit 1 # no command runs in it
   docker exec "${given[@]}" "$(broker "$1" "$number")" python -m broker.cli doctor || status=$?
   [ -z "$errors" ] || exit 1
   [ $status = 0 ] || exit $status
@@ -117,8 +123,8 @@ stop() { # tenant
     docker update --restart no "$(broker "$1" "$number")" >/dev/null
     docker stop "$(broker "$1" "$number")" >/dev/null
   done
-  compose "$PROJECT-$1" "$1" down >/dev/null 2>&1 || true
-  say "$1 is stopped. Its call counts and the logs of its last releases are kept."
+  compose "$PROJECT-$1" "$1" stop >/dev/null 2>&1 || true # not `down`: it would remove the logs
+  say "$1 is stopped. Its call counts and logs are kept."
 }
 
 down() {

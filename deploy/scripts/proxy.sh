@@ -42,8 +42,8 @@ switch() { # tenant number image
   answers "$1" "$2"
 }
 
-answers() { # tenant number: whether the broker answers through the proxy
-  for _ in $(seq 20); do
+answers() { # tenant number [attempts]: whether the broker answers through the proxy
+  for _ in $(seq "${3:-20}"); do
     ! docker exec "$(broker "$1" "$2")" python -I -S -c 'import sys, urllib.request
 sys.exit(urllib.request.urlopen(sys.argv[1], timeout=3).read() != b"OK")' "http://$1-proxy:8011/health" 2>/dev/null || return 0
     sleep 0.3
@@ -52,22 +52,28 @@ sys.exit(urllib.request.urlopen(sys.argv[1], timeout=3).read() != b"OK")' "http:
   return 1
 }
 
-# Report another program on the tenant's port. Runs before anything changes.
-need_port() { # tenant
-  local holder
+# Try to publish the tenant's port, and say what to do if that fails. Runs before anything changes.
+need_port() { # tenant image
   ! proxy_running "$1" || return 0
-  holder=$(docker ps --filter "publish=${broker_port[$1]}" --format '{{.Names}}' | grep -v "^$1-proxy$" | head -n 1) || true
-  [ -z "$holder" ] || [ "$holder" = "$1-gpt-broker" ] ||
-    fail "$1: port ${broker_port[$1]} is taken by the container $holder: stop it, or change the port in deploy/tenants. Nothing was started."
+  [ -z "$(state "$1-gpt-broker")" ] || return 0 # the layout before the proxies; it makes way later
+  docker run --rm --no-healthcheck --publish "${ADDRESS:-127.0.0.1}:${broker_port[$1]}:8011" --entrypoint true "$2" 2>"$work/port" && return
+  explain_port "$1" "${broker_port[$1]}" "$work/port" || warn "$1: port ${broker_port[$1]} cannot be published: $(tail -n 3 "$work/port")"
+  warn "Nothing was started."
+  return 1
+}
+
+# Say who has a port, if that is why the engine failed. Returns 1 if the reason is another.
+explain_port() { # tenant port output
+  local holder
+  grep -qE 'address already in use|port is already allocated' "$3" || return 1
+  holder=$(docker ps --filter "publish=$2" --format '{{.Names}}' | head -n 1)
+  if [ -n "$holder" ]; then holder="the container $holder"; else holder="another program (ss -ltnp 'sport = :$2' names it)"; fi
+  warn "$1: port $2 is taken by $holder: stop it, or change the port in deploy/tenants."
 }
 
 start_proxy() { # tenant
-  compose "$PROJECT-$1" "$1" up --detach --no-deps --no-recreate proxy 2>"$work/start" >/dev/null && return
-  if grep -qE 'address already in use|port is already allocated' "$work/start"; then
-    warn "$1: port ${broker_port[$1]} is taken by another program (ss -ltnp 'sport = :${broker_port[$1]}' names it): stop it, or change the port in deploy/tenants."
-    compose "$PROJECT-$1" "$1" rm --force proxy >/dev/null 2>&1 || true
-  else
-    warn "$1: the proxy could not be started: $(tail -n 3 "$work/start")"
-  fi
+  compose "$PROJECT-$1" "$1" up --detach --no-deps proxy 2>"$work/start" >/dev/null && return
+  explain_port "$1" "${broker_port[$1]}" "$work/start" || warn "$1: the proxy could not be started: $(tail -n 3 "$work/start")"
+  compose "$PROJECT-$1" "$1" rm --force proxy >/dev/null 2>&1 || true
   return 1
 }

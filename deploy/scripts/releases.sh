@@ -103,7 +103,7 @@ try_release() { # tenant number image
   return 1
 }
 
-# Stop a release that did not pass. Its container stays for its log, without its settings.
+# Stop a release that did not pass. Its container stays for its log, as those of the last five that stopped.
 abandon() { # tenant number
   local name
   name=$(broker "$1" "$2")

@@ -1,0 +1,76 @@
+"""The scripts behind make's targets, with a `docker` that only writes down what it gets."""
+
+import os
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+DOCKER = """#!/bin/sh
+case "$*" in
+  build*) cat >"$GOT" ;;
+  *) exit 0 ;;
+esac
+"""
+BUILD = ". deploy/scripts/engine.sh; . deploy/scripts/images.sh; build; rm -r $work"
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The project's files, not a git repository."""
+    folder = tmp_path / "project"
+    for name in ("wsgi.py", "requirements.txt", "config/gunicorn.conf.py", "deploy/Dockerfile", "deploy/probe.py"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    shutil.copytree(ROOT / "deploy" / "scripts", folder / "deploy" / "scripts")
+    (folder / "broker" / "__pycache__").mkdir(parents=True)
+    (folder / "broker" / "app.py").write_text("X = 1\n")
+    (folder / "broker" / "__pycache__" / "app.pyc").write_text("")
+    (tmp_path / "docker").write_text(DOCKER)
+    (tmp_path / "docker").chmod(0o755)
+    return folder
+
+
+def build(folder: Path) -> tuple[str, list[str]]:
+    """Build the image; returns the output, and the files that docker got."""
+    got = folder.parent / "got.tar"
+    environ = {
+        "PATH": f"{folder.parent}:{os.environ['PATH']}",
+        "GOT": str(got),
+        "GIT_CEILING_DIRECTORIES": str(folder.parent),
+    }
+    done = subprocess.run(
+        ("bash", "-euo", "pipefail", "-c", BUILD), cwd=folder, env=environ, capture_output=True, text=True, check=True
+    )
+    with tarfile.open(got) as context:
+        return done.stdout + done.stderr, context.getnames()
+
+
+def test_without_a_repository_the_image_is_named_by_its_content(copy: Path) -> None:
+    """It says so; the same files give the same name, and changed ones another."""
+    first, names = build(copy)
+    assert "This folder is not a git repository: the image is built from the files as they are." in first
+    assert "building gpt-broker:unversioned-" in first
+    assert "broker/app.py" in names
+    assert not any("__pycache__" in name for name in names)
+    os.utime(copy / "broker" / "app.py", (0, 0))
+    assert build(copy)[0] == first
+    (copy / "broker" / "app.py").write_text("X = 2\n")
+    assert build(copy)[0] != first
+
+
+def test_the_image_is_built_from_the_commit(copy: Path) -> None:
+    """Changed and untracked files are named; the image has the commit's."""
+    git = ("git", "-c", "user.name=a", "-c", "user.email=a@example.com")
+    for words in (("init", "--quiet"), ("add", "."), ("commit", "--quiet", "--message", "a")):
+        subprocess.run((*git, *words), cwd=copy, check=True)
+    (copy / "broker" / "new.py").write_text("X = 1\n")
+    (copy / "wsgi.py").write_text("changed")
+    output, names = build(copy)
+    assert "Not committed, so not in the image:" in output
+    assert " M wsgi.py" in output
+    assert "?? broker/new.py" in output
+    assert "broker/new.py" not in names
