@@ -19,6 +19,8 @@ from tests.containers.ssh_server import SshServer
 
 ROOT = Path(__file__).parents[2]
 TENANTS = ("sksndev", "techsksn")
+ENVIRONMENT = {"COMPOSE_PROJECT_NAME": "gpt-broker-test"}
+PACE = 0.01  # seconds between two tokens of a stream; the live checks want to see some time pass
 
 
 def run(*command: str, cwd: Path = ROOT, env: dict[str, str] | None = None, check: bool = True) -> str:
@@ -54,8 +56,7 @@ class Stack:
 
     def run(self, *command: str, check: bool = True, environment: dict[str, str] | None = None) -> str:
         """Run a command in the project's folder, as the operator does."""
-        env = {"COMPOSE_PROJECT_NAME": "gpt-broker-test"} | (environment or {})
-        return run(*command, cwd=self.folder, env=env, check=check)
+        return run(*command, cwd=self.folder, env=ENVIRONMENT | (environment or {}), check=check)
 
     def url(self, tenant: str) -> str:
         """The URL of the tenant's published port."""
@@ -95,6 +96,50 @@ class Stack:
         lines = [f"{name} {self.ports[name]} {self.redis_ports[name]}\n" for name in self.ports]
         (self.folder / "deploy" / "tenants").write_text("".join(lines))
 
+    @contextlib.contextmanager
+    def slow_streams(self, pause: float) -> Iterator[None]:
+        """During the block, OpenAI pauses this many seconds after each token."""
+        self.openai.token_delay = pause
+        try:
+            yield
+        finally:
+            self.openai.token_delay = PACE
+
+    @contextlib.contextmanager
+    def changed_settings(self, tenant: str, **changes: str) -> Iterator[None]:
+        """During the block, the tenant's env file has these settings."""
+        file = self.folder / f".env.{tenant}"
+        before = file.read_text()
+        self.write_env(tenant, **changes)
+        try:
+            yield
+        finally:
+            file.write_text(before)
+
+    @contextlib.contextmanager
+    def reloaded_settings(self, tenant: str, **changes: str) -> Iterator[None]:
+        """During the block, the tenant runs with these settings."""
+        try:
+            with self.changed_settings(tenant, **changes):
+                self.run("make", "reload", f"TENANT={tenant}")
+                yield
+        finally:
+            self.run("make", "reload", f"TENANT={tenant}")
+
+    @contextlib.contextmanager
+    def harmful_commit(self, path: str, old: str, new: str) -> Iterator[None]:
+        """During the block, the newest commit breaks the broker. Afterwards, the next one mends it."""
+        file = self.folder / path
+        good = file.read_text()
+        assert old in good
+        file.write_text(good.replace(old, new, 1))
+        self.commit("a harmful change")
+        try:
+            yield
+        finally:
+            file.write_text(good)
+            self.commit("mended")
+
     def commit(self, why: str) -> str:
         """Commit all changes in the copy; returns the image's tag."""
         git = ("git", "-c", "user.name=Operator", "-c", "user.email=operator@example.com")
@@ -115,7 +160,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     assert not taken, f"{taken} exist already: these tests would replace them"
     gateway = json.loads(run("docker", "network", "inspect", "bridge"))[0]["IPAM"]["Config"][0]["Gateway"]
     openai, supabases = OpenAIStandIn(), {tenant: SupabaseStandIn(alg="ES256") for tenant in TENANTS}
-    openai.token_delay = 0.02
+    openai.token_delay = PACE
     for stand_in in (openai, *supabases.values()):
         stand_in.host = gateway  # this machine's address in containers
         stand_in.start_in_thread()
@@ -128,6 +173,17 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         stand_in.stop()
 
 
+@pytest.fixture(scope="session")
+def started(stack: Stack) -> Stack:
+    """Both tenants run, with accounts for the live checks. The tests of a start leave them so."""
+    if not run("docker", "ps", "--quiet", "--filter", "name=sksndev-proxy"):
+        for tenant in TENANTS:
+            stack.write_env(tenant)
+            stack.write_target(tenant, stack.url(tenant))
+        stack.run("./both_up")
+    return stack
+
+
 def remove_everything() -> None:
     """Remove the containers, networks, volumes and images of these tests."""
     ours = ("--filter", "label=gpt-broker.project=gpt-broker-test")
@@ -138,7 +194,7 @@ def remove_everything() -> None:
     run("docker", "network", "rm", *run("docker", "network", "ls", "--quiet", *ours).split(), check=False)
     run("docker", "volume", "rm", "--force", *run("docker", "volume", "ls", "--quiet", *ours).split(), check=False)
     images = run("docker", "image", "ls", "--filter", "reference=gpt-broker", "--format", "{{.Repository}}:{{.Tag}}")
-    run("docker", "image", "rm", "--force", *images.split(), check=False)
+    run("docker", "image", "rm", "--force", "redis:next", *images.split(), check=False)
 
 
 @pytest.fixture(scope="session")

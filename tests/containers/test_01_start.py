@@ -1,16 +1,19 @@
 """From an empty host to all tenants live: deploy/README.md, sections 1 to 5. The tests build on each other."""
 
 import json
+import re
+import socket
 import subprocess
 from pathlib import Path
 
 import pytest
 import requests
 
-from tests.containers.calls import call, containers, counted_users
+from tests.containers.calls import call, containers, counted_users, is_ready
 from tests.containers.conftest import TENANTS, Stack, current, inspect, run
 from tests.integration.live_targets import live, resolve_here
 from tests.integration.nginx_process import HOSTS, NginxProcess
+from tests.integration.waiting import within
 
 LITERAL = "sb_publishable_$key-$$-${key}"  # compose and python-dotenv would interpolate it
 
@@ -44,14 +47,16 @@ def test_both_up_names_wrong_settings_before_anything_starts(stack: Stack) -> No
     assert not containers()
 
 
-def test_a_taken_port_is_named_before_anything_starts(stack: Stack) -> None:
-    """The message has the remedy."""
+def test_taken_ports_are_named_before_anything_starts(stack: Stack) -> None:
+    """The message names the container or another program, and the remedy."""
     stack.write_env("techsksn")
     run("docker", "run", "--detach", "--name", "squatter", "--publish", f"127.0.0.1:{stack.ports['techsksn']}:80",
         "nginx:1.28-alpine")  # fmt: skip
-    output = stack.run("./both_up", check=False)
+    with socket.create_server(("127.0.0.1", stack.ports["sksndev"])):
+        output = stack.run("./both_up", check=False)
     run("docker", "rm", "--force", "squatter")
     assert "is taken by the container squatter: stop it, or change the port in deploy/tenants" in output
+    assert f"is taken by another program (ss -ltnp 'sport = :{stack.ports['sksndev']}' names it)" in output
     assert not containers()
 
 
@@ -74,7 +79,12 @@ def test_both_up_starts_both_and_says_where(stack: Stack) -> None:
     stack.write_env("techsksn", PLAYGROUND="on", SUPABASE_ANON_KEY=LITERAL)
     text = (stack.folder / ".env.techsksn").read_text()
     (stack.folder / ".env.techsksn").write_bytes(text.replace("\n", "\r\n").encode())
+    for tenant in TENANTS:
+        stack.write_target(tenant, stack.url(tenant))
+        (stack.folder / "tests" / "live" / f".env.{tenant}").chmod(0o644)
     output = stack.run("./both_up")
+    assert "tests/live/.env.sksndev was accessible to every user" in output
+    assert output.count("the user signs in with email and password") == 2
     for tenant in TENANTS:
         assert f"{tenant} runs {stack.head()}, release 1: {stack.url(tenant)}" in output
         assert requests.get(stack.url(tenant) + "/ready", timeout=5).json()["ready"]
@@ -85,13 +95,18 @@ def test_both_up_starts_both_and_says_where(stack: Stack) -> None:
     assert requests.get(stack.url("techsksn") + "/playground/settings.json", timeout=5).json()["anon_key"] == LITERAL
 
 
-def test_both_up_again_changes_nothing(stack: Stack) -> None:
-    """The same commit with the same settings keeps its containers."""
-    before = containers()
-    output = stack.run("./both_up")
-    for tenant in TENANTS:
-        assert f"{tenant} runs {stack.head()} with these settings already" in output
-    assert containers() == before
+def test_both_up_again_changes_nothing_and_refuses_a_mistyped_key(stack: Stack) -> None:
+    """The same commit with the same settings keeps its container. A mistyped key does not replace the good one."""
+    before = {tenant: current(tenant) for tenant in TENANTS}
+    with stack.changed_settings("sksndev", OPENAI_API_KEY="sk-mistyped"):
+        output = stack.run("./both_up", check=False, environment={"READY_WITHIN": "10"})
+    assert f"techsksn runs {stack.head()} with these settings already" in output
+    assert re.search(r'is not ready after 10 s: .*"openai": "[^"]*refuse', output)
+    assert "sksndev: the new release is not in service" in output
+    assert "Not updated: sksndev" in output
+    assert "sk-mistyped" not in output
+    assert {tenant: current(tenant) for tenant in TENANTS} == before
+    assert call(stack, "sksndev").status_code == 200
 
 
 @pytest.mark.parametrize("tenant", TENANTS)
@@ -127,7 +142,7 @@ def test_no_key_is_shown_by_the_engine(stack: Stack) -> None:
 def test_each_tenant_has_its_own_redis(stack: Stack) -> None:
     """`redis-stack` is the tenant's own; the other's name does not resolve. Nothing is evicted, all is persistent."""
     before = {tenant: counted_users(stack, tenant) for tenant in TENANTS}
-    assert call(stack, "sksndev", "linus@example.com").status_code == 200
+    assert call(stack, "sksndev", stack.supabase["sksndev"].token("linus@example.com")).status_code == 200
     assert counted_users(stack, "sksndev") > before["sksndev"]
     assert counted_users(stack, "techsksn") == before["techsksn"]
     resolve = "import socket,sys; print(socket.gethostbyname(sys.argv[1]))"
@@ -151,8 +166,6 @@ def test_each_tenant_has_its_own_redis(stack: Stack) -> None:
 
 def test_the_live_suite_passes_on_both(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
     """Every check passes, signed in through Supabase."""
-    for tenant in TENANTS:
-        stack.write_target(tenant, stack.url(tenant))
     status = live(["--folder", str(stack.folder / "tests" / "live"), *TENANTS])
     output = capsys.readouterr().out
     assert status == 0, output
@@ -197,3 +210,65 @@ broker() { :; }
 live_quick sksndev 1
 tar --list --file "$PACKED"
 """
+
+
+def test_status_and_logs(stack: Stack) -> None:
+    """Status shows what runs, its commit and its readiness."""
+    within(60, lambda: inspect(current("sksndev"), "{{.State.Health.Status}}") == "healthy")
+    output = stack.run("make", "status")
+    assert "sksndev: running, healthy, release 1" in output
+    assert f"commit {stack.head()}" in output
+    assert '"ready": true' in output
+    assert '"event"' in stack.run("timeout", "2", "make", "logs-sksndev", check=False)
+
+
+def test_the_doctor_finds_all_fine(stack: Stack) -> None:
+    """It exits with 0 in normal operation."""
+    output = stack.run("make", "doctor", "TENANT=sksndev")
+    subjects = (f"container {current('sksndev')}: running, healthy", "/ready", "proxy", "Redis keeps the counts",
+                "a user's token has the expected issuer", "clock, compared with a user's token")  # fmt: skip
+    for subject in subjects:
+        assert f"fine         {subject}" in output
+    assert "not checked  public URL" in output
+    assert "name a tenant" in stack.run("make", "doctor", check=False)
+
+
+@pytest.mark.parametrize(
+    ("fault", "repair", "finding"),
+    [("pause", "unpause", "paused: docker unpause"), ("stop", "start", "it is exited since")],
+)
+def test_the_doctor_sees_a_broker_that_is_frozen_or_stopped(
+    stack: Stack, fault: str, repair: str, finding: str
+) -> None:
+    """It exits with 1 and names the remedy."""
+    name = current("sksndev")
+    run("docker", fault, name)
+    output = stack.run("make", "doctor", "TENANT=sksndev", check=False)
+    run("docker", repair, name)
+    within(60, lambda: is_ready(stack, "sksndev"))
+    assert f"WRONG        container {name}: {finding}" in output
+    assert f"docker {repair} {name}" in output
+    assert "Error 1" in output
+
+
+def test_the_doctor_sees_faults_around_the_broker(stack: Stack) -> None:
+    """They are a wrong issuer, with which every user gets 401, a frozen Redis and a stopped proxy."""
+    with stack.reloaded_settings("sksndev", SUPABASE_JWT_ISSUER="https://another.example/auth/v1"):
+        within(20, lambda: call(stack, "sksndev").status_code == 401)
+        run("docker", "pause", "sksndev-redis-stack")
+        run("docker", "stop", "sksndev-proxy")
+        output = stack.run("make", "doctor", "TENANT=sksndev", check=False)
+        run("docker", "unpause", "sksndev-redis-stack")
+        run("docker", "start", "sksndev-proxy")
+    for finding in ("a user's token has the expected issuer: Supabase writes", "Redis: no response", "proxy"):
+        assert f"WRONG        {finding}" in output
+    assert "Error 1" in output
+    within(60, lambda: is_ready(stack, "sksndev") and call(stack, "sksndev").status_code == 200)
+
+
+def test_models_are_rehearsed_before_they_are_in_force(stack: Stack) -> None:
+    """The settings are this machine's, the image is the serving one, and no container stays."""
+    with stack.changed_settings("sksndev", MODELS='{"gpt-4o": "gpt-9", "gpt-4o-mini": "gpt-6-luna"}'):
+        output = stack.run("make", "rehearse", "TENANT=sksndev", check=False)
+    assert "gpt-9" in output
+    assert "WRONG" in output

@@ -5,10 +5,13 @@ import time
 import uuid
 from pathlib import Path
 
+import pytest
 import requests
 
 from tests.containers.conftest import Stack
 from tests.integration.conftest import User
+
+pytestmark = pytest.mark.usefixtures("started")
 
 
 def test_an_operator_sees_stops_and_helps_a_user(stack: Stack, tmp_path: Path) -> None:
@@ -23,13 +26,12 @@ def test_an_operator_sees_stops_and_helps_a_user(stack: Stack, tmp_path: Path) -
     assert f"users are in {file}" in stack.run("make", "users", "TENANT=sksndev", f"CSV={file}")
     assert {row["user"]: row["calls"] for row in csv.DictReader(file.open())}[user_id] == "3"
     assert "calls        3 of" in stack.run("make", "user", *named)
-    stack.openai.token_delay = 0.2
-    stream = user.stream()
-    stack.openai.token_delay = 0.02
-    stack.run("make", "block", *named, "BY=grace")
-    began = time.monotonic()
-    assert stream.content.splitlines()[-1] == b'{"error": "Error while streaming"}'
-    assert time.monotonic() - began < 1
+    with stack.slow_streams(1):  # it would take longer than the command
+        stream = user.stream()
+        stack.run("make", "block", *named, "BY=grace")
+        began = time.monotonic()
+        assert stream.content.splitlines()[-1] == b'{"error": "Error while streaming"}'
+        assert time.monotonic() - began < 1
     refused = user.post("/gpt-4o", {"messages": "x"})
     assert (refused.status_code, refused.json()["code"]) == (403, "blocked")
     stack.run("make", "unblock", *named)

@@ -1,18 +1,23 @@
 """Prometheus beside the tenants: it scrapes every proxy, and every alert is caused for real."""
 
+import contextlib
 import re
 import shutil
+import signal
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 import requests
 
 from deploy.local.broker_process import free_port
-from tests.containers.calls import call, is_ready
-from tests.containers.conftest import TENANTS, Stack, current, inspect, run
+from tests.containers.calls import call, containers, is_ready, left_now, revision, send_signal
+from tests.containers.conftest import PACE, TENANTS, Stack, current, run
 from tests.integration.nginx_process import PATH
 from tests.integration.waiting import within
+
+pytestmark = pytest.mark.usefixtures("started")
 
 IMAGE = """\
 FROM python:3.13-slim
@@ -29,6 +34,7 @@ class Alerts:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.fired: set[str] = set()
 
     def query(self, expression: str) -> list[dict[str, str]]:
         answer = requests.get(self.url + "/api/v1/query", params={"query": expression}, timeout=5).json()
@@ -38,12 +44,22 @@ class Alerts:
         return {one["alertname"] for one in self.query(f'ALERTS{{alertstate="firing", tenant="{tenant}"}}')}
 
     def await_firing(self, tenant: str, *names: str) -> None:
-        within(40, lambda: set(names) <= self.firing(tenant))
+        """Wait until each has fired."""
+        seen: set[str] = set()
+
+        def all_fired() -> bool:
+            time.sleep(0.2)
+            seen.update(self.firing(tenant))
+            return set(names) <= seen
+
+        within(60, all_fired)
+        self.fired |= seen
 
 
 def hastened(text: str) -> str:
-    """Minutes become seconds, so that a test need not wait; a day stays a day."""
-    return re.sub(r"(\[|for: )(\d+)m", lambda found: f"{found[1]}{max(4, int(found[2]))}s", text)
+    """Minutes become seconds, so that a test need not wait. 15 minutes become a minute, and a day stays a day."""
+    text = re.sub(r"(\[|for: )(\d+)m", lambda found: f"{found[1]}{max(4, int(found[2]))}s", text)
+    return text.replace("[15s]", "[60s]")
 
 
 @pytest.fixture(scope="module")
@@ -89,8 +105,8 @@ def test_no_alert_fires_in_normal_operation(stack: Stack, alerts: Alerts) -> Non
         assert alerts.firing(tenant) == set()
 
 
-def test_alerts_about_openai(stack: Stack, alerts: Alerts) -> None:
-    """OpenAI fails, then refuses the account, then is slow."""
+def test_alerts_about_openai_money_and_tokens(stack: Stack, alerts: Alerts) -> None:
+    """OpenAI fails, then refuses the account, then is slow; the tenant's budget is used up; most tokens are refused."""
     with Caller(stack, "sksndev"):
         stack.openai.next("500_server_error", times=-1)
         alerts.await_firing("sksndev", "OpenAIAway", "ManyErrors", "NothingAnswered")
@@ -100,16 +116,48 @@ def test_alerts_about_openai(stack: Stack, alerts: Alerts) -> None:
         stack.openai.reset()
         stack.openai.first_token_delay, stack.openai.token_delay = 6, 0
         alerts.await_firing("sksndev", "SlowFirstToken")
-    stack.openai.reset()
-    stack.openai.first_token_delay, stack.openai.token_delay = 0, 0.02
+        stack.openai.first_token_delay, stack.openai.token_delay = 0, PACE
+        with stack.reloaded_settings("sksndev", **BUDGET):
+            alerts.await_firing("sksndev", "TenantBudgetHalfSpent", "TenantBudgetNearlySpent", "TenantBudgetSpent")
+    with Caller(stack, "sksndev", token="planted"):
+        alerts.await_firing("sksndev", "SignInsRefused")
+
+
+BUDGET = {"TENANT_DAILY_SPEND": "0.01", "TENANT_SPEND_SLICE": "0.0005", "MAX_COMPLETION_TOKENS": "100"}
+GRACE = '["22222222-2222-4222-8222-222222222222"]'  # the live checks' user, who must not be over the limit
+
+
+def test_alerts_about_redis_supabase_and_limits(stack: Stack, alerts: Alerts) -> None:
+    """Techsksn has a user over the limit, counts locally without Redis, and cannot fetch signing keys.
+
+    Its container restarts repeatedly.
+    """
+    name, supabase = current("techsksn"), stack.supabase["techsksn"]
+    with (
+        stack.reloaded_settings("techsksn", USAGE_WITHOUT_REDIS="allow", DAILY_LIMIT="1", ID_WHITE_LIST=GRACE),
+        Caller(stack, "techsksn"),
+    ):
+        alerts.await_firing("techsksn", "QuotaRefusalsJump")
+        run("docker", "pause", "techsksn-redis-stack")
+        alerts.await_firing("techsksn", "RedisAway", "CountingWithoutRedis")
+        run("docker", "unpause", "techsksn-redis-stack")
+    supabase.behaviour = "failing"
+    for _ in range(3):  # it fetches the keys at its start
+        send_signal(name, signal.SIGKILL)
+        within(60, lambda: alerts.query('up{tenant="techsksn"} == 0'))
+        within(60, lambda: alerts.query('up{tenant="techsksn"} == 1'))
+    alerts.await_firing("techsksn", "BrokerRestarts", "SupabaseAway")
+    supabase.behaviour = "well"
+    within(60, lambda: is_ready(stack, "techsksn"))
 
 
 class Caller:
-    """Users who call continuously, regardless of the answers."""
+    """Users who call continuously, regardless of the answers, with `token` if it is given."""
 
-    def __init__(self, stack: Stack, tenant: str, users: int = 8) -> None:
+    def __init__(self, stack: Stack, tenant: str, token: str = "") -> None:
         self._stack, self._tenant, self._stop = stack, tenant, threading.Event()
-        self._threads = [threading.Thread(target=self._call) for _ in range(users)]
+        self._token = token or stack.supabase[tenant].token()
+        self._threads = [threading.Thread(target=self._call) for _ in range(8)]
 
     def __enter__(self) -> "Caller":
         for thread in self._threads:
@@ -123,31 +171,8 @@ class Caller:
 
     def _call(self) -> None:
         while not self._stop.wait(0.3):
-            try:
-                call(self._stack, self._tenant, path="/stream")
-            except requests.RequestException:
-                continue
-
-
-GRACE = '["22222222-2222-4222-8222-222222222222"]'  # the live checks' user, who must not be over the limit
-
-
-def test_alerts_about_redis_supabase_and_limits(stack: Stack, alerts: Alerts) -> None:
-    """Techsksn counts locally without Redis, cannot fetch signing keys, and has a user over the limit."""
-    text = (stack.folder / ".env.techsksn").read_text()
-    stack.write_env("techsksn", USAGE_WITHOUT_REDIS="allow", DAILY_LIMIT="1", ID_WHITE_LIST=GRACE)
-    stack.run("make", "deploy-techsksn")
-    with Caller(stack, "techsksn"):
-        alerts.await_firing("techsksn", "QuotaRefusalsJump")
-        run("docker", "pause", "techsksn-redis-stack")
-        stack.supabase["techsksn"].behaviour = "failing"
-        alerts.await_firing("techsksn", "RedisAway", "CountingWithoutRedis")
-    run("docker", "unpause", "techsksn-redis-stack")
-    run("docker", "restart", current("techsksn"))  # it fetches the keys at its start
-    alerts.await_firing("techsksn", "SupabaseAway")
-    stack.supabase["techsksn"].behaviour = "well"
-    (stack.folder / ".env.techsksn").write_text(text)
-    within(60, lambda: is_ready(stack, "techsksn"))
+            with contextlib.suppress(requests.RequestException):
+                call(self._stack, self._tenant, path="/stream", token=self._token)
 
 
 def test_alerts_about_processes(stack: Stack, alerts: Alerts) -> None:
@@ -176,9 +201,22 @@ os.kill(workers[0], signal.SIGKILL)
 """
 
 
-def test_both_up_brings_prometheus_back(stack: Stack, alerts: Alerts) -> None:
-    """It ran before both_down."""
+def test_every_alert_was_caused(alerts: Alerts) -> None:
+    """Every alert of the rules has fired in the tests above."""
+    groups = requests.get(alerts.url + "/api/v1/rules", timeout=5).json()["data"]["groups"]
+    assert {rule["name"] for group in groups for rule in group["rules"]} == alerts.fired
+
+
+def test_a_bad_commit_after_both_down_gives_what_ran_before(stack: Stack, alerts: Alerts) -> None:
+    """The last good releases run with their settings, the day's counts go on, Prometheus is back. both_up fails."""
+    before = {tenant: (revision(tenant), left_now(stack, tenant)) for tenant in TENANTS}
     stack.run("./both_down")
-    stack.run("./both_up")
-    assert inspect("gpt-broker-test-monitoring-prometheus-1", "{{.State.Running}}") == "true"
+    assert not containers("--filter", "status=running")
+    with stack.harmful_commit("wsgi.py", "import", "raise SystemExit\nimport"):
+        output = stack.run("./both_up", check=False)
+    assert output.count("The last good one is back with its settings, checked.") == 2
+    assert "Not updated: sksndev techsksn" in output
+    for tenant, (commit, left) in before.items():
+        assert revision(tenant) == commit
+        assert left_now(stack, tenant) == left - 1
     within(60, lambda: {one["tenant"] for one in ready_query(alerts, "up == 1")} == set(TENANTS))
