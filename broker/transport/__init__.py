@@ -1,1 +1,1 @@
-"""HTTP connections to OpenAI and Supabase, below `requests`: opening, reuse, framing, timeouts."""
+"""HTTP connections to OpenAI and Supabase, below `requests`: opening, reuse, framing, timeouts. Knows no API."""

@@ -106,6 +106,7 @@ def test_the_files_that_the_readmes_name_exist() -> None:
     links = re.findall(r"\]\((?!http)([^)#]+)\)", README)
     local = re.findall(r"^\| `([a-z_]+\.py)`", READMES[1].read_text(), re.MULTILINE)
 
+    assert len(layout.splitlines()) < 25
     assert modules
     assert packages
     assert links

@@ -1,1 +1,1 @@
-"""What the operator sees and changes of a user's day. On the path of no call; a worker only watches for blocks."""
+"""The operator's view of a user's day, and changes to it. No call waits for it; a worker only watches for blocks."""

@@ -1,1 +1,1 @@
-"""Response fields that every answer carries: CORS and what a browser must not do. Never reads a body."""
+"""Header fields of every response: CORS and security. Never reads a body."""

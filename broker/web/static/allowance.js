@@ -1,4 +1,4 @@
-// What is left of today's calls and tokens.
+// The remaining calls and tokens of the day.
 
 import { duration } from "./refusals.js";
 

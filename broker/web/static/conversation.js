@@ -32,7 +32,7 @@ export class Conversation {
     this.#place.replaceChildren();
   }
 
-  // All that was said, ending with the last question. A question that got no answer is left out.
+  // All turns up to the last question. Questions without an answer are left out.
   messages() {
     const last = this.#turns.at(-1);
     const answered = this.#turns.filter((turn) => turn === last || turn.answer);

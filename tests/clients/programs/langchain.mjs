@@ -10,7 +10,7 @@ async function* textsOf(stream) {
 }
 
 const tasksWith = (options) => {
-  // it tries an error of the server six times more by itself, waiting longer each time
+  // by default it retries server errors six times, with growing waits
   const modelOf = ({ baseURL, token, model }) =>
     new ChatOpenAI({ model, apiKey: token, configuration: { baseURL }, maxRetries: 1, ...options });
   return {

@@ -1,4 +1,4 @@
-// Runs a client's tasks as standard input lists them, all at once, and prints one JSON line for each outcome.
+// Runs the tasks that standard input lists, all at once, and prints one JSON line for each outcome.
 import { text } from "node:stream/consumers";
 
 export const QUESTION = "Please use your tools: when is high water?";
@@ -17,7 +17,7 @@ export const FORECAST = {
 };
 export const tide = ({ place }) => `high water in ${place} at 12:34`;
 
-// `apis`: for each API the tasks by name; a task gets { baseURL, token, model, question } and returns what it saw.
+// `apis`: for each API the tasks by name; a task gets { baseURL, token, model, question } and returns its result.
 export async function run(apis) {
   const jobs = JSON.parse(await text(process.stdin));
   await Promise.all(

@@ -47,7 +47,7 @@ def test_a_task_that_raises_is_restarted(caplog: pytest.LogCaptureFixture) -> No
     wait_for(lambda: task.is_running)
     task.done.set()
     assert restarts == [("keys", 0)] + [("keys", 1)] * 20  # the counter shows 0 before the first restart
-    (line,) = caplog.records
+    (line,) = (record for record in caplog.records if record.name == background.__name__)
     assert (line.message, line.task) == ("background task failed and is restarted", "keys")  # type: ignore[attr-defined]
 
 
