@@ -4,7 +4,7 @@ import sys
 import time
 from typing import TextIO
 
-LEAST = 5_000  # keys; with fewer, the command ends before anybody could read the bar
+LEAST = 5_000  # keys; fewer take too little time for a bar
 INTERVAL = 0.1  # seconds between two drawings
 WIDTH = 30  # characters
 

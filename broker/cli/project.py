@@ -1,4 +1,4 @@
-"""What the commands about users share: the project in its Redis, who the operator is, and options."""
+"""Shared by the commands about users: the project in its Redis, who the operator is, and options."""
 
 import functools
 import getpass

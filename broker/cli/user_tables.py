@@ -36,7 +36,7 @@ def dollars(nano: int) -> str:
 
 
 def printable(text: str) -> str:
-    """Return `text` without characters that a terminal would obey."""
+    """Return `text` without control characters of a terminal."""
     return "".join(one if one.isprintable() else "�" for one in text)
 
 

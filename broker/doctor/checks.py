@@ -66,7 +66,7 @@ def _service_key(settings: Settings) -> Iterator[Finding]:
 
 
 def _unreachable(kind: str, variable: str) -> str:
-    """What to do about a server that `variable` names and that cannot be reached."""
+    """Return advice about an unreachable server, which `variable` names."""
     return UNREACHABLE.get(kind, UNREACHABLE["cut"]).format(variable)
 
 

@@ -81,7 +81,7 @@ class Metrics:
             "openai_connection_failures_total", "Failed connections to OpenAI, by kind of failure", "kind"
         )
         self._supabase_failures = self._counters(
-            "supabase_failures_total", "Requests that Supabase Auth failed, by kind of failure", "kind"
+            "supabase_failures_total", "Failed requests to Supabase Auth, by kind of failure", "kind"
         )
 
         self._spans = self._counters("spans_total", "OpenTelemetry spans sent to the collector, or dropped", "outcome")

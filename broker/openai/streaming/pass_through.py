@@ -49,10 +49,10 @@ class Relay(Protocol):
 
     @property
     def delivered_tokens(self) -> int:
-        """The estimated tokens of what has been passed on, for an answer that ends without usage."""
+        """The estimated tokens passed on so far, for an answer that ends without usage."""
 
     def last_event(self, fault: Fault) -> bytes:
-        """Return the event that tells the client of `fault`; b"" if the client knows."""
+        """Return the event that reports `fault` to the client; b"" if the client has it already."""
 
 
 def pieces(stream: Stream, relay: Relay, interval: float) -> Iterator[bytes]:

@@ -81,11 +81,11 @@ class Relay:
 
     @property
     def delivered_tokens(self) -> int:
-        """The estimated tokens of what has been passed on, for an answer that ends without usage."""
+        """The estimated tokens passed on so far, for an answer that ends without usage."""
         return self.transcript.delivered_tokens
 
     def last_event(self, fault: Fault) -> bytes:
-        """Return the event that tells the client of `fault`. OpenAI's SDKs raise it as an `APIError`."""
+        """Return the event that reports `fault` to the client. OpenAI's SDKs raise it as an `APIError`."""
         return b"data: %s\n\n" % json.dumps(bodies.openais(fault)).encode()
 
     def _is_for_client(self, event: bytes) -> bool:

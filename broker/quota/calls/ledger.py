@@ -92,7 +92,7 @@ class CallLedger:
         return (*record.arguments, outcome, *charged, self._free_abandoned)
 
     def _note_end(self, reservation: Reservation, charged: Amounts, *, counts: bool) -> None:
-        """Redis knows the end of a call."""
+        """Note that Redis has stored the end of a call."""
         if counts:
             self._note_counted(reservation)
         else:

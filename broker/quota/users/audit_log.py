@@ -10,7 +10,7 @@ from broker.quota.users.redis_access import RedisAccess
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One change. `at` is Unix time in seconds by Redis' clock; `by` is what the operator's machine says."""
+    """One change. `at` is Unix time in seconds by Redis' clock; `by` is the name that the operator's machine gives."""
 
     at: float
     by: str

@@ -1,4 +1,4 @@
-"""What an operator changes for one user: block, unblock, grant, reset. In force with the user's next call.
+"""The operator's changes for one user: block, unblock, grant, reset. They apply from the user's next call.
 
 The audit line is written before the change, so that no change lacks one. A change that Redis refuses gets a second
 line that says so, if Redis takes it.

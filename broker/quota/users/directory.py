@@ -1,4 +1,4 @@
-"""Who used what on a UTC day, read from Redis. Changes nothing."""
+"""Reads the users' usage of a UTC day from Redis. Changes nothing."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -67,7 +67,7 @@ class Directory:
         return self._read([caller_id], day)[0]
 
     def users(self, day: Day) -> Iterator[tuple[int, list[UserDay]]]:
-        """Yield everybody who called on this day, in pages, with the number of keys looked at so far.
+        """Yield every user who called on this day, in pages, with the number of keys looked at so far.
 
         Raises `RedisFailed`.
         """
