@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from gevent.lock import BoundedSemaphore
+
 from broker.telemetry.background import Background
 from broker.telemetry.spans import Span, encoded_attributes
 
@@ -24,7 +26,8 @@ log = logging.getLogger(__name__)
 INTERVAL = 5.0  # seconds between batches, OpenTelemetry's default
 BATCH = 512  # spans in a request, OpenTelemetry's default
 MOST = 2048  # spans in the queue, OpenTelemetry's default
-TIMEOUT = 10.0  # seconds for a request, OTLP's default
+TIMEOUT = 10.0  # seconds for each step of a request, OTLP's default
+LAST = 1.0  # the same when the worker stops
 PATH = "/v1/traces"
 RETRYABLE = frozenset({429, 502, 503, 504})  # https://opentelemetry.io/docs/specs/otlp/#retryable-response-codes
 
@@ -44,6 +47,7 @@ class SpanExporter:
         self._count = count
         self._queue: deque[dict[str, Any]] = deque()
         self._is_failing = False
+        self._sending = BoundedSemaphore(1)
 
     def add(self, span: Span) -> None:
         """Queue a span, unless its caller's trace is not sampled."""
@@ -58,27 +62,43 @@ class SpanExporter:
         """Start the background task."""
         background.run("span export", self._keep_sending)
 
-    def flush(self) -> None:
-        """Send the queued spans, until the queue is empty or the collector fails."""
-        while batch := list(itertools.islice(self._queue, BATCH)):
-            status, why = self._send(batch)
-            self._note(why)
-            if status is None or status in RETRYABLE:
-                return
-            for _ in batch:
-                self._queue.popleft()
-            self._count("dropped" if why else "sent", len(batch))
+    def close(self) -> None:
+        """Send what is queued while the worker stops."""
+        self.flush(within=LAST)
+
+    def flush(self, within: float = TIMEOUT) -> None:
+        """Send the queued spans, until the queue is empty or the collector fails.
+
+        `within`: seconds for each step of a request.
+        """
+        if not self._sending.acquire(timeout=within):
+            return
+        try:
+            while (batch := list(itertools.islice(self._queue, BATCH))) and self._is_done(batch, within):
+                for _ in batch:
+                    self._queue.popleft()
+        finally:
+            self._sending.release()
+
+    def _is_done(self, batch: list[dict[str, Any]], within: float) -> bool:
+        """Send a batch; whether it is taken or refused for good, and need not be sent again."""
+        status, why = self._send(batch, within)
+        self._note(why)
+        if status is None or status in RETRYABLE:
+            return False
+        self._count("dropped" if why else "sent", len(batch))
+        return True
 
     def _keep_sending(self) -> None:
         while True:
             time.sleep(INTERVAL)
             self.flush()
 
-    def _send(self, batch: list[dict[str, Any]]) -> tuple[int | None, str]:
+    def _send(self, batch: list[dict[str, Any]], within: float) -> tuple[int | None, str]:
         """Return the status, None without a response, and the failure, empty if the collector took the batch."""
         scope = {"scope": {"name": "gpt-broker"}, "spans": batch}
         body = json.dumps({"resourceSpans": [{"resource": self._resource, "scopeSpans": [scope]}]})
-        connection = self._connection()
+        connection = self._connection(within)
         try:
             connection.request("POST", self._path, body, self._headers)
             response = connection.getresponse()
@@ -89,11 +109,11 @@ class SpanExporter:
             connection.close()
         return response.status, "" if response.status == 200 else f"status {response.status}"
 
-    def _connection(self) -> http.client.HTTPConnection:
+    def _connection(self, within: float) -> http.client.HTTPConnection:
         if self._is_tls:
             context = ssl.create_default_context()
-            return http.client.HTTPSConnection(self._host, self._port, timeout=TIMEOUT, context=context)
-        return http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT)
+            return http.client.HTTPSConnection(self._host, self._port, timeout=within, context=context)
+        return http.client.HTTPConnection(self._host, self._port, timeout=within)
 
     def _note(self, why: str) -> None:
         if bool(why) is self._is_failing:

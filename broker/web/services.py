@@ -65,7 +65,7 @@ class Services:
         self.quota.close()
         self.upstream.close()
         if self.spans:
-            self.spans.flush()
+            self.spans.close()
         self.supabase.close()
 
 

@@ -88,3 +88,6 @@ def test_no_call_waits_for_a_collector_that_is_silent(
         assert user.post("/gpt-4o", {"messages": "x"}).status_code == 200
         assert time.monotonic() - began < 2
         time.sleep(0.2)
+    began = time.monotonic()
+    broker.stop()
+    assert time.monotonic() - began < 5

@@ -131,3 +131,14 @@ def test_what_the_collector_refuses_for_good_is_dropped(collector: Collector) ->
     exporter.flush()
     assert len(collector.bodies) == 1
     assert exporter.counts == {"dropped": 2}
+
+
+def test_two_flushes_at_once_send_each_span_once(collector: Collector) -> None:
+    """A worker that stops flushes while its background task may be sending."""
+    exporter = Exporter(collector.url)
+    exporter.add_some(3)
+    with exporter._sending:
+        exporter.flush(within=0.01)
+    assert collector.bodies == []
+    exporter.close()
+    assert names(collector) == [["0", "1", "2"]]
