@@ -63,7 +63,7 @@ class SpanExporter:
         background.run("span export", self._keep_sending)
 
     def close(self) -> None:
-        """Send what is queued while the worker stops."""
+        """Send the queued spans while the worker stops."""
         self.flush(within=LAST)
 
     def flush(self, within: float = TIMEOUT) -> None:
