@@ -7,6 +7,7 @@ from playwright.sync_api import expect
 
 from deploy.local.broker_process import BrokerProcess
 from deploy.local.openai_api import ANSWER, OpenAIStandIn
+from deploy.local.shapes import stream
 from deploy.local.supabase_auth import SupabaseStandIn
 from tests.browser.actions import EMAIL, OpenPage, ask, sign_in
 from tests.integration.conftest import StartBroker
@@ -83,8 +84,11 @@ def test_over_the_limit_it_says_when_to_come_back(
     expect(page.locator(".note")).to_contain_text("done after")
     ask(page, "Two")
     alert = page.locator(".turn").nth(1).get_by_role("alert")
-    expect(alert).to_contain_text("The daily limit of 1 calls is used up")
-    expect(alert).to_contain_text(re.compile(r"New ones come in .+, at \d"))
+    expect(alert.locator(".sentence")).to_have_text(
+        re.compile(r"The daily limit of 1 calls is used up; it resets at 20\S+")
+    )
+    expect(alert.locator(".advice")).to_have_text(re.compile(r"The next day begins in [^.]+, at \d[^.]+ your time\."))
+    assert len(re.findall("limit|used up|Today", alert.inner_text())) == 2  # said once, by the sentence
     expect(alert.get_by_role("button")).to_have_count(0)
     expect(page.locator("#allowance")).to_contain_text("0 of 1 left today")
     assert len(openai.completions()) == 1
@@ -99,13 +103,17 @@ def test_the_page_shows_the_remaining_calls_and_tokens(
     sign_in(page, email="grace@example.com")
     expect(page.locator("#allowance-tokens")).to_contain_text("60 of 60 tokens left today")
     expect(page.locator("#allowance-tokens-meter")).not_to_have_class(re.compile("low"))
+    events = [*stream("gpt-4o", ["tide "] * 38, with_usage=True), b"data: [DONE]\n\n"]  # 12 tokens in, 38 out
+    openai.next("events", body=b"".join(events).decode())
     ask(page, "Why tides?")
     expect(page.locator(".note")).to_contain_text("done after")
     expect(page.locator("#allowance")).to_contain_text("9 of 10 left today")
-    expect(page.locator("#allowance-tokens")).to_contain_text(re.compile(r"\b\d{1,2} of 60 tokens left today"))
+    expect(page.locator("#allowance-tokens")).to_contain_text("10 of 60 tokens left today")
     expect(page.locator("#allowance-tokens-meter")).to_have_class(re.compile("low"))
     ask(page, "And why is it salty?")
-    expect(page.locator(".turn").nth(1).get_by_role("alert")).to_contain_text("Today’s tokens are used up")
+    alert = page.locator(".turn").nth(1).get_by_role("alert")
+    expect(alert).to_contain_text("The daily limit of 60 tokens is used up")
+    assert alert.inner_text().count("used up") == 1
 
 
 def test_a_wrong_password_is_shown(open_page: OpenPage) -> None:

@@ -22,12 +22,8 @@ const ADVICE = {
 };
 const OPERATORS = new Set(["openai_refused", "insufficient_quota"]); // only the operator can mend these
 
-// the limits that reset at 00:00 UTC
-const OF_A_DAY = {
-  daily_limit_exceeded: "calls are",
-  daily_tokens_exceeded: "tokens are",
-  daily_spend_exceeded: "dollars are",
-};
+// the limits that reset at 00:00 UTC; the error's own sentence names the limit
+const OF_A_DAY = new Set(["daily_limit_exceeded", "daily_tokens_exceeded", "daily_spend_exceeded"]);
 
 export class Refusal extends Error {
   constructor(sentence, advice, { status = 503, code = "", requestId = "" } = {}) {
@@ -39,7 +35,7 @@ export class Refusal extends Error {
   }
 
   get mayPass() {
-    const isBusy = this.status === 429 && !(this.code in OF_A_DAY);
+    const isBusy = this.status === 429 && !OF_A_DAY.has(this.code);
     return isBusy || (this.status >= 500 && !OPERATORS.has(this.code));
   }
 
@@ -50,7 +46,7 @@ export class Refusal extends Error {
     const error = typeof body.error === "string" ? { message: body.error, code: body.code } : body.error ?? {};
     const sentence = error.message ?? `The broker answered with status ${response.status}`;
     const code = error.code ?? "";
-    const advice = code in OF_A_DAY ? overTheLimit(OF_A_DAY[code], error.resets_at) : ADVICE[code] ?? later(response);
+    const advice = OF_A_DAY.has(code) ? tomorrow(error.resets_at) : ADVICE[code] ?? later(response);
     const requestId = response.headers.get("X-Request-Id") ?? "";
     return new Refusal(sentence, advice, { status: response.status, code, requestId });
   }
@@ -72,11 +68,11 @@ function later(response) {
   return seconds > 0 ? `Try again in ${duration(seconds)}.` : "Try again in a moment.";
 }
 
-function overTheLimit(what, resetsAt) {
+function tomorrow(resetsAt) {
   const time = new Date(resetsAt);
-  if (Number.isNaN(time.getTime())) return `Today’s ${what} used up. Come back tomorrow.`;
+  if (Number.isNaN(time.getTime())) return "Come back tomorrow.";
   const clock = time.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-  return `Today’s ${what} used up. New ones come in ${duration((time - Date.now()) / 1000)}, at ${clock} your time.`;
+  return `The next day begins in ${duration((time - Date.now()) / 1000)}, at ${clock} your time.`;
 }
 
 export function duration(seconds) {
