@@ -178,6 +178,84 @@ def test_no_spelling_of_a_path_opens_it(ada: User, grace: User, openai: OpenAISt
     assert asked(openai) == before
 
 
+QUERIES = (
+    "stream=true",
+    "stream=true&starting_after=0",
+    "starting_after=1",
+    "include=message.output_text.logprobs",
+    "include[]=reasoning.encrypted_content&stream=false",
+    "limit=1&order=asc",
+    "after={item}",
+    "previous_response_id={response}",
+    "id={response}",
+)
+
+
+def test_no_query_opens_it(ada: User, grace: User, openai: OpenAIStandIn) -> None:
+    """Another user's response is unknown with every query; the owner's may not be replayed as a stream."""
+    response = begin(ada)
+    named = {"response": response["id"], "item": response["output"][0]["id"]}
+    before = asked(openai)
+    for query in QUERIES:
+        for path in ("", "/input_items"):
+            answer = grace.get(f"/v1/responses/{response['id']}{path}?{query.format(**named)}")
+            assert (answer.status_code, error(answer)["type"]) == (404, "invalid_request_error"), query
+    for query in ("stream=true", "stream=true&starting_after=0", "starting_after=1", "user=x"):
+        refused = ada.get(f"/v1/responses/{response['id']}?{query}")
+        assert (refused.status_code, error(refused)["code"]) == (400, "unsupported_parameter"), query
+    assert asked(openai) == before
+    assert ada.get(f"/v1/responses/{response['id']}?include[]=message.output_text.logprobs").status_code == 200
+
+
+def test_a_list_goes_on_only_after_an_item_of_the_callers(ada: User, grace: User, openai: OpenAIStandIn) -> None:
+    """Also if it is named twice, or in another spelling."""
+    theirs, own = begin(ada), begin(grace)
+    foreign, path = theirs["output"][0]["id"], f"/v1/responses/{own['id']}/input_items"
+    mine = grace.get(path).json()["last_id"]
+    before = asked(openai)
+    for after in (foreign, foreign.upper(), f"%20{foreign}", f"{foreign}%00", f"{mine}&after={foreign}", theirs["id"]):
+        answer = grace.get(f"{path}?after={after}")
+        assert (answer.status_code, error(answer)["param"]) == (404, "input"), after
+    assert asked(openai) == before
+    assert grace.get(f"{path}?after={mine}").status_code == 200
+
+
+def test_no_item_of_another_user_is_taken_in_full(ada: User, grace: User, openai: OpenAIStandIn) -> None:
+    """Clients send earlier items back with their ids: calls, reasoning, messages, outputs, at any depth."""
+    call = begin(ada, tools=[TOOL], input="Use your tools.")["output"][0]
+    text = begin(ada)["output"][0]
+    reasoning = {"type": "reasoning", "summary": [], "encrypted_content": "x", "id": text["id"]}
+    output = {"type": "function_call_output", "call_id": call["call_id"], "output": "noon"}
+    inputs: list[list[dict[str, Any]]] = [
+        [call, output],
+        [{**call, "id": None}, {**output, "id": call["id"]}],
+        [text],
+        [reasoning],
+        [{"role": "user", "content": "x"}, {"role": "assistant", "id": text["id"], "content": "x"}],
+        [{**output, "output": [{"type": "item_reference", "id": text["id"]}]}],
+        [{"type": "item_reference", "id": [text["id"]]}],
+        [{"role": "user", "content": [{"type": "input_text", "text": "x", "item_id": text["id"]}]}],
+    ]
+    before = asked(openai)
+    for items in inputs:
+        answer = create(grace, input=items)
+        assert (answer.status_code, error(answer)["param"]) == (404, "input"), items
+    assert asked(openai) == before
+    assert create(ada, input=[call, output]).status_code == create(ada, input=[text]).status_code == 200
+
+
+def test_an_absent_previous_response_begins_anew(ada: User, grace: User, openai: OpenAIStandIn) -> None:
+    """Null is absent; an empty or a blank id is unknown; another type is refused."""
+    begin(ada)
+    assert create(grace, previous_response_id=None).status_code == 200
+    assert "previous_response_id" not in openai.seen[-1].body
+    before = asked(openai)
+    odd: object
+    for odd in ("", " ", "null", "resp_", "*", "%", 0, False, [], {}):
+        assert create(grace, previous_response_id=odd).status_code == 400, odd
+    assert asked(openai) == before
+
+
 CHANGES: tuple[Callable[[str], str], ...] = (
     str,
     str.upper,

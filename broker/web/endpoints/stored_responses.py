@@ -45,8 +45,8 @@ def list_input_items(response_id: str) -> Response:
     """Return the input of a stored response of the caller's. Raises `ResponseNotFound`."""
     path, service, user_id = f"{response_id}/input_items", services(), request_context.caller().id
     with _key_of(response_id):
-        if (after := request.args.get("after")) and service.owners.look_up(user_id, [after]).unknown:
-            raise ItemNotFound(after)
+        if unknown := service.owners.look_up(user_id, request.args.getlist("after")).unknown:
+            raise ItemNotFound(unknown)
         body = service.responses.stored("GET", path, _query(LIST), request_context.open_call())
     key = service.responses.keys.fingerprint
     service.owners.remember(user_id, key, response_id, response_objects.listed_ids(body))
