@@ -7,7 +7,7 @@ import pytest
 from flask import Flask
 from werkzeug import exceptions
 
-from broker.errors.base import Fault, SignInUnavailable, TokenInvalid
+from broker.errors.base import DailyLimitReached, Fault, SignInUnavailable, TokenInvalid
 from broker.errors.openai import OpenAIRateLimited, StreamBroken
 from tests.apps import make_app
 
@@ -43,6 +43,17 @@ def test_a_503_has_a_retry_after(wait: float | None, header: str) -> None:
     """The value is in whole seconds (RFC 9110, 10.2.3), rounded up."""
     for fault in (SignInUnavailable(retry_after=wait), OpenAIRateLimited(retry_after=wait)):
         assert app_that_raises(fault).test_client().get("/raise").headers["Retry-After"] == header
+
+
+@pytest.mark.parametrize(("wait", "under_v1"), [(3600, "3600"), (3601, None), (40_000, None)])
+def test_no_client_of_openai_is_told_to_wait_for_over_an_hour(wait: float, under_v1: str | None) -> None:
+    """Some wait for any time. `x-should-retry: false` says enough; the older endpoints keep the true value."""
+    for fault in (DailyLimitReached(retry_after=wait), OpenAIRateLimited(retry_after=wait)):
+        app = app_that_raises(fault)
+        app.add_url_rule("/v1/raise", "v1", app.view_functions["view"])
+        headers = app.test_client().get("/v1/raise").headers
+        assert (headers.get("Retry-After"), headers["x-should-retry"]) == (under_v1, "false")
+        assert app.test_client().get("/raise").headers["Retry-After"] == str(wait)
 
 
 def test_an_unexpected_exception_reveals_nothing(caplog: pytest.LogCaptureFixture) -> None:
