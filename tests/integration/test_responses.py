@@ -208,7 +208,7 @@ def test_no_query_opens_it(ada: User, grace: User, openai: OpenAIStandIn) -> Non
 
 
 def test_a_list_goes_on_only_after_an_item_of_the_callers(ada: User, grace: User, openai: OpenAIStandIn) -> None:
-    """Also if it is named twice, or in another spelling."""
+    """The query may name the item twice, or in another spelling."""
     theirs, own = begin(ada), begin(grace)
     foreign, path = theirs["output"][0]["id"], f"/v1/responses/{own['id']}/input_items"
     mine = grace.get(path).json()["last_id"]

@@ -46,8 +46,8 @@ def test_a_503_has_a_retry_after(wait: float | None, header: str) -> None:
 
 
 @pytest.mark.parametrize(("wait", "under_v1"), [(3600, "3600"), (3601, None), (40_000, None)])
-def test_no_client_of_openai_is_told_to_wait_for_over_an_hour(wait: float, under_v1: str | None) -> None:
-    """Some wait for any time. `x-should-retry: false` says enough; the older endpoints keep the true value."""
+def test_a_retry_after_of_over_an_hour_is_left_out_under_v1(wait: float, under_v1: str | None) -> None:
+    """Some clients wait for any time, and `x-should-retry` is false. The older endpoints keep the true value."""
     for fault in (DailyLimitReached(retry_after=wait), OpenAIRateLimited(retry_after=wait)):
         app = app_that_raises(fault)
         app.add_url_rule("/v1/raise", "v1", app.view_functions["view"])
