@@ -40,7 +40,7 @@ class _Bill:
             self._unpriced[model] = None
 
     def finding(self) -> Finding:
-        """Return the tokens and the cost as text."""
+        """Return the finding with the tokens and the cost."""
         about = "about " if self._is_estimated else ""
         spent = f"the rehearsal took {about}{self._tokens} tokens and cost {about}${self._nano / NANO:.6f}"
         if not self._unpriced:

@@ -120,6 +120,6 @@ class SpanExporter:
             return
         self._is_failing = bool(why)
         if why:
-            log.warning("the collector does not take spans", extra={"why": why})
+            log.warning("the collector does not accept spans", extra={"why": why})
         else:
-            log.warning("the collector takes spans again")
+            log.warning("the collector accepts spans again")

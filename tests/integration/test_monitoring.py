@@ -90,7 +90,7 @@ def test_every_dashboard_query_has_data_and_alerts_fire(
 def test_an_alert_fires_when_most_calls_get_401_and_names_the_reason(
     start_broker: StartBroker, new_user: NewUser, tmp_path: Path
 ) -> None:
-    """As after a change of the issuer. The dashboard's annotation shows the deployed commit."""
+    """A changed issuer causes it. The dashboard's annotation shows the deployed commit."""
     broker = start_broker(WEB_CONCURRENCY="2", SUPABASE_JWT_ISSUER="https://planted.example/auth/v1", REVISION="abc123")
     prometheus = PrometheusProcess(tmp_path, {"sksndev": f"127.0.0.1:{broker.port}"}, is_hastened=True)
     try:

@@ -73,7 +73,7 @@ def line(subject: str, left_out: str, refused: str = "") -> str:
 def test_one_short_call_a_name_and_api_with_everything_that_clients_send(
     rehearse: Rehearse, openai: OpenAIStandIn
 ) -> None:
-    """As the endpoints send it: `max_tokens` renamed, the user's name replaced, nothing stored."""
+    """The endpoints' rules apply: `max_tokens` is renamed, the user's name replaced, nothing stored."""
     status, lines = rehearse("gpt-4o", "gpt-4o-mini")
     assert (status, lines[:2]) == (0, [f"fine         gpt-4o{CHAT}", f"fine         gpt-4o{RESPONSES}"])
     chat, response, *_ = [seen.body for seen in openai.completions()]

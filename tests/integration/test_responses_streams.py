@@ -120,7 +120,7 @@ def response_ids() -> tuple[str, str]:
 def test_silence_is_filled_with_comments_between_events(
     broker_with: StartBroker, new_user: NewUser, openai: OpenAIStandIn
 ) -> None:
-    """As on the chat endpoint: also before the answer begins, and never within an event."""
+    """Comments are sent before the answer begins, too, and never within an event."""
     user = new_user(broker_with(STREAM_PING_INTERVAL="0.2", WEB_CONCURRENCY="1"))
     for where in ({"events": 0}, {"events": 1}, {"events": 5}, {"events": 5, "bytes": 20}):
         openai.next("pause", seconds=0.9, **where)

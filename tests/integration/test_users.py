@@ -73,7 +73,7 @@ def day_of(user: User) -> dict[str, Any]:
 
 
 def test_a_block_is_in_force_with_the_next_call_on_every_worker(stack: Stack, operator: Operator) -> None:
-    """As BLOCKED_IDS: 403 with code `blocked`. `unblock` admits at once. The id may be spelt in capitals."""
+    """It gives a 403 with code `blocked`, like BLOCKED_IDS. `unblock` admits at once. The id may have capitals."""
     user = stack.user()
     assert ask(user) == [200]
     assert "is blocked" in operator.run_program("block", f" {user.id.upper()} ", "--by", "grace@office")

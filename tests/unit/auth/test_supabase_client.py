@@ -208,7 +208,7 @@ def test_a_failure_has_its_kind(server: ScriptedServer, url: str, kind: str) -> 
 
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
 def test_the_operators_authorities_are_trusted(server: ScriptedServer, authority: Authority, variable: str) -> None:
-    """As for OpenAI. A connection is used again."""
+    """The rule is that of OpenAI's connections. A connection is reused."""
     client = client_with(SUPABASE_URL=f"https://localhost:{server.port}", **{variable: authority.file})
     assert client.get("/user") == (200, {"id": ADA})
     assert client.get("/user") == (200, {"id": ADA})
@@ -218,7 +218,7 @@ def test_the_operators_authorities_are_trusted(server: ScriptedServer, authority
 
 @pytest.mark.parametrize("no_proxy", ["", "localhost"])
 def test_the_operators_proxy_is_used(server: ScriptedServer, authority: Authority, no_proxy: str) -> None:
-    """Unless NO_PROXY names the host."""
+    """A host in NO_PROXY is reached directly."""
     proxy = NetworkPath(0, is_proxy=True)
     client = client_with(
         SUPABASE_URL=f"https://localhost:{server.port}", SSL_CERT_FILE=authority.file, NO_PROXY=no_proxy,

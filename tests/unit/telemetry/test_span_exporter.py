@@ -110,7 +110,7 @@ def test_spans_wait_for_a_busy_collector(collector: Collector, status: int, capl
     assert names(collector)[-1] == ["0", "1", "0"]
     assert exporter.counts == {"sent": 3}
     lines = [record.message for record in caplog.records if record.levelno == logging.WARNING]
-    assert lines == ["the collector does not take spans", "the collector takes spans again"]
+    assert lines == ["the collector does not accept spans", "the collector accepts spans again"]
 
 
 def test_a_collector_that_is_away_costs_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:

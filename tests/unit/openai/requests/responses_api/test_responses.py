@@ -60,7 +60,7 @@ def test_listed_parameters_pass_unchanged(members: dict[str, Any]) -> None:
 @pytest.mark.parametrize("patch", [{"model": "gpt-6-luna"}, {"model": "o3"}, {"model": "x", "reasoning_effort": "low"},
                                    {"model": "x", "reasoning": {"effort": "low"}}])  # fmt: skip
 def test_a_reasoning_models_bound_is_lowered(patch: dict[str, object]) -> None:
-    """As on chat completions; a lower one stays."""
+    """Chat completions do the same. A lower bound stays."""
     rules = replace(RULES, models={"gpt-4o": patch})
     bounds = [ask(rules, max_output_tokens=given).body["max_output_tokens"] for given in (10**6, 101, 99.0, 7)]
     assert bounds == [100, 100, 99, 7]
