@@ -93,11 +93,11 @@ def _line(context: RequestContext, status: int, usage: TokenUsage | None) -> dic
 
 
 def _cost(charge: Charge | None) -> dict[str, object]:
-    """Return the cost of a call that counts, in dollars, and whether it is an estimate."""
+    """Return the charge for a call that counts, in tokens and in dollars, and whether it is an estimate."""
     if charge is None:
         return {}
     dollars = None if charge.nano_dollars is None else charge.nano_dollars / NANO
-    return {"dollars": dollars, "estimated": charge.is_estimated}
+    return {"tokens": charge.usage.total, "dollars": dollars, "estimated": charge.is_estimated}
 
 
 def _watched(context: RequestContext) -> dict[str, object]:

@@ -60,6 +60,43 @@ def read(broker: BrokerProcess, redis: Redis, openai: OpenAIStandIn) -> Ledger:
     return Ledger(**kept, in_redis=settled, leased=leased, reserved=reserved, answered=answered)
 
 
+@dataclass(frozen=True)
+class Amounts:
+    """Sums of tokens, or of nano-dollars. The first five are the broker's counters."""
+
+    reserved: int
+    exceeded: int  # charged beyond the reservation
+    settled: int
+    released: int
+    lapsed: int
+    charged_in_redis: int
+    reserved_in_redis: int
+
+    def is_balanced(self) -> bool:
+        """Reserved = settled + released + lapsed, with no call in flight, and Redis agrees.
+
+        The last writes of a killed worker may show in Redis only: those amounts are lapsed for the broker.
+        """
+        ends = self.settled + self.released + self.lapsed
+        unnoted = self.charged_in_redis - self.settled
+        return self.reserved + self.exceeded == ends and self.reserved_in_redis == 0 and 0 <= unnoted <= self.lapsed
+
+
+def read_amounts(broker: BrokerProcess, redis: Redis) -> tuple[Amounts, Amounts]:
+    """The current sums of tokens and of nano-dollars. Broker and Redis must have started empty together."""
+    seen, keys = scrape(broker), redis.keys("*:amounts:*")
+
+    def sums(unit: str, factor: int, charged: str) -> Amounts:
+        name = f"gpt_broker_budget_{unit}_total"
+        states = ("reserved", "exceeded", "settled", "released", "lapsed")
+        counters = [round(factor * seen.get(name_of(name, state=state), 0.0)) for state in states]
+        return Amounts(
+            *counters, *(sum(int(redis.hget(key, f) or 0) for key in keys) for f in (charged, f"r{charged}"))
+        )
+
+    return sums("tokens", 1, "t"), sums("dollars", 10**9, "n")
+
+
 COUNTERS = {
     "admitted": "admitted_total",
     "settled": "settled_total",
@@ -80,7 +117,7 @@ def wait_until_balanced(read_ledger: Callable[[], Ledger], *, killed: bool) -> L
 
 def scrape(broker: BrokerProcess) -> dict[str, float]:
     """All samples of /metrics by name and labels (see `name_of`)."""
-    text = requests.get(broker.url + "/metrics", timeout=5).text
+    text = requests.get(broker.url + "/metrics", timeout=30).text  # workers may be busy
     samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
     return {name_of(sample.name, **sample.labels): sample.value for sample in samples}
 
