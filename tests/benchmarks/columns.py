@@ -75,6 +75,13 @@ GROWTH = (
     Column("pss_mb", "memory (PSS), MB", 0),
 )
 
+LIMITS = (
+    Column("call_ms", "processor ms a call, Redis included", 3),
+    Column("redis_ms", "of these Redis", 3),
+    Column("call_ms_ratio", "call ÷ calls only", 3),
+    Column("processor_us", "processor µs a token"),
+    Column("processor_us_ratio", "token ÷ calls only", 3),
+)
 CONNECTIONS = (
     Column("round_trips", "round trips to the first token", 0),
     Column("first_ms", "first token, ms"),

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from tests.benchmarks import distance, figures, growth
+from tests.benchmarks import distance, figures, growth, limits
 from tests.benchmarks.contestants import Contestant
 from tests.benchmarks.figures import Values
 from tests.benchmarks.payloads import Plan
@@ -12,7 +12,7 @@ from tests.benchmarks.sizes import Sizes, load_for
 from tests.benchmarks.surroundings import TCP, Surroundings
 
 Note = Callable[[str, str, Values], None]  # figure, contestant, values
-FIGURES = ("1", "2", "3", "4", "5", "6", "7", "8", "9")
+FIGURES = ("1", "2", "3", "4", "5", "6", "7", "8", "9", "10")
 CONTESTANTS = ("direct", "nginx", "broker", "plain", "litellm", "nginx-tcp", "broker-tcp")
 OVER_TCP = ("1", "2", "3")  # the figures that show what TLS costs
 WITH_BODIES = ("nginx", "broker")
@@ -36,11 +36,19 @@ class Course:
         if "5" in self._only and name != "direct":
             for count in sizes.open_streams:
                 self._hold_open(f"5 at {count}", name, sizes, (count, 1.0))
-        if "7" in self._only and name == "broker":
+        if name == "broker":
+            self._broker_alone(sizes)
+
+    def _broker_alone(self, sizes: Sizes) -> None:
+        """Run figures 7, 9 and 10, which no other contestant has."""
+        if "7" in self._only:
             self._grow(sizes)
-        if "9" in self._only and name == "broker":
+        if "9" in self._only:
             for kind, values in distance.connections(self._around.origin(), sizes.connections):
-                self._note(f"9 with {kind}", name, values)
+                self._note(f"9 with {kind}", "broker", values)
+        if "10" in self._only:
+            for kind, values in limits.costs(self._around, sizes):
+                self._note(f"10 with {kind}", "broker", values)
 
     def _answer(self, name: str, sizes: Sizes) -> None:
         """Run figures 6 and 1 to 4 on the same process."""

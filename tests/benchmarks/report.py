@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Iterator
 
-from tests.benchmarks.columns import CONNECTIONS, GROWTH, TABLES, Column, Table
+from tests.benchmarks.columns import CONNECTIONS, GROWTH, LIMITS, TABLES, Column, Table
 from tests.benchmarks.course import CONTESTANTS
 from tests.benchmarks.goals import GOALS, Goal
 from tests.benchmarks.rounds import Rounds
@@ -36,6 +36,7 @@ def _lines(rounds: Rounds) -> Iterator[str]:
         yield from _table(rounds, table)
     yield from _cases(rounds, "7 · The broker's cost as load grows", GROWTH)
     yield from _cases(rounds, "9 · Connections to OpenAI, with a round trip of 30 ms between", CONNECTIONS)
+    yield from _cases(rounds, "10 · Limits in tokens and money", LIMITS)
     yield "\n## Versions\n"
     yield ", ".join(f"{name} {version}" for name, version in rounds.versions.items())
 
@@ -82,7 +83,7 @@ def _table(rounds: Rounds, table: Table) -> Iterator[str]:
 
 def _cases(rounds: Rounds, title: str, columns: tuple[Column, ...]) -> Iterator[str]:
     """Yield the table of a figure of the broker with a row for each case. The title begins with the figure's number."""
-    prefix = f"{title[0]} with "
+    prefix = f"{title.partition(' ')[0]} with "
     figures = [figure for figure in (rounds.rounds[0] if rounds.rounds else ()) if figure.startswith(prefix)]
     if figures:
         yield f"\n## {title}\n"

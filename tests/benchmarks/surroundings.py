@@ -5,9 +5,10 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 
 from deploy.local.authority import Authority
 from deploy.local.broker_process import ROOT
@@ -62,12 +63,16 @@ class Surroundings:
 
     @contextlib.contextmanager
     def broker(
-        self, workers: int = 1, users: Iterable[str] | None = None, origin: Origin | None = None
+        self,
+        workers: int = 1,
+        users: Iterable[str] | None = None,
+        origin: Origin | None = None,
+        more: Mapping[str, str] = MappingProxyType({}),
     ) -> Iterator[Broker]:
-        """Start a broker likewise; one with several workers may use all processors."""
+        """Start a broker likewise, with `more` settings; one with several workers may use all processors."""
         tokens = self.tokens(users or user_ids(USERS))
         with running_on(processors.CONTESTANT if workers == 1 else set(processors.ALL)):
-            broker = Broker(self._settings(origin or self.origin()), tokens, workers)
+            broker = Broker(self._settings(origin or self.origin()) | dict(more), tokens, workers)
         with contextlib.closing(broker):
             broker.wait_until_it_answers()
             yield broker

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from deploy.local.broker_process import ROOT
-from tests.benchmarks import figures, growth, stream_load
+from tests.benchmarks import figures, growth, limits, stream_load
 from tests.benchmarks.contestants import Contestant
 from tests.benchmarks.payloads import Plan
 from tests.benchmarks.rounds import FILE
@@ -55,6 +55,15 @@ def test_open_streams_are_measured_while_all_are_open(around: Surroundings, brok
 
     assert values["failed"] == 0
     assert values["processor_us"] > 0
+
+
+def test_limits_are_measured_beside_calls_alone(around: Surroundings) -> None:
+    """Each case has the cost of a call and a token; the ratio is that of the turns."""
+    without, limited = (values for _, values in limits.costs(around, TINY, times=2))
+
+    assert without.keys() == {"call_ms", "redis_ms", "processor_us"}
+    assert all(value > 0 for value in [*without.values(), *limited.values()])
+    assert 0.2 < limited["call_ms_ratio"] < 5
 
 
 def test_users_are_in_redis_before_they_are_counted(around: Surroundings) -> None:
