@@ -11,12 +11,12 @@ import logging
 import signal
 import socket
 import time
-import warnings
 from types import FrameType
 from typing import Any
 
 import gevent
 from gevent import monkey
+from gevent import socket as gevent_socket
 from gunicorn.http.errors import NoMoreData
 
 from broker.errors.request import BodyBroken
@@ -51,12 +51,17 @@ class Worker(RequestHandler):
         self._is_stopping = False
         self.is_leaving = False  # in the master: the worker is being replaced
         self.state: SharedState  # set after the fork
+        self.sockets: list[Any]
 
     def patch(self) -> None:
-        """Patch the modules that the master left unpatched. gevent warns about a second patch, which is intended."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", monkey.MonkeyPatchWarning)
-            super().patch()
+        """Patch the modules that the master left unpatched, and replace the sockets that it made.
+
+        gunicorn patches all modules again, for which gevent writes to 2 MB of the pages that the processes share.
+        """
+        monkey.patch_os()
+        monkey.patch_signal()
+        listeners = [(one.FAMILY, one.sock.detach()) for one in self.sockets]
+        self.sockets = [gevent_socket.socket(family, socket.SOCK_STREAM, fileno=file) for family, file in listeners]
 
     def memory_watchdog(self) -> MemoryWatchdog:
         """The watchdog of this process. No limit without Redis: the counts would be lost with the worker."""

@@ -8,6 +8,7 @@ gunicorn, whose worker and master have no documented interface for subclasses:
   and app. Without it, a reload with a mistake ends the master, and a leaving worker counts as a worker.
 - `server/worker`, `server/request_handler`: override methods of the gevent worker; StopIteration ends a connection.
   gunicorn's own handler ends open answers at a stop, and looks up some twenty settings a call through `__getattr__`.
+  Its `patch` writes to 2 MB of shared pages.
 - `server/response_writer`: overrides `Response`. One system call a token in place of three.
 - `server/request_body`: overrides `Body` and reads from its readers. gunicorn takes a short body for a whole one.
 - `server/request_validation`: sets the class of requests. gunicorn's errors have no CORS fields, and its limit of a
@@ -127,6 +128,13 @@ def test_an_exception_of_a_callback_is_the_context_of_httptools_error() -> None:
 def test_the_standard_library_decides_which_hosts_bypass_the_proxy() -> None:
     assert proxy_bypass_environment("api.openai.com", {"no": "openai.com"})
     assert not proxy_bypass_environment("api.openai.com", {"no": ""})
+
+
+def test_gunicorn_s_worker_patches_everything_and_makes_its_sockets_anew() -> None:
+    source = inspect.getsource(GeventWorker.patch)
+    assert "monkey.patch_all()" in source, "gunicorn patches something else: see Worker.patch"
+    assert "socket.socket(s.FAMILY, socket.SOCK_STREAM," in source, "gunicorn's sockets have changed: see Worker.patch"
+    assert "fileno=s.sock.detach())" in source, "gunicorn's sockets have changed: see Worker.patch"
 
 
 # each class, and the methods that are overridden or called, with the arguments that they get
