@@ -32,7 +32,6 @@ COVERED_BY = {
     "errors/responses": UNIT + "openai/requests/responses_api/test_responses.py",
     "openai/requests/answer_bound": UNIT + "openai/requests/test_chat_completions.py",
     "openai/requests/content_parts": UNIT + "openai/requests/test_chat_completions.py",
-    "openai/requests/json_body": UNIT + "openai/test_client.py",
     "openai/requests/responses_api/response_items": UNIT + "openai/requests/responses_api/test_responses.py",
     "openai/requests/responses_api/response_tools": UNIT + "openai/requests/responses_api/test_responses.py",
     "openai/response_objects": UNIT + "openai/streaming/test_responses_relay.py",
