@@ -40,6 +40,16 @@ def test_every_metric_of_a_rule_exists(path: str) -> None:
     assert named <= measured()
 
 
+def test_every_alert_is_caused_for_real() -> None:
+    """The container tests wait until Prometheus fires it: add a cause there for a new alert."""
+    groups = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())["groups"]
+    alerts = {rule["alert"] for group in groups for rule in group["rules"]}
+    text = (DEPLOY.parent / "tests" / "containers" / "test_04_monitoring.py").read_text()
+    awaited = {name for call in re.findall(r"await_firing\((.*?)\)", text) for name in re.findall(r'"(\w+)"', call)}
+    assert len(alerts) > 10
+    assert alerts <= awaited
+
+
 def test_the_dashboard_shows_every_metric_and_no_other() -> None:
     """Every metric has a panel: add one to deploy/grafana/dashboards.py for a new metric."""
     assert named_in(json.dumps(dashboard())) == measured()
