@@ -52,6 +52,7 @@ def panels() -> list[Panel]:
         graph("Calls: admitted = settled + given back + lapsed + in flight", "reqps", *ledger()),
         graph("Workers", "short", value("workers"), (window("increase", "worker_starts_total"), "started")),
         graph("Parts (1: up)", "short", value("redis_up"), value("signing_keys_up"), value("counting_locally")),
+        graph("Supabase's failures by kind", "reqps", or_zero(per_second("supabase_failures_total", "kind"))),
         graph("Redis' failures by kind", "reqps", or_zero(per_second("redis_failures_total", "kind"))),
         graph("Supabase's failures by kind", "reqps", or_zero(per_second("supabase_failures_total", "kind"))),
         graph("Spans sent to the collector, or dropped", "reqps", or_zero(per_second("spans_total", "outcome"))),
