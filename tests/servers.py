@@ -21,6 +21,7 @@ class ScriptedServer:
         self.reads_on = True  # False: nothing is read after the first response of a connection
         self.delay = 0.0  # seconds before each read
         self.speaks_first = False
+        self.closes = False  # True: each connection ends with its first response
         threading.Thread(target=self._serve, daemon=True).start()
 
     def close(self) -> None:
@@ -49,6 +50,10 @@ class ScriptedServer:
             if response is None:
                 return
             client.sendall(response)
+            if self.closes:
+                if isinstance(client, ssl.SSLSocket):
+                    client.unwrap()  # without it, the end of the body would be a cut
+                return
             if not self.reads_on:
                 threading.Event().wait(3)
             time.sleep(self.delay)

@@ -1,18 +1,26 @@
 """The parsers' properties, checked by hypothesis and by a coverage-guided search."""
 
+import contextlib
 import json
 import os
 import platform
 import re
 import subprocess
 import sys
+from http.client import HTTPException
 from pathlib import Path
 
 import pytest
+import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from broker.transport.connections import Adapter
+from broker.transport.options import Options
+from deploy.local.authority import Authority
 from tests.fuzz.targets import PARSERS, any_of_all, body, claims, seeds, strictness
+from tests.responses import RESPONSES
+from tests.servers import ScriptedServer
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 8  # of search in each test run; `make fuzz` searches longer
@@ -90,3 +98,32 @@ def test_every_seed_has_the_properties() -> None:
     """The seeds are hostile inputs themselves."""
     for seed in seeds("all"):
         any_of_all(seed)
+
+
+def through(server: ScriptedServer, options: Options, *, is_tls: bool) -> tuple[int, bytes] | str:
+    """Return the status and the body of the server's next response, as a client of OpenAI reads it."""
+    url = f"{'https' if is_tls else 'http'}://localhost:{server.port}"
+    adapter = Adapter(url, options)
+    try:
+        request = requests.Request("GET", url + "/").prepare()
+        with contextlib.closing(adapter.send(request, stream=True, timeout=(5.0, 5.0))) as response:
+            return response.status_code, b"".join(iter(response.raw.read1, b""))
+    except (HTTPException, requests.ConnectionError, OSError):
+        return "broken"
+    finally:
+        adapter.close()
+
+
+@settings(deadline=None, max_examples=30)
+@given(data=st.data())
+def test_a_response_is_the_same_over_tls(authority: Authority, data: st.DataObject) -> None:
+    """Seeds with a part replaced, sent by a real server."""
+    seed = data.draw(st.sampled_from(RESPONSES))
+    start, end = sorted((data.draw(st.integers(0, len(seed))), data.draw(st.integers(0, len(seed)))))
+    response = seed[:start] + data.draw(st.binary(max_size=20)) + seed[end:]
+    plain, secure = ScriptedServer([response, None]), ScriptedServer([response, None], authority.server_context())
+    plain.closes = secure.closes = True
+    seen = [through(plain, Options(), is_tls=False), through(secure, Options(ca_file=authority.file), is_tls=True)]
+    plain.close()
+    secure.close()
+    assert seen[0] == seen[1]

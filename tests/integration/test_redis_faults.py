@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 import requests
 
+from deploy.local.broker_process import ROOT
+from tests.integration.conftest import StartBroker, User
 from tests.integration.load import Load
 from tests.integration.redis_process import RedisProcess
 from tests.integration.stack import REDIS_TIMEOUT, Stack
+from tests.integration.starvation import Stopwatch
 from tests.integration.waiting import within
 
 AWAY = "Redis is unavailable: calls are refused until it recovers"
@@ -179,3 +182,19 @@ def test_after_a_fail_over_behind_one_name_the_new_primary_is_used_within_second
         stack.redis_path.to_port = stack.redis.port
         stack.redis.client.execute_command("REPLICAOF", "NO", "ONE")
         new.stop()
+
+
+def test_a_slow_name_look_up_is_within_the_time_outs(
+    start_broker: StartBroker, new_user: Callable[..., User], redis_server: RedisProcess
+) -> None:
+    """It takes 3 s, and a call that Redis cannot count gets its 503 within both time-outs: 0.75 s."""
+    broker = start_broker(
+        REDIS_URL=f"redis://localhost:{redis_server.port}", WEB_CONCURRENCY="1",
+        PYTHONPATH=str(ROOT / "tests" / "slow_dns"), SLOW_NAMES="localhost", SLOW_DNS="3",
+    )  # fmt: skip
+    user, watch = new_user(broker), Stopwatch(broker.workers())
+    response = user.post("/gpt-4o", {"messages": "x"})
+    assert (response.status_code, response.json()["code"]) == REFUSED
+    assert watch.seconds() < 0.75 + 0.25
+    assert broker.log_lines(AWAY)[-1]["kind"] == "dns"
+    within(10, lambda: user.post("/gpt-4o", {"messages": "x"}).status_code == 200)

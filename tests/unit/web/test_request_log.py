@@ -8,6 +8,7 @@ import pytest
 import responses
 from flask.testing import FlaskClient
 
+from broker.web.endpoints import playground
 from broker.web.services import EXTENSION
 from tests.apps import OPENAI, bearer, make_client, token
 from tests.recorded import named
@@ -143,3 +144,16 @@ def test_a_well_formed_request_id_is_kept(client: FlaskClient, given: str, kept:
     answered = client.get("/health", headers={"X-Request-Id": given}).headers["X-Request-Id"]
     assert (answered == given) is kept
     assert kept or len(answered) == 32
+
+
+def test_the_files_of_the_playground_are_logged_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    """The web server could pass files through without closing the response, which is what logs it."""
+    client = make_client(PLAYGROUND="on")
+    names = ["index.html", *sorted(path.name for path in playground.PAGE.iterdir() if path.name != "index.html")]
+    paths = ["/", *(f"/playground/{name}" for name in names)]
+    assert [client.get(path).status_code for path in paths] == [200] * len(paths)
+    assert len(lines(caplog)) == len(paths)
+    metrics = client.application.extensions[EXTENSION].metrics
+    text, _ = metrics.exposition(None)
+    counted = 'gpt_broker_requests_total{endpoint="/playground/<name>",method="GET",status_code="200"}'
+    assert f"{counted} {len(names)}.0" in str(text.decode() if isinstance(text, bytes) else text)
