@@ -68,7 +68,7 @@ def test_scripts_in_any_order_come_to_the_same_end(
 
 @pytest.mark.parametrize("days", [-1, 1])
 def test_the_clock_of_redis_decides_the_day(redis_server: RedisProcess, days: int) -> None:
-    """A broker whose clock is a day off is told the time, and counts nothing on the wrong day."""
+    """A broker whose clock is a day off gets the time and counts nothing on the wrong day."""
     day = Day(redis_server)
     result = day.reserve("a", day.at.number + days)
     assert result[0] == scripts.WRONG_DAY
