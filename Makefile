@@ -70,7 +70,7 @@ sbom: .venv/development ## list the image's packages and their hashes as Cyclone
 
 drill: .venv/development ## fail-overs of Redis and a rolling update of eight brokers, with figures: STREAMS=5000
 	@tests/install-parts
-	@STREAMS="$(or $(STREAMS),5000)" $(BIN)/python -m pytest -s $(DRILLS)
+	@STREAMS="$(or $(STREAMS),5000)" $(BIN)/python -m pytest -s -o faulthandler_timeout=900 $(DRILLS)
 
 live: setup ## check running brokers as a user: make live TARGET=sksndev (sksndev_prod, …; default: all)
 	@$(BIN)/python -m tests.live $(TARGET)

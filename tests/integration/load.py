@@ -91,4 +91,6 @@ def _ask(session: requests.Session, user: User, path: str, watch: Stopwatch) -> 
         code = str(last.get("code") or ("broken" if "error" in last else ""))
     except requests.RequestException:
         code = "no answer"
+    except ValueError:  # an error page of a gateway
+        code = "not JSON"
     return Answer(began, watch.seconds(), status, code, user.id)

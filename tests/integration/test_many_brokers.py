@@ -23,9 +23,9 @@ from tests.integration.load import Load
 from tests.integration.own_network import GATEWAY, in_own_network
 from tests.integration.waiting import within
 
-STREAMS = int(os.environ.get("STREAMS", "1000"))
+STREAMS = int(os.environ.get("STREAMS", "500"))
 STARTS = 100.0  # streams begun a second
-MEANWHILE = 200  # streams begun during the rolling update
+MEANWHILE = 100  # streams begun during the rolling update
 NODE = 2  # pods
 LEASE = 60_000  # ms
 FUSE, SLICE = 40.0, 0.4  # dollars

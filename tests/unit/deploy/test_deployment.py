@@ -21,6 +21,8 @@ SCRIPTS = (
     "both_up",
     "both_down",
     "deploy/stack",
+    "deploy/install-packages",
+    "deploy/kubernetes/release",
     "deploy/nginx/render",
     "tests/containers/run",
     "tests/containers/engine",
