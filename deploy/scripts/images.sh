@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Images: gpt-broker:<commit> for each build, gpt-broker:<tenant>-<number> for each release that passed its checks.
 
-IN_IMAGE=(wsgi.py requirements.txt broker config/gunicorn.conf.py deploy/Dockerfile deploy/probe.py)
+IN_IMAGE=(wsgi.py requirements.txt broker config/gunicorn.conf.py deploy/Dockerfile deploy/install-packages deploy/probe.py)
 KEEP=5 # releases per tenant
 
 image_id() { docker image inspect --format '{{.Id}}' "$1" 2>/dev/null || true; }

@@ -22,7 +22,8 @@ BUILD = ". deploy/scripts/engine.sh; . deploy/scripts/images.sh; build; rm -r $w
 def copy(tmp_path: Path) -> Path:
     """The project's files, not a git repository."""
     folder = tmp_path / "project"
-    for name in ("wsgi.py", "requirements.txt", "config/gunicorn.conf.py", "deploy/Dockerfile", "deploy/probe.py"):
+    for name in ("wsgi.py", "requirements.txt", "config/gunicorn.conf.py", "deploy/Dockerfile", "deploy/probe.py",
+                 "deploy/install-packages"):  # fmt: skip
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     shutil.copytree(ROOT / "deploy" / "scripts", folder / "deploy" / "scripts")
@@ -74,3 +75,11 @@ def test_the_image_is_built_from_the_commit(copy: Path) -> None:
     assert " M wsgi.py" in output
     assert "?? broker/new.py" in output
     assert "broker/new.py" not in names
+
+
+def test_the_image_gets_every_file_that_the_dockerfile_copies(copy: Path) -> None:
+    """deploy/stack sends the named files only, and a missing one would end every deployment."""
+    copies = [line.split()[1:-1] for line in (ROOT / "deploy" / "Dockerfile").read_text().splitlines()
+              if line.startswith("COPY ") and "--from" not in line]  # fmt: skip
+    assert len(copies) > 4
+    assert {name for names in copies for name in names} <= set(build(copy)[1])
