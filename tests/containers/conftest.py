@@ -79,6 +79,8 @@ class Stack:
             "MODELS": '{"gpt-4o": "gpt-6-luna", "gpt-4o-mini": {"model": "gpt-6-luna", "reasoning_effort": "none"}}',
             "WEB_CONCURRENCY": "2",
             "GRACEFUL_TIMEOUT": "15",
+            "REDIS_TIMEOUT": "3",  # on a busy machine, an answer may take longer than the default's half a second
+            "REDIS_CONNECT_TIMEOUT": "3",
         } | changes
         text = "".join(f"{name}={value}\n" for name, value in settings.items())
         (self.folder / f".env.{tenant}").write_text(text)
