@@ -1,5 +1,4 @@
-// The Vercel AI SDK's calls, for whichever provider's model.
-import { Output, generateText, isStepCount, jsonSchema, streamText, tool } from "ai";
+// The Vercel AI SDK's calls, of any release since 5, for any provider's model.
 import { FOLLOW_UP, FORECAST, QUESTION, TIDE, abortAfter, collect, tide } from "./tasks.mjs";
 
 // streamText raises no error of the call itself: it is a part of the stream, and without `onError` goes to the console.
@@ -10,7 +9,7 @@ async function* textsOf(result) {
   }
 }
 
-export const tasksWith = (modelOf) => ({
+export const tasksWith = ({ Output, generateText, isStepCount, jsonSchema, streamText, tool }, modelOf) => ({
   async answer(job) {
     return (await generateText({ model: modelOf(job), prompt: job.question })).text;
   },
