@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 from broker.quota import scripts
 from broker.quota.calls import keys
 from broker.settings.prices import PRICES
+from deploy.local.broker_process import BrokerProcess
 from deploy.local.openai_api import Seen
 from tests.integration.client_disconnect import connect, log_lines_of
-from tests.integration.conftest import User
+from tests.integration.conftest import User, settings_for
 from tests.integration.ledger import Amounts, read_amounts
 from tests.integration.redis_process import RedisProcess
 from tests.integration.stack import Stack
@@ -223,14 +224,76 @@ def test_the_tenants_budget_holds_over_all_workers() -> None:
         seen = asyncio.run(burst(own, own.users(5), 400))
         assert set(seen) == {200, 503}
         ada = own.user()  # what calls in flight had reserved is free again: she spends the rest
-        answers = [ada.post("/gpt-4o", {"messages": "x"}) for _ in range(40)]
-        refused = answers[-1]
+        answers = (ada.post("/gpt-4o", {"messages": "x"}) for _ in range(120))
+        refused = next(answer for answer in answers if answer.status_code != 200)
         assert (refused.status_code, refused.json()["code"]) == (503, "tenant_budget_exhausted")
         spent = sum(int(own.redis.client.hget(key, "n") or 0) for key in own.redis.client.keys("*:amounts:*"))
         assert 0.05 * 0.7 < spent / 10**9 <= 0.05
         ready = requests.get(own.broker.url + "/ready", timeout=5)
         assert ready.status_code == 200
         assert ready.json()["tenant_budget"]["worst_overspend_of_a_replica"] == pytest.approx(0.004)
+    finally:
+        own.stop()
+
+
+def test_killed_workers_of_two_replicas_overspend_by_their_slices_at_most() -> None:
+    """Their unreported spend is lost, a minute later the rest of their slices is free, and few messages were needed."""
+    budget = {"TENANT_DAILY_SPEND": "0.04", "TENANT_SPEND_SLICE": "0.002", "MAX_COMPLETION_TOKENS": "100"}
+    own = Stack(through_path=False, WEB_CONCURRENCY="2", **budget, **PATIENT)
+    environ = settings_for(own.openai, own.supabase, own.redis.url) | {"DAILY_LIMIT": "1000", "WEB_CONCURRENCY": "2"}
+    replica = BrokerProcess(environ | budget | PATIENT)
+    try:
+        replica.wait_until("/ready")
+        ada = own.user()
+        users = [ada, User(ada.id, replica.url, ada.token)]
+        assert {user.post("/gpt-4o", {"messages": "x"}).status_code for user in users * 15} == {200}
+        for worker in own.broker.workers() + replica.workers():
+            os.kill(worker, signal.SIGKILL)
+        (holders,) = own.redis.client.keys("*:tenant}:holders:*")
+        own.redis.client.zadd(holders, dict.fromkeys(own.redis.client.zrange(holders, 0, -1), 1))  # a minute later
+        for broker in (own.broker, replica):
+            broker.wait_until("/ready")
+        statuses = Counter(user.post("/gpt-4o", {"messages": "x"}).status_code for user in users * 60)
+        assert set(statuses) == {200, 503}
+        within(5, lambda: own.metric("calls_in_flight") == 0)
+        (key,) = own.redis.client.keys(f"*{ada.id}*:amounts:*")
+        spent = int(own.redis.client.hget(key, "n") or 0) / 10**9
+        worst = requests.get(replica.url + "/ready", timeout=5).json()["tenant_budget"]["worst_overspend_of_a_replica"]
+        assert worst == pytest.approx(2 * 0.002)
+        assert 0.04 * 0.8 < spent <= 0.04 + 2 * worst
+        (tenant,) = own.redis.client.keys("*:tenant}:spend:*")
+        messages = [
+            int(own.redis.client.hget(tenant, name)) for name in own.redis.client.hkeys(tenant) if name[:2] == b"q:"
+        ]
+        assert sum(messages) < 75  # for 150 calls, with slices of five; reports and refusals included
+    finally:
+        replica.end()
+        own.stop()
+
+
+def test_a_plan_holds_from_the_next_token_on() -> None:
+    """Its tokens, models and name are those of the claim; a user without a plan has the defaults."""
+    plans = '{"claim": "app_metadata.plan", "plans": {"pro": {"tokens": 9000, "models": ["gpt-4o-mini"]}}}'
+    own = Stack(PLANS=plans, DAILY_TOKENS="500", MIN_OUTPUT_TOKENS="60", ANONYMOUS_DAILY_LIMIT="1")
+    try:
+        ada = own.user()
+        seen: list[object] = []
+        for claims in (
+            {},
+            {"app_metadata": {"plan": "pro"}},
+            {"user_metadata": {"plan": "pro"}},
+            {"is_anonymous": True},
+        ):
+            user = User(ada.id, ada.url, own.supabase.token_for(ada.id, **claims))
+            day = user.get("/v1/usage").json()
+            models = [model["id"] for model in user.get("/v1/models").json()["data"]]
+            seen.append((day["plan"], day["calls"]["limit"], day["tokens"]["limit"], models))
+            seen.append(user.post("/gpt-4o", {"messages": "x"}).status_code)
+        both = ["gpt-4o", "gpt-4o-mini"]
+        assert seen == [
+            ("default", 100_000, 500, both), 200, ("pro", 100_000, 9_000, ["gpt-4o-mini"]), 403,
+            ("default", 100_000, 500, both), 200, ("anonymous", 1, 500, both), 429,
+        ]  # fmt: skip
     finally:
         own.stop()
 

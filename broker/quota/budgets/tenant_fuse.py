@@ -1,9 +1,9 @@
 """TENANT_DAILY_SPEND: the budget of all users together for a UTC day.
 
 Workers hold slices of the budget, so a call rarely needs a script of its own and no key of a cluster is hot. The
-unreported spend of a worker that dies is lost. The day's spend therefore exceeds the budget by at most replicas ×
-workers × slice, plus the charges of calls in flight beyond their reservations. While Redis is unavailable a worker
-spends its slice, and then refuses.
+unreported spend of a worker that dies is lost; a worker reports once it has spent a slice. The day's spend therefore
+exceeds the budget by at most replicas × workers × slice, plus the charges of calls in flight. While Redis is
+unavailable a worker spends its slice, and then refuses.
 """
 
 import secrets
@@ -24,6 +24,7 @@ from broker.settings.settings import Settings
 from broker.telemetry.metrics import Metrics
 
 REPORT_INTERVAL = 5.0  # seconds between a worker's reports of its spend
+DENIAL = 1.0  # seconds for which a worker does not ask again for money that it did not get
 SHARE = 100  # without TENANT_SPEND_SLICE, a slice is the budget divided by this
 
 
@@ -57,6 +58,7 @@ class TenantFuse:
         self._today = today
         self._worker = ""
         self._number = 0
+        self._denied, self._denied_until = 0, 0.0
         self._unanswered: tuple[_Slice, tuple[Any, ...], int] | None = None
         self._slice = _Slice(Day("", 0))
         self._lock = threading.Lock()
@@ -91,9 +93,7 @@ class TenantFuse:
         with self._lock:
             self._turn_day()
             self._slice.in_flight += nano
-            for _ in range(2):  # the first reply may report that the slice lapsed during an outage of Redis
-                if self._slice.left < 0:
-                    self._exchange(wanted=max(self.slice, -self._slice.left))
+            self._fill()
             self._has_refused = self._slice.left < 0
             if self._has_refused:
                 self._refuse()
@@ -103,6 +103,8 @@ class TenantFuse:
         """Replace a call's reservation by its cost, in nano-dollars."""
         self._slice.in_flight = max(0, self._slice.in_flight - reserved)
         self._slice.unreported += charged
+        if self._slice.unreported >= self.slice:  # the most that may be lost with this worker
+            self.report()
 
     def report(self, *, is_last: bool = False) -> None:
         """Report the spend to Redis and return the surplus over one slice; the last report returns everything."""
@@ -119,6 +121,20 @@ class TenantFuse:
             time.sleep(REPORT_INTERVAL)
             self.report()
 
+    def _fill(self) -> None:
+        """Get the money that the slice lacks, unless as much was denied a moment ago.
+
+        So calls on a spent budget send no message each: the key would be hot.
+        """
+        lack = -self._slice.left
+        if lack <= 0 or (lack >= self._denied and time.monotonic() < self._denied_until):
+            return
+        for _ in range(2):  # the first reply may report that the slice lapsed during an outage of Redis
+            if self._slice.left < 0:
+                self._exchange(wanted=max(self.slice, -self._slice.left))
+        if self._slice.left < 0:
+            self._denied, self._denied_until = -self._slice.left, time.monotonic() + DENIAL
+
     def _refuse(self) -> None:
         self._metrics.budgets.refused("tenant", is_watched=self._is_watching)
         if not self._is_watching:
@@ -127,7 +143,7 @@ class TenantFuse:
     def _turn_day(self) -> None:
         today = self._today()
         if self._slice.day != today:
-            self._slice, self.spent, self._has_refused = _Slice(today), 0, False
+            self._slice, self.spent, self._has_refused, self._denied_until = _Slice(today), 0, False, 0.0
 
     def _exchange(self, wanted: int) -> None:
         """Send one message, after repeating the last one if its outcome is unknown: a repeated message counts once.

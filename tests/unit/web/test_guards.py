@@ -186,7 +186,7 @@ def test_within_the_limits_the_log_names_none(caplog: pytest.LogCaptureFixture) 
     assert all("would_refuse" not in vars(record) for record in caplog.records)
 
 
-PRO = '{"plans": {"pro": {"calls": 1, "models": ["gpt-4o-mini"]}}}'
+PRO = '{"plans": {"pro": {"calls": 1, "models": ["gpt-4o-mini"]}, "basic": {"calls": 2}}}'
 
 
 @responses.activate
@@ -200,6 +200,7 @@ def test_a_plan_of_the_token_decides() -> None:
     assert client.get("/v1/usage", headers=pro).get_json()["plan"] == "pro"
     url = "/simple-gpt-4o-mini-complete?prompt=hi"
     assert [client.get(url, headers=pro).status_code for _ in range(2)] == [200, 429]
+    assert client.get(url, headers=bearer("ada", app_metadata={"plan": "basic"})).status_code == 200  # their next token
     other = bearer("grace", user_metadata={"plan": "pro"})
     assert client.get("/v1/usage", headers=other).get_json()["plan"] == "default"
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from broker.errors.base import UsageUnavailable
 from broker.errors.limits import TenantBudgetExhausted
+from broker.quota.budgets import tenant_fuse
 from broker.quota.budgets.tenant_fuse import TenantFuse
 from broker.quota.calls.keys import day_at
 from broker.quota.redis_store import Store
@@ -84,8 +85,23 @@ def test_all_workers_together_spend_the_budget_and_no_more(redis: fakeredis.Fake
     assert spent(redis) == taken
 
 
-def test_one_call_may_need_more_than_a_slice(redis: fakeredis.FakeRedis, clock: Clock) -> None:
+def test_a_spent_budget_sends_no_message_for_each_call(redis: fakeredis.FakeRedis, clock: Clock) -> None:
+    """For a second after a denial, only a call that needs less asks again."""
+    fuse, other = worker(redis, clock), worker(redis, clock)
+    other.take(DOLLAR - SLICE // 2)
+    for _ in range(50):
+        with pytest.raises(TenantBudgetExhausted):
+            fuse.take(SLICE)
+        fuse.settle(SLICE, 0)
+    assert fuse._number <= 2
+    assert not fuse.take(SLICE // 2)
+
+
+def test_one_call_may_need_more_than_a_slice(
+    redis: fakeredis.FakeRedis, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The unused part serves other workers."""
+    monkeypatch.setattr(tenant_fuse, "DENIAL", 0.0)
     first, second = worker(redis, clock), worker(redis, clock)
     first.take(9 * SLICE)
     with pytest.raises(TenantBudgetExhausted):
@@ -97,16 +113,29 @@ def test_one_call_may_need_more_than_a_slice(redis: fakeredis.FakeRedis, clock: 
     assert not second.is_burnt
 
 
-def test_the_slice_of_a_dead_worker_is_released_after_a_minute(redis: fakeredis.FakeRedis, clock: Clock) -> None:
+def test_the_slice_of_a_dead_worker_is_released_after_a_minute(
+    redis: fakeredis.FakeRedis, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its unreported spend is the overspend: at most its slice."""
+    monkeypatch.setattr(tenant_fuse, "DENIAL", 0.0)
     dead, other = worker(redis, clock), worker(redis, clock)
-    spend(dead, SLICE, SLICE)
+    spend(dead, SLICE - 1, SLICE - 1)
     with pytest.raises(TenantBudgetExhausted):
         other.take(DOLLAR)
     other.settle(DOLLAR, 0)
     clock.now += 61
     spend(other, DOLLAR, DOLLAR)
     assert other.worst_overspend == 4 * SLICE
+
+
+def test_a_spent_slice_is_reported_at_once(redis: fakeredis.FakeRedis, clock: Clock) -> None:
+    """At most one slice is unreported, and lost if the worker dies, however much it had reserved."""
+    fuse = worker(redis, clock)
+    for _ in range(8):
+        fuse.take(SLICE)
+    for number in range(8):
+        fuse.settle(SLICE, SLICE // 2)
+        assert spent(redis) >= number // 2 * SLICE
 
 
 def test_the_budget_is_a_day_s(redis: fakeredis.FakeRedis, clock: Clock) -> None:
