@@ -401,3 +401,42 @@ def test_without_a_token_there_is_no_answer(broker: BrokerProcess, openai: OpenA
     for method, path in (("POST", ""), ("GET", "/resp_1"), ("DELETE", "/resp_1"), ("GET", "/resp_1/input_items")):
         assert requests.request(method, f"{broker.url}/v1/responses{path}", timeout=5).status_code == 401
     assert asked(openai) == 0
+
+
+NOT_OFFERED: dict[str, dict[str, object]] = {
+    "background": {"background": True},
+    "conversation": {"conversation": "conv_1"},
+    "prompt": {"prompt": {"id": "pmpt_1"}},
+    "tools[0].type": {"tools": [{"type": "web_search"}]},
+    "input[0].type": {"input": [{"type": "mcp_call", "id": "mcp_1"}]},
+    "input[0]": {"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "file-1"}]}]},
+}
+
+
+@pytest.mark.parametrize(("param", "members"), NOT_OFFERED.items(), ids=NOT_OFFERED)
+def test_a_feature_that_is_not_offered_is_refused_in_openais_format(
+    ada: User, openai: OpenAIStandIn, param: str, members: dict[str, object]
+) -> None:
+    """The sentence gives the reason. OpenAI is not asked, and the call costs nothing."""
+    refused = create(ada, **members)
+    assert (refused.status_code, set(error(refused))) == (400, {"message", "type", "param", "code"})
+    assert (error(refused)["type"], error(refused)["param"]) == ("invalid_request_error", param)
+    assert len(error(refused)["message"]) > 20
+    assert (asked(openai), ada.get("/v1/usage").json()["used"]) == (0, 0)
+
+
+def test_the_operator_allows_hosted_tools_and_refuses_to_store(
+    start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
+) -> None:
+    """A listed tool reaches OpenAI, another is refused. Without `store: false` the error names each SDK's option."""
+    user = new_user(start_broker(RESPONSES_STORE="refuse", HOSTED_TOOLS="web_search", WEB_CONCURRENCY="1"))
+    for members in ({}, {"store": True}, {"stream": True}):
+        refused = create(user, **members)
+        assert (refused.status_code, error(refused)["code"]) == (400, "store_refused")
+        assert "providerOptions: {openai: {store: false}}" in error(refused)["message"]
+    assert create(user, store=False, tools=[{"type": "code_interpreter"}]).status_code == 400
+    assert asked(openai) == 0
+    response = begin(user, store=False, tools=[{"type": "web_search"}], include=["reasoning.encrypted_content"])
+    sent = openai.seen[-1].body
+    assert (sent["store"], sent["tools"]) == (False, [{"type": "web_search"}])
+    assert user.get(f"/v1/responses/{response['id']}").status_code == 404  # OpenAI has not stored it
