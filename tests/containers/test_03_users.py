@@ -24,7 +24,7 @@ def test_an_operator_sees_stops_and_helps_a_user(stack: Stack, tmp_path: Path) -
     assert user_id in stack.run("make", "users", "TENANT=sksndev", "TOP=1000")
     file = tmp_path / "users.csv"
     assert f"users are in {file}" in stack.run("make", "users", "TENANT=sksndev", f"CSV={file}")
-    assert {row["user"]: row["calls"] for row in csv.DictReader(file.open())}[user_id] == "3"
+    assert {row["user"]: row["calls"] for row in csv.DictReader(file.read_text().splitlines())}[user_id] == "3"
     assert "calls        3 of" in stack.run("make", "user", *named)
     with stack.slow_streams(1):  # it would take longer than the command
         stream = user.stream()
