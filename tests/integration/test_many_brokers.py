@@ -103,6 +103,10 @@ def rolling_update(
 ) -> Iterator[tuple[str, object]]:
     """Every broker is replaced while streams are open, new ones begin, and other users call."""
     before, lost = start
+    refill = fleet.streams(users, lost, STARTS)  # as many as before the node was lost
+    assert refill.stdout is not None
+    assert refill.stdout.readline() == "open\n"
+    yield "open streams at the update", _open_streams(fleet)
     began = time.monotonic()
     with Load([fleet.user() for _ in range(2)], only="/gpt-4o", keeps_connections=False) as load:
         more = fleet.streams(users, MEANWHILE, MEANWHILE / 15)
@@ -113,14 +117,16 @@ def rolling_update(
     yield "brokers", (len(fleet.pods), len(fleet.ended))
     yield "calls meanwhile", {(answer.status, answer.code) for answer in load.answers}
     fleet.openai.token_delay = 0.0  # the answers end
-    first, second = (json.loads(process.communicate(timeout=120)[0]) for process in (clients, more))
+    first, second, third = (json.loads(process.communicate(timeout=120)[0]) for process in (clients, more, refill))
     yield "streams that did not begin", set(first["ends"]) - {"whole", "cut"}
     yield "streams cut by the update", first["ends"].get("cut", 0) - lost
+    yield "streams begun after the loss", third["ends"].get("whole", 0) - lost
     yield "streams meanwhile", second["ends"]
     yield "exits", Counter(pod.process.wait(30) for pod in fleet.ended)
     within(10, lambda: sum(_metric(pod.url, "gpt_broker_calls_in_flight") for pod in fleet.pods) == 0)
     served = Counter({user.id: first["by_user"].get(str(number), 0) for number, user in enumerate(users)})
-    served.update({user.id: second["by_user"].get(str(number), 0) for number, user in enumerate(users)})
+    for results in (second, third):
+        served.update({user.id: results["by_user"].get(str(number), 0) for number, user in enumerate(users)})
     counted = _counted(fleet) - before
     yield "streams counted", {counted[user.id] - served[user.id] for user in users}
     for name, results in (("ramp", first), ("rolling update", second)):
@@ -180,6 +186,10 @@ def _usage(user: User) -> int:
     return used
 
 
+def _open_streams(fleet: Fleet) -> int:
+    return sum(int(_metric(pod.url, "gpt_broker_streams_in_flight")) for pod in fleet.pods)
+
+
 def _metric(url: str, name: str) -> float:
     text = requests.get(f"{url}/metrics", timeout=10).text
     return sum(float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} "))
@@ -222,10 +232,12 @@ def test_eight_brokers_serve_like_one(tmp_path: Path) -> None:
         ("calls that broke off", 3 * NODE),
         ("calls whose leases lapse within a minute", 3 * NODE),
         ("a call right after", 200),
+        ("open streams at the update", STREAMS),
         ("brokers", (PODS, PODS + NODE)),
         ("calls meanwhile", {(200, "")}),
         ("streams that did not begin", set()),
         ("streams cut by the update", 0),
+        ("streams begun after the loss", 0),
         ("streams meanwhile", {"whole": MEANWHILE}),
         ("exits", Counter({0: PODS, -9: NODE})),
         ("streams counted", {0}),
