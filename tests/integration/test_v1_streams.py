@@ -234,3 +234,33 @@ def test_the_log_line_has_the_tokens(ada: User, broker: BrokerProcess, openai: O
     assert [line["prompt_tokens"] for line in lines] == [12, 12]
     assert all(line["completion_tokens"] > 10 for line in lines)
     assert all(line["model"] == "gpt-4o" for line in lines)
+
+
+PDF = "data:application/pdf;base64,JVBERi0xLjQ="
+PASSED: dict[str, tuple[str, dict[str, object]]] = {
+    "chat completions": (
+        "/v1/chat/completions",
+        {"messages": [{"role": "user", "content": [{"type": "file", "file": {"filename": "a", "file_data": PDF}}]}]},
+    ),
+    "responses": (
+        "/v1/responses",
+        {"input": [{"role": "user", "content": [{"type": "input_file", "filename": "a", "file_data": PDF},
+                                                {"type": "input_image", "image_url": "data:image/png;base64,eA=="}]}]},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "body"), PASSED.values(), ids=PASSED)
+def test_inline_files_flex_and_nulls_are_accepted(
+    ada: User, openai: OpenAIStandIn, path: str, body: dict[str, object]
+) -> None:
+    """The parts reach OpenAI unchanged, a null is absent, and the user's names are replaced."""
+    nulls = {"temperature": None, "stream_options": None, "tools": None, "metadata": None}
+    own = {"user": "me", "safety_identifier": "me", "prompt_cache_key": "tides", "service_tier": "flex"}
+    answer = ada.post(path, {"model": "gpt-4o", **body, **nulls, **own})
+    assert answer.status_code == 200, answer.text
+    sent = openai.seen[-1].body
+    assert body.items() <= sent.items()
+    assert (sent["service_tier"], sent["prompt_cache_key"], "user" in sent) == ("flex", "tides", False)
+    assert len(sent["safety_identifier"]) == 64
+    assert not nulls.keys() & sent.keys()
