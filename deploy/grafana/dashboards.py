@@ -11,7 +11,7 @@ FILE = Path(__file__).parent / "dashboards" / "gpt-broker.json"
 SOURCE = {"type": "prometheus", "uid": "prometheus"}
 START_TIME = 'gpt_broker_start_time_seconds{tenant="$tenant"}'
 STARTS = f"max(changes(max without (revision) ({START_TIME})[15m:15s]))"
-WIDTH, HEIGHT = 8, 8  # of 24 columns
+GRID, HEIGHT = 24, 8  # columns of the grid; height of a panel
 Panel = dict[str, Any]
 
 
@@ -32,18 +32,6 @@ def panels() -> list[Panel]:
         graph("Streams and calls in flight", "short", value("streams_in_flight"), value("calls_in_flight")),
         graph("Tokens by model", "short", per_second("tokens_total", "model", label="{{model}} {{kind}}", by="kind")),
         graph("Over the daily limit", "reqps", per_second("quota_refusals_total")),
-        graph(
-            "Today's spend of all users, and its limit",
-            "currencyUSD",
-            highest("tenant_spend_dollars"),
-            highest("tenant_budget_dollars"),
-        ),
-        graph("Dollars an hour by model; estimated without usage", "currencyUSD", spend_an_hour()),
-        graph(
-            "Over a limit of tokens or money: refused, or only watched",
-            "reqps",
-            or_zero(per_second("budget_refusals_total", "limit", label="{{limit}} {{mode}}", by="mode")),
-        ),
         graph("Reserved tokens by outcome", "short", per_second("budget_tokens_total", "state")),
         graph("Reserved dollars by outcome", "short", per_second("budget_dollars_total", "state")),
         graph("OpenAI's failures by kind", "reqps", per_second("upstream_failures_total", "kind")),
@@ -62,6 +50,26 @@ def panels() -> list[Panel]:
         ),
         graph("Scrapes (1: answered)", "short", ('up{job="gpt-broker", tenant="$tenant"}', "up")),
     ]
+
+
+def budgets() -> list[Panel]:
+    """The row of the limits in tokens and money."""
+    return [
+        graph(
+            "Today's spend of all users, and its limit",
+            "currencyUSD",
+            highest("tenant_spend_dollars"),
+            highest("tenant_budget_dollars"),
+        ),
+        graph("Dollars an hour by model; estimated without usage", "currencyUSD", spend_an_hour()),
+        graph("Refused, by limit of tokens or money", "reqps", over_limits("refused")),
+        graph("Would be refused (BUDGETS=watch), by limit", "reqps", over_limits("watched")),
+    ]
+
+
+def over_limits(mode: str) -> tuple[str, str]:
+    """Calls over a limit of tokens or money, refused or watched."""
+    return or_zero(per_second("budget_refusals_total", "limit", f'mode="{mode}"'))
 
 
 def ledger() -> list[tuple[str, str]]:
@@ -138,14 +146,7 @@ def graph(title: str, unit: str, *queries: tuple[str, str]) -> Panel:
 
 def dashboard() -> dict[str, Any]:
     """The JSON model: https://grafana.com/docs/grafana/latest/dashboards/build-dashboards/view-dashboard-json-model/."""
-    placed = [
-        {
-            **panel,
-            "id": index + 1,
-            "gridPos": {"x": index % 3 * WIDTH, "y": index // 3 * HEIGHT, "w": WIDTH, "h": HEIGHT},
-        }
-        for index, panel in enumerate(panels())
-    ]
+    placed = [*in_columns(budgets(), 4), *in_columns(panels(), 3, below=1)]
     return {
         "uid": "gpt-broker",
         "title": "GPT Broker",
@@ -156,8 +157,25 @@ def dashboard() -> dict[str, Any]:
         "time": {"from": "now-6h", "to": "now"},
         "templating": {"list": [tenant_variable()]},
         "annotations": {"list": [deployments()]},
-        "panels": placed,
+        "panels": [{**panel, "id": number} for number, panel in enumerate(placed, 1)],
     }
+
+
+def in_columns(row: list[Panel], columns: int, below: int = 0) -> list[Panel]:
+    """Place panels in so many columns, under `below` rows."""
+    width = GRID // columns
+    return [
+        {
+            **panel,
+            "gridPos": {
+                "x": index % columns * width,
+                "y": (index // columns + below) * HEIGHT,
+                "w": width,
+                "h": HEIGHT,
+            },
+        }
+        for index, panel in enumerate(row)
+    ]
 
 
 def deployments() -> dict[str, Any]:

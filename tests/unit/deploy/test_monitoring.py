@@ -105,3 +105,19 @@ def test_the_provisioning_of_grafana_is_consistent() -> None:
     mounts = dict(volume.split(":")[:2] for volume in services["grafana"]["volumes"])
     assert provider["options"]["path"] == mounts["grafana-config"] + "/dashboards"
     assert services["grafana"]["environment"]["GF_PATHS_PROVISIONING"] == mounts["grafana-config"] + "/provisioning"
+
+
+def test_the_budgets_have_a_row_of_the_dashboard() -> None:
+    """Spend against the limit, spend by model, refusals, and refusals that BUDGETS=watch only counts."""
+    row = [panel for panel in dashboard()["panels"] if panel["gridPos"]["y"] == 0]
+    queries = [" ".join(target["expr"] for target in panel["targets"]) for panel in row]
+    parts = (
+        "tenant_spend_dollars tenant_budget_dollars",
+        "spend_dollars_total model",
+        "refused limit",
+        "watched limit",
+    )
+    assert len(row) == len(parts)
+    for query, wanted in zip(queries, parts, strict=True):
+        assert all(word in query for word in wanted.split()), query
+    assert sum(panel["gridPos"]["w"] for panel in row) == 24
