@@ -18,9 +18,9 @@ from broker.openai.requests.responses_api import responses
 from broker.openai.responses_client import ResponsesClient
 from broker.openai.streaming import pass_through
 from broker.openai.streaming.body_stream import Stream
+from broker.openai.streaming.chat_relay import Relay as ChatRelay
 from broker.openai.streaming.pass_through import Relay
 from broker.openai.streaming.responses_relay import ResponsesRelay
-from broker.openai.streaming.sse_relay import Relay as ChatRelay
 from broker.settings.settings import Settings
 
 MOST_TOKENS = 16  # of an answer, reasoning included; the Responses API accepts no lower bound

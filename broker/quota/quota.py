@@ -14,9 +14,9 @@ from broker.caller import Caller
 from broker.errors.base import UsageUnavailable, UsageUncertain
 from broker.errors.limits import CallerBlocked, TooManyCallsInFlight
 from broker.quota import scripts
-from broker.quota.budgets.daily_usage import DailyUsage, unknown_usage, usage_of
 from broker.quota.budgets.limits import Limits
 from broker.quota.budgets.tenant_fuse import TenantFuse
+from broker.quota.budgets.usage_levels import DailyUsage, unknown_usage, usage_of
 from broker.quota.calls.keys import day_at
 from broker.quota.calls.ledger import CallLedger
 from broker.quota.calls.records import LEAST, CallRecord, CallRecords, Demand

@@ -1,1 +1,1 @@
-"""Changes to gunicorn's gevent worker: reading requests, writing responses, stopping. Never uses Flask."""
+"""Changes to gunicorn's master and gevent worker: reading requests, writing responses, stopping. Never uses Flask."""

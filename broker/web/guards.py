@@ -34,7 +34,7 @@ from broker.errors.limits import (
 )
 from broker.errors.request import BodyEncoded
 from broker.openai.prepared_call import PreparedCall
-from broker.quota.budgets.daily_usage import DailyUsage, Level
+from broker.quota.budgets.usage_levels import DailyUsage, Level
 from broker.quota.calls.records import LEAST, Demand
 from broker.quota.calls.reservation import Refusal, Reservation
 from broker.settings import networks

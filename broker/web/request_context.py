@@ -15,7 +15,7 @@ from broker.caller import Caller
 from broker.errors.base import BodyTooLarge, ClientLeft
 from broker.errors.limits import RequestTooSlow
 from broker.openai.prepared_call import Charge, PreparedCall
-from broker.quota.budgets.daily_usage import DailyUsage
+from broker.quota.budgets.usage_levels import DailyUsage
 from broker.quota.calls.reservation import NOTHING, Reservation
 from broker.web.services import services
 

@@ -16,7 +16,7 @@ from broker.auth import tokens
 from broker.errors.base import CallerFault, Fault, TokenInvalid
 from broker.openai.replies import read_answer, retry_after
 from broker.openai.requests import chat_completions, prompts
-from broker.openai.streaming.sse_relay import Relay
+from broker.openai.streaming.chat_relay import Relay
 from broker.transport.response import Response
 from deploy.local.signing import SECRET, KeyRing
 from tests.hostile.json_bodies import BODIES

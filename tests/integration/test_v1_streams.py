@@ -15,8 +15,8 @@ from tests.integration.client_disconnect import disconnect_during_silence
 from tests.integration.conftest import StartBroker, User
 from tests.integration.waiting import within
 from tests.recorded import RecordedReply, streams
+from tests.unit.openai.streaming.test_chat_relay import for_client
 from tests.unit.openai.streaming.test_sse import event, expected, finish
-from tests.unit.openai.streaming.test_sse_relay import for_client
 
 WARM = 4  # OPENAI_WARM_CONNECTIONS
 NewUser = Callable[[BrokerProcess], User]

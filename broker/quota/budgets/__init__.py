@@ -1,1 +1,1 @@
-"""Limits in tokens and money: a caller's plan, the reservation of a call, the tenant's fuse. Never reads a request."""
+"""Limits in tokens and money: plans, what a user has left, the tenant's daily budget. Never reads a request."""

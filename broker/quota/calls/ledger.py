@@ -5,8 +5,8 @@ from typing import Any
 
 from broker.errors.base import Fault, UsageUnavailable
 from broker.quota import scripts
-from broker.quota.budgets.daily_usage import DailyUsage
 from broker.quota.budgets.tenant_fuse import TenantFuse
+from broker.quota.budgets.usage_levels import DailyUsage
 from broker.quota.calls.records import CallRecord
 from broker.quota.calls.reservation import NOTHING, Amounts, Reservation
 from broker.quota.local_fallback import LocalCounts

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from broker.quota import scripts
-from broker.quota.budgets.daily_usage import DailyUsage
+from broker.quota.budgets.usage_levels import DailyUsage
 from broker.quota.calls.records import CallRecord
 from broker.quota.local_fallback import LocalCounts
 

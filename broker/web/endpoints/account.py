@@ -5,7 +5,7 @@ import json
 from flask import Blueprint, Response, current_app
 
 from broker.errors.base import ModelNotFound
-from broker.quota.budgets.daily_usage import Level
+from broker.quota.budgets.usage_levels import Level
 from broker.settings.prices import NANO
 from broker.web import guards, request_context
 from broker.web.error_handlers import JSON

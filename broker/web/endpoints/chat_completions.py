@@ -5,7 +5,7 @@ from flask import Blueprint, Response
 from broker.openai.prepared_call import PreparedCall
 from broker.openai.requests import chat_completions
 from broker.openai.requests.policy import Body
-from broker.openai.streaming.sse_relay import Relay
+from broker.openai.streaming.chat_relay import Relay
 from broker.web import guards, request_context, stream_response
 from broker.web.error_handlers import JSON
 from broker.web.services import services

@@ -8,9 +8,9 @@ import pytest
 from broker.errors.openai import OpenAIBroken, OpenAITimeout, StreamBroken
 from broker.openai import response_objects
 from broker.openai.streaming import pass_through
+from broker.openai.streaming.chat_relay import Relay
 from broker.openai.streaming.event_splitter import PING
 from broker.openai.streaming.responses_relay import ResponsesRelay
-from broker.openai.streaming.sse_relay import Relay
 from deploy.local import response_shapes
 from tests.unit.openai.streaming.test_sse import event, finish
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from broker.openai.streaming.chat_relay import Relay
 from broker.openai.streaming.event_splitter import PING
 from broker.openai.streaming.sse import MAX_EVENT_BYTES
-from broker.openai.streaming.sse_relay import Relay
 from tests.recorded import RecordedReply, streams
 from tests.unit.openai.streaming.test_sse import ODD, cut, event, finish
 
