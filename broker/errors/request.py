@@ -1,4 +1,7 @@
-"""Errors of an HTTP request's head, framing and encoding."""
+"""Errors of a request: its head, framing and encoding, and the fields of the older endpoints.
+
+The wire contract fixes the sentences of the older endpoints.
+"""
 
 from broker.errors.base import BodyNotJson, CallerFault
 
@@ -50,3 +53,33 @@ class JsonRefused(BodyNotJson):
     status = 400
     code = "invalid_json"
     sentence = "The JSON in the body of the request cannot be taken"
+
+
+class PromptMissing(CallerFault):
+    code = "prompt_required"
+    sentence = "Missing required 'prompt' query parameter"
+
+
+class MessagesMissing(CallerFault):
+    code = "messages_required"
+    sentence = "Missing required 'messages' in body of request"
+
+
+class MessagesInvalid(CallerFault):
+    code = "invalid_messages"
+    sentence = "'messages' must be an array"
+
+
+class MessageIncomplete(CallerFault):
+    code = "invalid_message"
+    sentence = "each 'message' object must have a 'role' and 'content' property"
+
+
+class TemperatureInvalid(CallerFault):
+    code = "invalid_temperature"
+    sentence = "'temperature' must be a number between [0, 1]"
+
+
+class ModelUnknown(CallerFault):
+    code = "invalid_model"
+    sentence = "'model' must be one of gpt-4o,gpt-4o-mini"

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
-from broker.errors import bodies
 from broker.errors.base import Fault
 from broker.errors.openai import OpenAINonsense
 from broker.openai import replies
@@ -122,24 +121,6 @@ def fault_of(error: Mapping[str, Any]) -> Fault:
     except Fault as fault:
         return fault
     raise AssertionError  # `read_reply` returns for status 200 only
-
-
-def error_event(fault: Fault, number: int, error: Mapping[str, Any] | None = None) -> bytes:
-    """Return the `error` event for a fault: https://platform.openai.com/docs/api-reference/responses-streaming/error.
-
-    OpenAI sends the members below `error`, its documentation has them beside `type`, and clients read either.
-    `number` is the event's `sequence_number`; `error` is OpenAI's own error, whose code is kept.
-    """
-    body: Any = bodies.openais(fault)["error"]
-    body["code"] = code_of(error or {}, fault)
-    members = {name: body[name] for name in ("code", "message", "param")}
-    return event("error", {"type": "error", "sequence_number": number, **members, "error": body})
-
-
-def event(name: str, data: Mapping[str, Any]) -> bytes:
-    """Return a server-sent event as OpenAI writes it."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    return f"event: {name}\ndata: {text}\n\n".encode("utf-8", "replace")
 
 
 def _object(body: bytes) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 
-from broker.openai.response_objects import event
+from broker.errors.last_lines import event
 from deploy.local import response_shapes
 from deploy.local.broker_process import BrokerProcess
 from deploy.local.openai_api import OpenAIStandIn

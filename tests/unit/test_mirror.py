@@ -27,7 +27,7 @@ COVERED_BY = {
     "errors/limits": UNIT + "errors/test_bodies.py",
     "errors/openai": UNIT + "openai/test_replies.py",
     "errors/openai_paths": UNIT + "errors/test_bodies.py",
-    "errors/prompts": UNIT + "openai/requests/test_prompts.py",
+    "errors/last_lines": UNIT + "web/test_stream_response.py",
     "errors/request": UNIT + "server/test_request_validation.py",
     "errors/responses": UNIT + "openai/requests/responses_api/test_responses.py",
     "openai/requests/answer_bound": UNIT + "openai/requests/test_chat_completions.py",

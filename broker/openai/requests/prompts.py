@@ -8,7 +8,7 @@ from typing import Any
 
 from broker import strict_json
 from broker.errors.base import CallerFault
-from broker.errors.prompts import (
+from broker.errors.request import (
     MessageIncomplete,
     MessagesInvalid,
     MessagesMissing,

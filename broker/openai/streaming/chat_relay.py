@@ -8,7 +8,7 @@ import json
 import re
 from typing import Any
 
-from broker.errors import bodies
+from broker.errors import last_lines
 from broker.errors.base import Fault
 from broker.errors.openai import OpenAINonsense, StreamBroken
 from broker.openai.replies import without_account
@@ -85,8 +85,8 @@ class Relay:
         return self.transcript.delivered_tokens
 
     def last_event(self, fault: Fault) -> bytes:
-        """Return the event that reports `fault` to the client. OpenAI's SDKs raise it as an `APIError`."""
-        return b"data: %s\n\n" % json.dumps(bodies.openais(fault)).encode()
+        """Return the event that reports `fault` to the client."""
+        return last_lines.chat_event(fault)
 
     def _is_for_client(self, event: bytes) -> bool:
         """Read an event; return whether to pass it on."""

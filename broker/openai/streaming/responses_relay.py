@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from broker.errors import last_lines
 from broker.errors.base import Fault
 from broker.errors.openai import OpenAINonsense, StreamBroken
 from broker.openai import response_objects
@@ -102,7 +103,7 @@ class ResponsesRelay:
 
     def last_event(self, fault: Fault) -> bytes:
         """Return the event that reports `fault` to the client; b"" if OpenAI's own failure event already did."""
-        return b"" if fault is self._failure else response_objects.error_event(fault, self.events)
+        return b"" if fault is self._failure else last_lines.responses_event(fault, self.events, fault.code)
 
     def _pass_on(self, event: bytes) -> bytes:
         data = data_of(event.rstrip(b"\n") if b"\r" not in event else _PLAIN_END.sub(b"\n", event))
@@ -153,7 +154,7 @@ class ResponsesRelay:
         error = _member(response, "error")
         self._failure = self._failure or response_objects.fault_of(error)
         public = {"code": response_objects.code_of(error, self._failure), "message": self._failure.sentence}
-        return response_objects.event("response.failed", event | {"response": response | {"error": public}})
+        return last_lines.event("response.failed", event | {"response": response | {"error": public}})
 
     def _read_error(self, event: dict[str, Any]) -> bytes:
         error = _member(event, "error") or {name: event.get(name) for name in ("code", "message", "param")}
@@ -161,7 +162,7 @@ class ResponsesRelay:
         self.is_over = True  # `response.failed` may follow
         number = event.get("sequence_number")
         number = number if isinstance(number, int) else self.events
-        return response_objects.error_event(self._failure, number, error)
+        return last_lines.responses_event(self._failure, number, response_objects.code_of(error, self._failure))
 
 
 def _name_of(event: bytes, data: bytes) -> str:

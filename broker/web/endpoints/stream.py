@@ -6,7 +6,7 @@ from json.encoder import encode_basestring_ascii
 
 from flask import Blueprint, Response
 
-from broker.errors.base import Fault
+from broker.errors import last_lines
 from broker.errors.openai import OpenAITimeout, StreamBroken
 from broker.openai.prepared_call import PreparedCall
 from broker.openai.requests import prompts
@@ -45,7 +45,7 @@ def stream() -> Response:
     service.metrics.streams_in_flight.inc()
     context.at_end(service.metrics.streams_in_flight.dec)
     lines = map(_line, itertools.chain((first,) if first else (), texts))
-    return stream_response.stream(lines, _last_line, JSON)
+    return stream_response.stream(lines, last_lines.stream_line, JSON)
 
 
 def _texts(upstream: Stream, context: request_context.RequestContext) -> Iterator[str]:
@@ -71,7 +71,3 @@ def _texts(upstream: Stream, context: request_context.RequestContext) -> Iterato
 
 def _line(text: str) -> bytes:
     return b'{"data": %s}\n' % encode_basestring_ascii(text).encode()
-
-
-def _last_line(_: Fault) -> bytes:
-    return b'{"error": "Error while streaming"}\n'

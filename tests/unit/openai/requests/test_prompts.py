@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from broker.errors.base import BodyNotJson
-from broker.errors.prompts import (
+from broker.errors.request import (
     MessageIncomplete,
     MessagesInvalid,
     MessagesMissing,

@@ -5,8 +5,8 @@ from typing import Any, cast
 
 import pytest
 
+from broker.errors import last_lines
 from broker.errors.openai import OpenAIBroken, OpenAITimeout, StreamBroken
-from broker.openai import response_objects
 from broker.openai.streaming import pass_through
 from broker.openai.streaming.chat_relay import Relay
 from broker.openai.streaming.event_splitter import PING
@@ -132,6 +132,6 @@ def test_a_byte_order_mark_is_removed_and_half_of_one_holds_nothing_back(
 
 def test_a_response_that_failed_is_over_though_the_body_is_cut(play: Any) -> None:
     """OpenAI's own failure is the one that is raised."""
-    failed = response_objects.event("error", {"type": "error", "error": {"code": "server_error", "message": "x"}})
+    failed = last_lines.event("error", {"type": "error", "error": {"code": "server_error", "message": "x"}})
     with pytest.raises(OpenAIBroken):
         play(CREATED, failed, StreamBroken(), relay=ResponsesRelay())

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.errors.base import Fault
+from broker.errors.last_lines import event
 from broker.errors.openai import OpenAINonsense, OpenAIRateLimited, RefusedByOpenAI, StreamBroken
-from broker.openai.response_objects import event
 from broker.openai.streaming.event_splitter import PING
 from broker.openai.streaming.responses_relay import MAX_EVENT_BYTES, ResponsesRelay
 from tests.recorded import RecordedReply, response_named, response_streams
