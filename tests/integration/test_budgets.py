@@ -223,6 +223,8 @@ def test_the_tenants_budget_holds_over_all_workers() -> None:
     try:
         seen = asyncio.run(burst(own, own.users(5), 400))
         assert set(seen) == {200, 503}
+        (books,) = own.redis.client.keys("*:tenant}:spend:*")
+        within(10, lambda: int(own.redis.client.hget(books, "held") or 0) <= 4 * 1_000_000)  # workers report each 5 s
         ada = own.user()  # what calls in flight had reserved is free again: she spends the rest
         answers = (ada.post("/gpt-4o", {"messages": "x"}) for _ in range(120))
         refused = next(answer for answer in answers if answer.status_code != 200)
