@@ -43,4 +43,6 @@ def _look_up(host: str, port: int) -> tuple[float, Any]:
         outcome = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
     except OSError as error:
         outcome = error
+    except UnicodeError as error:  # of a name that IDNA cannot encode
+        outcome = socket.gaierror(socket.EAI_NONAME, str(error))
     return time.monotonic(), outcome

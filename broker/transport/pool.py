@@ -64,20 +64,22 @@ class Pool:
         self._idle.append((sock, time.monotonic()))
         if len(self._idle) > self._options.max_idle:
             self._idle.popleft()[0].close()
-        if self._reaper is None:
-            self._reaper = gevent.spawn_later(min(REAP_INTERVAL, self._options.idle_timeout), self._reap)
+        self._start_reaper()
 
     def _reap(self) -> None:
         """Close connections that are too old or that the server has closed, until none is left."""
-        now, kept = time.monotonic(), deque[tuple[Any, float]]()
-        for sock, since in self._idle:
-            if now - since <= self._options.idle_timeout and is_alive(sock):
-                kept.append((sock, since))
+        self._reaper = None  # first: if this fails, the next idle connection starts it again
+        for _ in range(len(self._idle)):
+            sock, since = self._idle.popleft()
+            if time.monotonic() - since <= self._options.idle_timeout and is_alive(sock):
+                self._idle.append((sock, since))
             else:
                 sock.close()
-        self._idle = kept
-        self._reaper = None
-        if kept:
+        if self._idle:
+            self._start_reaper()
+
+    def _start_reaper(self) -> None:
+        if self._reaper is None:
             self._reaper = gevent.spawn_later(min(REAP_INTERVAL, self._options.idle_timeout), self._reap)
 
     def _open_ahead(self, connect_timeout: float) -> None:

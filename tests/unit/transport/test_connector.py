@@ -13,6 +13,7 @@ from gevent import socket as gevent_socket
 
 from broker.errors.network import kind_of, words_of
 from broker.settings.settings import Settings
+from broker.transport import lookups
 from broker.transport.connector import Connector
 from broker.transport.options import Options
 from deploy.local.authority import Authority
@@ -143,3 +144,9 @@ def test_no_proxy_names_hosts_that_are_reached_directly(no_proxy: str, uses_prox
     environ: Any = {"OPENAI_BASE_URL": "https://api.openai.test/v1", "HTTPS_PROXY": "http://p:1", "NO_PROXY": no_proxy}
     options = Options.of(Settings.from_environ(REQUIRED | environ), environ["OPENAI_BASE_URL"])
     assert options.proxy == ("http://p:1" if uses_proxy else None)
+
+
+@pytest.mark.parametrize("name", ["a" * 70 + ".example", "..example"])
+def test_a_name_that_cannot_be_encoded_is_not_found(name: str) -> None:
+    with pytest.raises(socket.gaierror):
+        lookups.resolve(name, 443, 5)

@@ -65,6 +65,29 @@ def test_idle_connections_are_closed_without_any_call(authority: Authority) -> N
     server.close()
 
 
+def test_connections_are_still_closed_after_one_that_failed_to_close(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures: list[type[BaseException]] = []
+    monkeypatch.setattr(gevent.get_hub(), "handle_error", lambda _, kind, *__: failures.append(kind))
+    pool, server = pool_of(authority, idle_timeout=0.1)
+    pool.give_back(_Unclosable())
+    gevent.sleep(0.2)
+    assert len(failures) == 1
+    sock = pool.open(5)
+    pool.give_back(sock)
+    gevent.sleep(0.3)
+    assert (len(pool), sock.fileno()) == (0, -1)
+    server.close()
+
+
+class _Unclosable:
+    session = None
+
+    def close(self) -> None:
+        raise RuntimeError
+
+
 def test_a_connection_that_the_server_closed_is_not_used(authority: Authority) -> None:
     """It is closed, because it would stay in CLOSE_WAIT."""
     pool, server = pool_of(authority)
