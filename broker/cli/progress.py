@@ -1,4 +1,7 @@
-"""A progress bar on stderr for commands that look through many keys."""
+"""A progress bar on stderr for commands that look through many keys.
+
+click's bar draws on a terminal only; in a container that `docker exec` runs the command in, stderr is a pipe to one.
+"""
 
 import sys
 import time

@@ -9,9 +9,9 @@ import requests
 
 from deploy.local.broker_process import BrokerProcess
 from deploy.local.openai_api import ANSWER, OpenAIStandIn
-from tests.integration.client_disconnect import disconnect_during_silence
-from tests.integration.client_disconnect import log_lines_of as journal_of
+from tests.integration.client_disconnect import disconnect_during_silence, log_lines_of
 from tests.integration.conftest import StartBroker, User
+from tests.integration.reading import reads_of
 from tests.integration.test_v1_streams import ask, error_at_the_end
 from tests.integration.waiting import within
 from tests.recorded import RecordedReply, streams
@@ -67,7 +67,7 @@ def test_text_leaves_as_it_arrives(ada: User, openai: OpenAIStandIn) -> None:
     openai.token_delay = 0.02
     started = time.monotonic()
     response = ada.stream()
-    reads = iter(lambda: response.raw.read1(65_536), b"")
+    reads = reads_of(response)
     next(reads)
     first = time.monotonic() - started
     rest = list(reads)
@@ -190,7 +190,7 @@ def test_a_stopping_worker_ends_its_streams(
     within(1, lambda: {one.end for one in openai.completions()} == {"peer left"})
     assert own.stop() == 0
     for user in users:
-        assert [line["outcome"] for line in journal_of(own, user)] == ["restarting"]
+        assert [line["outcome"] for line in log_lines_of(own, user)] == ["restarting"]
         again = User(user.id, broker.url, user.token)
         assert again.post("/gpt-4o", {}).headers["RateLimit"].startswith('"daily";r=49;')
 

@@ -13,6 +13,7 @@ from deploy.local.broker_process import BrokerProcess
 from deploy.local.openai_api import OpenAIStandIn
 from tests.integration.client_disconnect import disconnect_during_silence
 from tests.integration.conftest import StartBroker, User
+from tests.integration.reading import read_promptly, reads_of
 from tests.integration.waiting import within
 from tests.recorded import RecordedReply, streams
 from tests.unit.openai.streaming.test_chat_relay import for_client
@@ -88,7 +89,7 @@ def test_events_leave_as_they_arrive(ada: User, openai: OpenAIStandIn) -> None:
     openai.token_delay = 0.02
     started = time.monotonic()
     response = ask(ada)
-    reads = iter(lambda: response.raw.read1(65_536), b"")
+    reads = reads_of(response)
     next(reads)
     assert time.monotonic() - started < 0.3
     rest = list(reads)
@@ -129,14 +130,9 @@ def test_the_first_byte_comes_within_the_ping_interval(
     user = new_user(broker_with(STREAM_PING_INTERVAL="0.6"))
     body = before * 10 + event(content="a") + finish() + b"data: [DONE]\n\n"
     openai.next("events", body=body.decode(), delay=0.2)
-    started = time.monotonic()
-    with ask(user) as response:
-        reads = iter(lambda: response.raw.read1(65_536), b"")
-        first = next(reads)
-        assert time.monotonic() - started < 0.6 + 0.2
-        rest = list(reads)
-    assert len(rest) > 6
-    assert first + b"".join(rest) == body
+    reads = read_promptly(lambda: ask(user), 0.6 + 0.2)
+    assert len(reads) > 7
+    assert b"".join(reads) == body
 
 
 def test_no_comment_breaks_an_event(start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn) -> None:
