@@ -1,6 +1,5 @@
 """Fixtures for all tests. In CI a skipped test fails the run."""
 
-import gc
 import os
 from collections.abc import Iterator
 
@@ -25,23 +24,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("integration") is not None)
 
 
-def pytest_collection_finish() -> None:
-    """Keep the collected tests out of Python's garbage collection, see `_short_collections`."""
-    gc.freeze()
-
-
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail a CI run that skipped a test: CI must install everything the tests need."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     skipped = reporter.stats.get("skipped", []) if reporter else []
     if os.environ.get("CI") and skipped and session.exitstatus == 0:
         session.exitstatus = 1
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _short_collections() -> None:
-    """Leave out what earlier tests left behind: a full collection of it stops all clients of a load for a second."""
-    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -51,6 +51,8 @@ class NetworkPath:
 
     def close(self) -> None:
         """Accept no new connections. Open ones stay until a peer closes them."""
+        with contextlib.suppress(OSError):  # closed before
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits for a connection
         self._listener.close()
 
     def _accept(self) -> None:

@@ -25,6 +25,9 @@ class ScriptedServer:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def close(self) -> None:
+        """Accept no new connections. `shutdown` wakes the thread that waits for one; `close` alone would not."""
+        with contextlib.suppress(OSError):  # closed before
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
     def _serve(self) -> None:
