@@ -18,6 +18,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from broker.quota import scripts
+from broker.quota.budgets.tenant_fuse import DENIAL
 from broker.quota.calls import keys
 from broker.settings.prices import PRICES
 from deploy.local.broker_process import BrokerProcess
@@ -225,6 +226,7 @@ def test_the_tenants_budget_holds_over_all_workers() -> None:
         assert set(seen) == {200, 503}
         (books,) = own.redis.client.keys("*:tenant}:spend:*")
         within(10, lambda: int(own.redis.client.hget(books, "held") or 0) <= 4 * 1_000_000)  # workers report each 5 s
+        time.sleep(DENIAL)  # a worker refuses for so long after a denial, although there is money again
         ada = own.user()  # what calls in flight had reserved is free again: she spends the rest
         answers = (ada.post("/gpt-4o", {"messages": "x"}) for _ in range(120))
         refused = next(answer for answer in answers if answer.status_code != 200)
