@@ -14,6 +14,16 @@ keep_log() { # tenant container [suffix of the file's name]
       "$(state "$2" '{{.Image}}')" -c "cd /logs && cat >'$2${3:-}.gz' && ls -t | tail -n +$((LOG_FILES + 1)) | xargs rm -f --" || true
 }
 
+# Store the log of a proxy or Redis that compose is about to replace, because its configuration or its image changed.
+keep_replaced_log() { # tenant container service
+  local as_started now
+  as_started=$(state "$2" '{{.Image}} {{index .Config.Labels "com.docker.compose.config-hash"}}')
+  [ -n "$as_started" ] || return 0
+  now="$(docker image inspect --format '{{.Id}}' "$(state "$2" '{{.Config.Image}}')" 2>/dev/null || true)"
+  now+=" $(compose "$PROJECT-$1" "$1" config --hash "$3" | cut -d ' ' -f 2)"
+  [ "$as_started" = "$now" ] || keep_log "$1" "$2" "-$(date -u +%Y%m%d-%H%M%S)"
+}
+
 logs() { # tenant
   need_docker
   local number=${RELEASE:-} name image

@@ -72,6 +72,7 @@ explain_port() { # tenant port output
 }
 
 start_proxy() { # tenant
+  keep_replaced_log "$1" "$1-proxy" proxy
   compose "$PROJECT-$1" "$1" up --detach --no-deps proxy 2>"$work/start" >/dev/null && return
   explain_port "$1" "${broker_port[$1]}" "$work/start" || warn "$1: the proxy could not be started: $(tail -n 3 "$work/start")"
   compose "$PROJECT-$1" "$1" rm --force proxy >/dev/null 2>&1 || true

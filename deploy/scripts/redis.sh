@@ -18,6 +18,7 @@ need_redis() { # tenant
 }
 
 start_redis() { # tenant
+  keep_replaced_log "$1" "$(redis "$1")" redis
   compose "$PROJECT-$1" "$1" up --detach --no-deps redis >"$work/start" 2>&1 || {
     explain_port "$1" "${redis_port[$1]}" "$work/start" || warn "$(tail -n 3 "$work/start")"
     fail "$1: its Redis could not be started. Nothing else was touched."
@@ -103,7 +104,6 @@ upgrade_redis() { # tenant
   need_bundled_redis "$1"
   backup "$1"
   lock "$1" "$(state "$(redis "$1")" '{{.Image}}')"
-  keep_log "$1" "$(redis "$1")" "-$(date -u +%Y%m%d-%H%M%S)"
   start_redis "$1"
   wait_current "$1"
   unlock "$1"

@@ -66,6 +66,11 @@ class Stack:
         """A client of the tenant's Redis."""
         return redis.Redis(port=self.redis_ports[tenant])
 
+    def kept_logs(self, tenant: str) -> list[str]:
+        """The files in the tenant's log volume: the logs of removed containers."""
+        volume = f"{ENVIRONMENT['COMPOSE_PROJECT_NAME']}_{tenant}-logs:/logs:ro"
+        return run("docker", "run", "--rm", "--volume", volume, "--entrypoint=ls", "redis:8-alpine", "/logs").split()
+
     def write_env(self, tenant: str, **changes: str) -> None:
         """Write the tenant's env file: the contract's first six settings and the stand-ins' URLs."""
         settings = {

@@ -93,6 +93,18 @@ def test_an_old_release_drains_until_its_last_answer_ends(stack: Stack) -> None:
     assert '"event": "request"' in stack.run("make", "logs-sksndev", environment={"RELEASE": old.rpartition("-")[2]})
 
 
+def test_an_answer_may_outlive_its_release_for_a_limited_time(stack: Stack) -> None:
+    """After DRAIN_TIMEOUT the old release stops, and open streams end with an error line."""
+    with stack.slow_streams(5):
+        response, old = call(stack, "sksndev", path="/stream", stream=True), current("sksndev")
+        first = response.raw.read1(1000)
+        stack.run("make", "deploy-sksndev", environment={"DRAIN_TIMEOUT": "1"})
+        lines = (first + response.raw.read()).splitlines()
+    assert json.loads(lines[-1])["error"]
+    assert all("data" in json.loads(line) for line in lines[:-1])
+    within(20, lambda: inspect(old, "{{.State.Status}} {{.State.ExitCode}}") == "exited 0")
+
+
 def test_a_remote_host_that_does_not_answer_is_named_with_the_reason(stack: Stack, remote: SshServer) -> None:
     """The reason is ssh's own message. HOST without ssh:// is read as ssh."""
     output = stack.run("make", "status", check=False, environment=remote.environment())
