@@ -30,7 +30,7 @@ def test_sign_in_ask_and_watch_the_answer(open_page: OpenPage, openai: OpenAISta
     expect(answer).to_have_text(ANSWER)
     expect(page.locator(".note")).to_contain_text(re.compile(r"gpt-4o-mini · first text after \d\.\d s · done after"))
     expect(page.get_by_role("status")).to_have_text(f"Answer: {ANSWER}")
-    expect(page.locator("#allowance")).to_contain_text(re.compile(r"\b\d+ of 1000 left today"))
+    expect(page.locator("#allowance")).to_contain_text(re.compile(r"\b\d+ of 1000 calls left today"))
     expect(page.get_by_role("button", name="Send")).to_be_visible()
     sent = openai.completions()[0].body
     assert (sent["model"], sent["temperature"]) == ("gpt-4o-mini", 0.2)
@@ -90,7 +90,7 @@ def test_over_the_limit_it_says_when_to_come_back(
     expect(alert.locator(".advice")).to_have_text(re.compile(r"The next day begins in [^.]+, at \d[^.]+ your time\."))
     assert len(re.findall("limit|used up|Today", alert.inner_text())) == 2  # said once, by the sentence
     expect(alert.get_by_role("button")).to_have_count(0)
-    expect(page.locator("#allowance")).to_contain_text("0 of 1 left today")
+    expect(page.locator("#allowance")).to_contain_text("0 of 1 calls left today")
     assert len(openai.completions()) == 1
 
 
@@ -107,7 +107,7 @@ def test_the_page_shows_the_remaining_calls_and_tokens(
     openai.next("events", body=b"".join(events).decode())
     ask(page, "Why tides?")
     expect(page.locator(".note")).to_contain_text("done after")
-    expect(page.locator("#allowance")).to_contain_text("9 of 10 left today")
+    expect(page.locator("#allowance")).to_contain_text("9 of 10 calls left today")
     expect(page.locator("#allowance-tokens")).to_contain_text("10 of 60 tokens left today")
     expect(page.locator("#allowance-tokens-meter")).to_have_class(re.compile("low"))
     ask(page, "And why is it salty?")

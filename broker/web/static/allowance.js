@@ -25,8 +25,8 @@ class Bar {
     this.#meter.ariaValueNow = left;
     this.#meter.classList.toggle("low", isLow);
     this.#meter.firstElementChild.style.width = `${limit ? (100 * left) / limit : 0}%`;
-    this.#words.className = left === 0 || isLow ? "used-up" : "";
-    this.#words.textContent = `${left} of ${limit}${this.#unit} left today`;
+    this.#words.className = isLow ? "used-up" : "";
+    this.#words.textContent = `${left} of ${limit} ${this.#unit} left today`;
   }
 
   hide() {
@@ -36,7 +36,7 @@ class Bar {
 
 export class Allowance {
   #session;
-  #bars = { daily: new Bar("allowance", ""), "daily-tokens": new Bar("allowance-tokens", " tokens") };
+  #bars = { daily: new Bar("allowance", "calls"), "daily-tokens": new Bar("allowance-tokens", "tokens") };
 
   constructor(session) {
     this.#session = session;
