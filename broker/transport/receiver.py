@@ -32,7 +32,7 @@ class Receiver:
                 self._wait()
             data: bytes = self._sock.recv(READ_SIZE)
         except TimeoutError:
-            data = self._receive_late()
+            data = receive_late(self._sock)
         return data
 
     def set_timeout(self, seconds: float) -> None:
@@ -58,17 +58,18 @@ class Receiver:
         finally:
             self._timer.stop()
 
-    def _receive_late(self) -> bytes:
-        """Data that arrived in time, while the worker was too busy to read it. Raises TimeoutError if there is none."""
-        timeout = self._sock.gettimeout()
-        self._sock.settimeout(0)
-        try:
-            data: bytes = self._sock.recv(READ_SIZE)
-        except (BlockingIOError, SSLWantReadError):
-            raise TimeoutError("no data in time") from None
-        finally:
-            self._sock.settimeout(timeout)
-        return data
+
+def receive_late(sock: Any) -> bytes:
+    """Data that arrived in time, while the worker was too busy to read it. Raises TimeoutError if there is none."""
+    timeout = sock.gettimeout()
+    sock.settimeout(0)
+    try:
+        data: bytes = sock.recv(READ_SIZE)
+    except (BlockingIOError, SSLWantReadError):
+        raise TimeoutError("no data in time") from None
+    finally:
+        sock.settimeout(timeout)
+    return data
 
 
 def _nothing() -> int:

@@ -11,6 +11,7 @@ from typing import Any
 import gevent
 import redis
 
+from broker.quota.redis_clients.exchange import DirectExchange
 from broker.transport.lookups import resolve
 
 BUSY = 1.25  # a time-out that fires later than its limit by this factor means that the worker was busy
@@ -18,26 +19,11 @@ BUSY = 1.25  # a time-out that fires later than its limit by this factor means t
 _KEEPALIVE = ((socket.TCP_KEEPIDLE, 15), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3))
 
 
-class _LateReplies:
-    """If a reply arrived while the worker was busy, it is read instead of timing out."""
-
-    def read_response(self, *arguments: Any, **options: Any) -> Any:
-        """Return Redis' reply. Raises `redis.RedisError`, and leaves the connection open."""
-        read: Any = super().read_response  # type: ignore[misc]  # a method of the redis-py class beside this one
-        options["disconnect_on_error"] = False
-        try:
-            return read(*arguments, **options)
-        except redis.TimeoutError:
-            if not self.can_read():  # type: ignore[attr-defined]  # as above
-                raise
-            return read(*arguments, **options)
-
-
-class UnixConnection(_LateReplies, redis.UnixDomainSocketConnection):  # type: ignore[misc]  # as for TcpConnection
+class UnixConnection(DirectExchange, redis.UnixDomainSocketConnection):  # type: ignore[misc]  # as for TcpConnection
     """A connection to a Unix socket."""
 
 
-class TcpConnection(_LateReplies, redis.Connection):  # type: ignore[misc]  # mypy does not follow redis-py's types
+class TcpConnection(DirectExchange, redis.Connection):  # type: ignore[misc]  # mypy does not follow redis-py's types
     """A connection with keep-alive probes, whose name look-up is within the connect time-out."""
 
     def _connect(self) -> socket.socket:

@@ -123,11 +123,10 @@ class RedisClient:
 
 
 def _exchange(connection: Any, commands: tuple[tuple[Any, ...], ...], limit: float) -> Any:
-    for command in commands:
-        connection.send_packed_command(connection.pack_command(*command), check_health=False)
-    for _ in commands[1:]:
-        try:
-            connection.read_response(timeout=limit)
-        except redis.ResponseError as error:  # the reply of the next command is still to come
-            raise redis.ConnectionError("the first of two commands failed") from error
-    return connection.read_response(timeout=limit)
+    *before, reply = connection.exchange(commands, limit)
+    for one in before:
+        if isinstance(one, redis.RedisError):
+            raise redis.ConnectionError("the first of two commands failed") from one
+    if isinstance(reply, redis.RedisError):
+        raise reply
+    return reply

@@ -2,16 +2,14 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 import redis
 
-from broker.quota.redis_clients.connections import TcpConnection
 from broker.quota.redis_clients.single import Limits, RedisClient
 from broker.quota.redis_clients.urls import connect
-from tests.integration.waiting import within
 from tests.servers import ScriptedServer
 
 REPLY_TIMEOUT = 0.2
@@ -111,16 +109,10 @@ class FakeConnection:
         self.is_open = True
         self._failing = failing
 
-    def pack_command(self, *command: Any) -> Any:
-        return command
-
-    def send_packed_command(self, command: Any, **_: Any) -> None:
-        pass
-
-    def read_response(self, **_: Any) -> int:
+    def exchange(self, commands: Sequence[Any], _: float) -> list[int]:
         if self.number in self._failing:
             raise redis.TimeoutError
-        return self.number
+        return [self.number] * len(commands)
 
     def disconnect(self) -> None:
         self.is_open = False
@@ -145,21 +137,3 @@ def test_after_a_failure_no_older_connection_is_used() -> None:
     client._keep(in_use[2])
     assert not any(connection.is_open for connection in opened)
     assert client.execute_command("PING") == 3
-
-
-def test_a_reply_that_arrives_while_the_worker_is_busy_is_not_a_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker that was busy does not report a time-out of Redis."""
-    with connected_to(b":1\r\n", b":2\r\n") as (client, server):
-        assert client.evalsha("a", 0) == 1
-        read = redis.Connection.read_response
-        late = iter([True])
-
-        def busy(connection: TcpConnection, *arguments: Any, **options: Any) -> Any:
-            if next(late, False):
-                within(1, connection.can_read)
-                raise redis.TimeoutError
-            return read(connection, *arguments, **options)
-
-        monkeypatch.setattr(redis.Connection, "read_response", busy)
-        assert client.evalsha("b", 0) == 2
-    assert server.connections == 1
