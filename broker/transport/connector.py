@@ -8,12 +8,13 @@ import contextlib
 import errno
 import re
 import time
+from select import POLLIN
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import certifi
 import gevent
-from gevent import socket
+from gevent import monkey, socket
 from gevent.ssl import PROTOCOL_TLS_CLIENT, SSLContext, SSLWantReadError, TLSVersion
 
 from broker.transport.lookups import resolve
@@ -24,6 +25,7 @@ ADDRESS_AGE = 1.0  # seconds for which the result of a look-up serves further co
 MAX_PROXY_HEAD = 16_384  # bytes
 # a peer that vanished (NAT, load balancer) is detected within 20 + 3 * 10 seconds
 KEEPALIVE = ((socket.TCP_KEEPIDLE, 20), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
+_poll = monkey.get_original("select", "poll")  # gevent's would run other greenlets
 _CONNECTED = re.compile(rb"HTTP/1\.[01] 200\b")
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})\b")
 
@@ -129,8 +131,13 @@ def _connect(addresses: list[Any], ends_at: float) -> Any:
 def is_alive(sock: Any) -> bool:
     """Whether an idle connection is open and the peer has sent no data.
 
-    Reads from it: TLS 1.3 servers send session tickets, after which the socket is readable though it holds no data.
+    Reads from it if it is readable: TLS 1.3 servers send session tickets, which are no data. A read that finds nothing
+    costs four times as much as the poll.
     """
+    poll = _poll()
+    poll.register(sock.fileno(), POLLIN)
+    if not poll.poll(0):
+        return True
     sock.settimeout(0)
     with contextlib.suppress(OSError):
         try:

@@ -22,7 +22,7 @@ def send(sock: Any, data: bytes, timeout: float) -> bytes | None:
         sock.settimeout(timeout)
         # a server may answer a request that it refuses and close the connection at once
         with contextlib.suppress(BrokenPipeError):
-            sock.sendall(data)
+            _send_at_once(sock, data)
         return None
     sock.settimeout(0)
     rest, progress = memoryview(data), time.monotonic()
@@ -41,6 +41,12 @@ def send(sock: Any, data: bytes, timeout: float) -> bytes | None:
             return answer
         raise
     return None
+
+
+def _send_at_once(sock: Any, data: bytes) -> None:
+    sent = sock.send(data)  # mostly all of it; gevent's `sendall` takes a tenth of an exchange's processor time
+    if sent < len(data):
+        sock.sendall(data[sent:])
 
 
 def _push(sock: Any, rest: memoryview) -> memoryview:

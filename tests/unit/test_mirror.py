@@ -56,7 +56,6 @@ COVERED_BY = {
     "transport/lookups": UNIT + "quota/redis_clients/test_connections.py",
     "transport/messages": UNIT + "openai/test_keys.py",
     "transport/options": UNIT + "transport/test_connections.py",
-    "transport/upload": UNIT + "transport/test_connections.py",
     "web/endpoints/completions": WHOLE + "test_contract.py",
     "web/endpoints/metrics": UNIT + "settings/test_networks.py",
     "web/endpoints/stored_responses": UNIT + "web/endpoints/test_responses.py",
