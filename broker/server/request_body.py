@@ -35,6 +35,13 @@ class RequestBody(Body):  # type: ignore[misc]  # gunicorn has no types
             return self.reader.parser is not None
         return isinstance(self.reader, LengthReader) and self.reader.length > WORTH_READING
 
+    def read(self, size: int | None = None) -> bytes:
+        """Read at most `size` bytes. gunicorn copies a small body several times on its way from buffer to buffer."""
+        if size and size <= WORTH_READING and isinstance(self.reader, LengthReader) and not self.buf.tell():
+            return self._read_reader(size)
+        data: bytes = super().read(size)
+        return data
+
     def _read_reader(self, size: int) -> bytes:
         try:
             if isinstance(self.reader, LengthReader):

@@ -49,6 +49,8 @@ def check(request: Any) -> None:
         raise errors.InvalidHeader("HOST")
 
 
+# the names have no "_", which gunicorn refuses: some servers take it for "-"
+_PLAIN_FIELDS = re.compile(rb"(?:[!#$%&'*+.^`|~0-9A-Za-z-]+:[^\x00-\x08\x0a-\x1f\x7f]*\r\n)+")
 HEAD_BYTES = (
     65_536  # of a request's head; gunicorn's own limit is the product of its limits, and it scans the head anew
 )
@@ -72,6 +74,18 @@ class Request(message.Request):  # type: ignore[misc]  # gunicorn has no types
         """Read more of the head."""
         self._received = buf
         return super().read_into(unreader, buf, *arguments, **options)
+
+    def parse_headers(self, data: Any, from_trailer: Any = False) -> Any:  # noqa: FBT002 - gunicorn's signature
+        """Parse the header fields, at once if they are plain. gunicorn checks one at a time."""
+        lines = data.decode("latin-1").split("\r\n")
+        is_long = len(lines) > self.limit_request_fields or len(max(lines, key=len)) + 2 > self.limit_request_field_size
+        if from_trailer or is_long or not _PLAIN_FIELDS.fullmatch(data + b"\r\n"):
+            return super().parse_headers(data, from_trailer)
+        fields = [(name.upper(), value.strip(" \t")) for name, _, value in [line.partition(":") for line in lines]]
+        names = {name for name, _ in fields}
+        if len(names) < len(fields) or "EXPECT" in names or not names.isdisjoint(self.cfg.secure_scheme_headers):
+            return super().parse_headers(data)
+        return fields
 
     def parse(self, unreader: Any) -> Any:
         """Parse the head."""

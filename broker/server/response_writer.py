@@ -5,11 +5,13 @@ instead of one, for every token of a stream.
 """
 
 import email.utils
+import functools
 import socket
 import time
 from typing import Any
 
-from gunicorn.http.wsgi import Response
+from gunicorn.http.wsgi import HEADER_VALUE_RE, TOKEN_RE, Response
+from gunicorn.util import is_hoppish
 
 
 class ResponseWriter(Response):  # type: ignore[misc]  # gunicorn has no types
@@ -25,6 +27,13 @@ class ResponseWriter(Response):  # type: ignore[misc]  # gunicorn has no types
     def should_close(self) -> bool:
         """Whether the connection ends with this response, also because too much of the request is unread."""
         return bool(self.req.body.is_pending or super().should_close())
+
+    def process_headers(self, headers: list[tuple[str, str]]) -> None:
+        """Check the fields: all values at once, and each name once in a process. gunicorn does the rest."""
+        if HEADER_VALUE_RE.fullmatch("".join([value for _, value in headers])):
+            self.headers = [field for field in headers if _is_plain(field[0])]
+            headers = [field for field in headers if not _is_plain(field[0])]
+        super().process_headers(headers)
 
     def send_headers(self) -> None:
         """Complete the head. It is sent with the first bytes, or by `close`."""
@@ -79,6 +88,12 @@ class ResponseWriter(Response):  # type: ignore[misc]  # gunicorn has no types
         """Send to a slow client. The socket's time-out applies to each step: what counts is time without progress."""
         while data:
             data = data[self.sock.send(data) :]
+
+
+@functools.lru_cache
+def _is_plain(name: str) -> bool:
+    """Whether gunicorn sends a field of this name as it is."""
+    return bool(TOKEN_RE.fullmatch(name)) and not is_hoppish(name) and name.lower() != "content-length"
 
 
 _last: tuple[int, str] = (0, "")

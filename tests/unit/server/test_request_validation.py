@@ -1,11 +1,14 @@
 """Requests that are rejected before the app."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from gunicorn.http import errors
+from gunicorn.config import Config
+from gunicorn.http import errors, message
+from gunicorn.http.unreader import IterUnreader
 
-from broker.server.request_validation import check, cors_fields, fault_of
+from broker.server.request_validation import Request, check, cors_fields, fault_of
 
 
 def request(host: str | None, path: str = "/health", version: tuple[int, int] = (1, 1)) -> SimpleNamespace:
@@ -72,3 +75,67 @@ A, B = "https://a.example", "https://b.example"
 def test_a_page_may_read_the_error(origins: tuple[str, ...], head: bytes, allowed: str | None) -> None:
     """Its origin must be allowed, and received as a whole field."""
     assert cors_fields(origins, head).get("Access-Control-Allow-Origin") == allowed
+
+
+PLAIN = [b"Host: x", b"Origin:https://a.example", b"Accept: \t a, b\t ", b"X-Empty:", b"Authorization: Bearer a:b.c"]
+
+
+def fields(kind: type[Any], lines: list[bytes], head: bytes = b"POST /x HTTP/1.1") -> Any:
+    """Return the parsed fields, or the class of the error that refuses them."""
+    config = Config()
+    for name, value in {"limit_request_fields": 8, "limit_request_field_size": 60, "forwarder_headers": ""}.items():
+        config.set(name, value)
+    try:
+        request = kind(config, IterUnreader([b"\r\n".join([head, *lines, b"", b""])]), ("127.0.0.1", 1))
+    except errors.ParseException as error:
+        return type(error)
+    return request.headers, request.scheme, request._expected_100_continue, request.must_close
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [],
+        [b"X: 1", b"X: 2"],
+        [b"Host: y"],
+        [b"Content-Type: a", b"content-type: b"],
+        [b"Expect: 100-continue"],
+        [b"Expect: other"],
+        [b"X-Forwarded-Proto: https"],
+        [b"X-Forwarded-Proto: https", b"X-Forwarded-Ssl: off"],
+        [b"X_Y: 1"],
+        [b"SCRIPT_NAME: /a"],
+        [b"X y: 1"],
+        [b"X : 1"],
+        [b": 1"],
+        [b"X"],
+        [b" folded"],
+        [b"\tfolded: 1"],
+        [b"X\xe4: 1"],
+        [b"X: \xe4\xff\x80"],
+        [b"X: a\x00b"],
+        [b"X: a\rb"],
+        [b"X: a\nb: c"],
+        [b"X: \x7f"],
+        [b"X: \x1f"],
+        [b"X: " + b"a" * 55],
+        [b"X: " + b"a" * 56],
+        [b"X%d: 1" % number for number in range(3)],
+        [b"X%d: 1" % number for number in range(4)],
+        [b"Content-Length: 0"],
+        [b"Content-Length: 1", b"Content-Length: 1"],
+        [b"Transfer-Encoding: chunked", b"Content-Length: 1"],
+        [b"!#$%&'*+-.^`|~: 1"],
+    ],
+)
+def test_fields_are_parsed_and_refused_as_by_gunicorn(lines: list[bytes]) -> None:
+    """Plain fields take a shorter way."""
+    assert fields(Request, PLAIN + lines) == fields(message.Request, PLAIN + lines)
+    assert fields(Request, lines + PLAIN) == fields(message.Request, lines + PLAIN)
+
+
+def test_plain_fields_take_the_shorter_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A browser's and an SDK's are plain."""
+    monkeypatch.setattr(message.Request, "parse_headers", None)
+    parsed, *_ = fields(Request, PLAIN)
+    assert parsed[2:4] == [("ACCEPT", "a, b"), ("X-EMPTY", "")]

@@ -4,6 +4,7 @@ import types
 from typing import Any
 
 import pytest
+from gunicorn.http.errors import InvalidResponseHeader, InvalidResponseHeaderName
 
 from broker.server.response_writer import ResponseWriter
 
@@ -41,9 +42,33 @@ def test_head_and_body_go_out_together() -> None:
     assert (len(socket.sent), body) == (1, b"hi")
     lines = head.split(b"\r\n")
     assert lines[0] == b"HTTP/1.1 200 OK"
-    assert lines[3:] == [b"Connection: keep-alive", b"Content-Length: 2", b"X-Y: z"]
+    assert lines[3] == b"Connection: keep-alive"
+    assert sorted(lines[4:]) == [b"Content-Length: 2", b"X-Y: z"]
     assert lines[2].startswith(b"Date: ")
     assert lines[2].endswith(b" GMT")
+
+
+@pytest.mark.parametrize("value", ["a\r\nX-B: c", "a\n", "\x00", "\x7f", "→"])
+def test_a_value_with_a_line_break_is_refused(value: str) -> None:
+    """So is any other control character, in whichever field it stands."""
+    with pytest.raises(InvalidResponseHeader):
+        writer(Socket(), [("X-A", "fine"), ("X-B", value), ("X-C", "fine")])
+
+
+@pytest.mark.parametrize("name", ["", "X A", "X:A", "X\r\nA", "ä"])
+def test_a_name_that_is_no_token_is_refused(name: str) -> None:
+    """The verdict on a name is cached."""
+    for _ in range(2):
+        with pytest.raises(InvalidResponseHeaderName):
+            writer(Socket(), [(name, "fine")])
+
+
+def test_the_app_does_not_decide_about_the_connection() -> None:
+    """Hop-by-hop fields are the server's (PEP 3333)."""
+    answer = writer(
+        Socket(), [("Connection", "close"), ("Content-Length", "2"), ("Transfer-Encoding", "x"), ("X-Y", "z")]
+    )
+    assert sorted(answer.headers) == [("Content-Length", "2"), ("X-Y", "z")]
 
 
 def test_a_stream_goes_out_piece_by_piece() -> None:
