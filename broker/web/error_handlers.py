@@ -4,7 +4,7 @@ import json
 import logging
 import math
 
-from flask import Flask, Response, current_app, request
+from flask import Flask, current_app, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from broker.errors import bodies
@@ -13,6 +13,7 @@ from broker.errors.openai import OpenAIRefusedKey, UpstreamFault
 from broker.errors.openai_paths import is_openai_path, unknown_endpoint
 from broker.errors.request import MethodWrong, RequestMalformed
 from broker.web import request_context
+from broker.web.flask_app import Response
 from broker.web.services import Services, services
 
 log = logging.getLogger(__name__)

@@ -1,10 +1,13 @@
 """Flask without sessions, host matching and async views, which cost time on every request."""
 
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
+import flask
 from flask import Flask, Request
 from flask.sessions import NullSession, SessionInterface
+from werkzeug.datastructures import Headers
 from werkzeug.routing import MapAdapter
 
 _NO_SESSION = NullSession()
@@ -18,9 +21,20 @@ class _NoSessions(SessionInterface):
         return _NO_SESSION
 
 
+class Response(flask.Response):
+    """A response whose header fields are sent as they are."""
+
+    def get_wsgi_headers(self, environ: dict[str, Any]) -> Headers:
+        """The fields themselves. Werkzeug copies them, to change fields that only other statuses have."""
+        if self.status_code == HTTPStatus.OK and "Content-Length" in self.headers:
+            return self.headers
+        return super().get_wsgi_headers(environ)
+
+
 class WebApp(Flask):
     """An app that matches routes by method and path only."""
 
+    response_class = Response
     session_interface = _NoSessions()
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:

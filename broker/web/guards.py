@@ -20,7 +20,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from flask import Response, current_app, request
+from flask import current_app, request
 from werkzeug.exceptions import MethodNotAllowed
 
 from broker.caller import Caller
@@ -41,6 +41,7 @@ from broker.settings import networks
 from broker.settings.prices import NANO
 from broker.web import request_context
 from broker.web.client_ip import client_address
+from broker.web.flask_app import Response
 from broker.web.request_context import RequestContext
 from broker.web.services import services
 
@@ -83,9 +84,9 @@ def counted() -> None:
     Begins to watch the client's connection. Raises as `Authenticator.authenticate`, `OpenCalls.begin`, `Quota.reserve`,
     `request_context.read_body` and the view's reader; `DailyLimitReached`, `BodyEncoded` and `ModelNotInPlan`.
     """
-    if request.method == "HEAD":  # Flask would answer it like GET, and discard a paid answer
-        raise MethodNotAllowed(valid_methods=["GET", "OPTIONS"])
     context = request_context.current()
+    if context.method == "HEAD":  # Flask would answer it like GET, and discard a paid answer
+        raise MethodNotAllowed(valid_methods=["GET", "OPTIONS"])
     caller = _authenticate(lambda check: request_context.open_call().run_detached(check))
     request_context.open_call().user = caller.id
     try:
@@ -156,9 +157,11 @@ def _bound(prepared: PreparedCall, reservation: Reservation) -> None:
 
 
 def _authenticate(run: Callable[[Callable[[], None]], None]) -> Caller:
-    if "Authorization" not in request.headers and "apikey" in request.headers:
+    headers = request.headers
+    authorization = headers.get("Authorization")
+    if authorization is None and "apikey" in headers:
         raise ApiKeyAlone
-    caller = services().authenticator.authenticate(request.headers.get("Authorization"), _address, run)
+    caller = services().authenticator.authenticate(authorization, _address, run)
     request_context.current().caller = caller
     return caller
 

@@ -17,6 +17,7 @@ from broker.errors.limits import RequestTooSlow
 from broker.openai.prepared_call import Charge, PreparedCall
 from broker.quota.budgets.usage_levels import DailyUsage
 from broker.quota.calls.reservation import NOTHING, Reservation
+from broker.web import services as app_services
 from broker.web.services import services
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -100,8 +101,9 @@ def begin() -> None:
     """Begin a request. Its id is the client's `X-Request-Id` if that is well-formed, else a new one."""
     given = request.headers.get("X-Request-Id", "")
     request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
-    endpoint = request.url_rule.rule if request.url_rule else UNMATCHED
-    _current.set(RequestContext(request_id, request.method, endpoint))
+    rule = request.url_rule
+    _current.set(RequestContext(request_id, request.method, rule.rule if rule else UNMATCHED))
+    app_services.begin()
 
 
 def current() -> RequestContext:
@@ -139,12 +141,13 @@ def read_body() -> None:
     Raises `RequestTooSlow` if the body does not arrive in time, `BodyBroken` if it is cut short, `BodyTooLarge`,
     `TooManyBytesInFlight`, `WorkerBusy`, or the fault that interrupts the call.
     """
-    call, settings = open_call(), services().settings
-    size = _announced_size(settings.max_body_bytes)
-    current().at_end(services().bodies.take(caller().id, size))
+    call, service, context = open_call(), services(), current()
+    most = service.settings.max_body_bytes
+    size = _announced_size(most)
+    context.at_end(service.bodies.take(caller().id, size))
     try:
-        with call.at_most(settings.client_timeout, RequestTooSlow):
-            current().body = _whole_body(size, settings.max_body_bytes)
+        with call.at_most(service.settings.client_timeout, RequestTooSlow):
+            context.body = _whole_body(size, most)
     except (RequestTooSlow, TimeoutError):  # TimeoutError is the socket's: no data arrived at all
         call.stop_listening()
         raise RequestTooSlow from None

@@ -5,13 +5,14 @@ The line holds the user's id, for the operator. It holds no token, prompt, answe
 
 import logging
 
-from flask import Response, request
+from flask import request
 
 from broker.openai.counting.token_usage import TokenUsage
 from broker.openai.prepared_call import Charge
 from broker.settings.prices import NANO
 from broker.telemetry.metrics import Metrics
 from broker.web import request_context
+from broker.web.flask_app import Response
 from broker.web.request_context import RequestContext
 from broker.web.request_span import span_of
 from broker.web.services import services

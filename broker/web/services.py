@@ -1,8 +1,8 @@
 """The services of one app, built once in `create_app` and passed in: none is a global."""
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import cast
 
 from flask import current_app
 
@@ -69,6 +69,14 @@ class Services:
         self.supabase.close()
 
 
+_current: ContextVar[Services] = ContextVar("services")  # `current_app` takes twenty times as long
+
+
+def begin() -> None:
+    """Begin a request of the current app."""
+    _current.set(current_app.extensions[EXTENSION])
+
+
 def services() -> Services:
-    """Return the services of the current app."""
-    return cast("Services", current_app.extensions[EXTENSION])
+    """Return the services of the current request's app."""
+    return _current.get()

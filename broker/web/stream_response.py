@@ -6,13 +6,12 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import cast
 
-from flask import Response
-
 from broker.errors.base import ClientLeft, Fault
 from broker.openai.streaming import pass_through
 from broker.openai.streaming.body_stream import Stream
 from broker.openai.streaming.pass_through import Relay
 from broker.web import error_handlers, request_context
+from broker.web.flask_app import Response
 from broker.web.services import Services, services
 
 log = logging.getLogger(__name__)

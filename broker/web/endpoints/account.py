@@ -2,13 +2,14 @@
 
 import json
 
-from flask import Blueprint, Response, current_app
+from flask import Blueprint, current_app
 
 from broker.errors.base import ModelNotFound
 from broker.quota.budgets.usage_levels import Level
 from broker.settings.prices import NANO
 from broker.web import guards, request_context
 from broker.web.error_handlers import JSON
+from broker.web.flask_app import Response
 from broker.web.services import services
 
 blueprint = Blueprint("account", __name__)

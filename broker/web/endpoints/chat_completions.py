@@ -1,6 +1,6 @@
 """`POST /v1/chat/completions`: OpenAI's own format, for its SDKs. OpenAI's bytes are passed on unchanged."""
 
-from flask import Blueprint, Response
+from flask import Blueprint
 
 from broker.openai.prepared_call import PreparedCall
 from broker.openai.requests import chat_completions
@@ -8,6 +8,7 @@ from broker.openai.requests.policy import Body
 from broker.openai.streaming.chat_relay import Relay
 from broker.web import guards, request_context, stream_response
 from broker.web.error_handlers import JSON
+from broker.web.flask_app import Response
 from broker.web.services import services
 
 blueprint = Blueprint("chat_completions", __name__)

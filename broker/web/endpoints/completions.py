@@ -2,12 +2,13 @@
 
 import json
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, request
 
 from broker.openai.prepared_call import PreparedCall
 from broker.openai.requests import prompts
 from broker.web import guards, request_context
 from broker.web.error_handlers import JSON
+from broker.web.flask_app import Response
 from broker.web.services import services
 
 blueprint = Blueprint("completions", __name__)

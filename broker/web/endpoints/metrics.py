@@ -1,8 +1,9 @@
 """The metrics for Prometheus. The guard admits listed networks only, and nginx does not pass this path on."""
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, request
 
 from broker.web import guards
+from broker.web.flask_app import Response
 from broker.web.services import services
 
 blueprint = Blueprint("scrape", __name__)

@@ -2,11 +2,12 @@
 
 import json
 
-from flask import Blueprint, Response
+from flask import Blueprint
 
 from broker.errors.base import UsageUnavailable
 from broker.web import guards
 from broker.web.error_handlers import JSON
+from broker.web.flask_app import Response
 from broker.web.openapi.document import document
 from broker.web.services import Services, services
 

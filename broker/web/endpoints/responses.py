@@ -5,7 +5,7 @@ of the caller's. Any other id gets OpenAI's own answer for an unknown one, and O
 400 with the code `previous_response_not_found` for `previous_response_id`, as OpenAI answers and SDKs expect.
 """
 
-from flask import Blueprint, Response
+from flask import Blueprint
 
 from broker.errors.responses import ItemNotFound, PreviousResponseNotFound
 from broker.openai import response_objects
@@ -15,6 +15,7 @@ from broker.openai.requests.responses_api import responses
 from broker.openai.streaming.responses_relay import ResponsesRelay
 from broker.web import guards, request_context, stream_response
 from broker.web.error_handlers import JSON
+from broker.web.flask_app import Response
 from broker.web.services import services
 
 blueprint = Blueprint("responses", __name__)

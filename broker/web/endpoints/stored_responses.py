@@ -6,13 +6,14 @@ deleted one are alike.
 
 from contextlib import AbstractContextManager
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, request
 
 from broker.errors.base import ParameterRefused
 from broker.errors.responses import ItemNotFound, ResponseNotFound
 from broker.openai import response_objects
 from broker.web import guards, request_context
 from broker.web.error_handlers import JSON
+from broker.web.flask_app import Response
 from broker.web.services import services
 
 blueprint = Blueprint("stored_responses", __name__)

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterator
 from json.encoder import encode_basestring_ascii
 
-from flask import Blueprint, Response
+from flask import Blueprint
 
 from broker.errors import last_lines
 from broker.errors.openai import OpenAITimeout, StreamBroken
@@ -14,6 +14,7 @@ from broker.openai.streaming.body_stream import Stream
 from broker.openai.streaming.sse import BLANK_LINE, EventReader, Interrupted, Transcript
 from broker.web import guards, request_context, stream_response
 from broker.web.error_handlers import JSON
+from broker.web.flask_app import Response
 from broker.web.services import services
 
 blueprint = Blueprint("stream", __name__)

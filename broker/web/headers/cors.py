@@ -2,8 +2,10 @@
 
 import re
 
-from flask import Response, current_app, request
+from flask import current_app, request
 
+from broker.web import request_context
+from broker.web.flask_app import Response
 from broker.web.services import services
 
 METHODS = "GET, POST, DELETE, OPTIONS"
@@ -17,7 +19,7 @@ MAX_AGE = "86400"  # seconds; browsers cap it themselves
 
 def preflight() -> Response | None:
     """Answer a preflight; None for any other request. Runs before everything else."""
-    if request.method != "OPTIONS":
+    if request_context.current().method != "OPTIONS":
         return None
     response = Response(status=204)
     requested = request.headers.get("Access-Control-Request-Headers", "")
