@@ -62,6 +62,8 @@ class RefusedParameters:
         return tuple(changes)
 
     def _without_known(self, body: Body, changes: list[str]) -> Body:
+        if not self._refused:
+            return body
         now = self._clock()
         for name in (NO_EFFORT, *body):  # the effort first, as it decides about the others
             refused_at = self._refused.get(_key(body), {}).get(name)

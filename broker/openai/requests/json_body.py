@@ -8,6 +8,7 @@ from typing import Any
 from broker.errors.base import BodyNotJson
 
 LONG = 65_536  # characters from which a text is searched for signs to escape before it is encoded
+_ENCODER = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"))  # `dumps` would build it anew
 _ESCAPED = ('"', "\\", *map(chr, range(32)))  # RFC 8259, 7
 
 
@@ -22,7 +23,7 @@ def encode(body: Mapping[str, object]) -> bytes:
     marks = {id(text): secrets.token_hex(16) for text in copied}  # which no client can guess
     try:
         marked = _with_marks(body, marks) if marks else body
-        encoded = json.dumps(marked, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+        encoded = _ENCODER.encode(marked).encode()
     except (ValueError, RecursionError):
         raise BodyNotJson from None
     for text in copied:
