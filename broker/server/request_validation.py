@@ -83,8 +83,12 @@ class Request(message.Request):  # type: ignore[misc]  # gunicorn has no types
             return super().parse_headers(data, from_trailer)
         fields = [(name.upper(), value.strip(" \t")) for name, _, value in [line.partition(":") for line in lines]]
         names = {name for name, _ in fields}
-        if len(names) < len(fields) or "EXPECT" in names or not names.isdisjoint(self.cfg.secure_scheme_headers):
+        if len(names) < len(fields) or "EXPECT" in names:
             return super().parse_headers(data)
+        schemes = self.cfg.secure_scheme_headers
+        if not names.isdisjoint(schemes):  # nginx sends one; gunicorn sets the scheme
+            named = [line for line, (name, _) in zip(lines, fields, strict=True) if name in schemes]
+            super().parse_headers("\r\n".join(named).encode("latin-1"))
         return fields
 
     def parse(self, unreader: Any) -> Any:

@@ -102,7 +102,10 @@ def fields(kind: type[Any], lines: list[bytes], head: bytes = b"POST /x HTTP/1.1
         [b"Expect: 100-continue"],
         [b"Expect: other"],
         [b"X-Forwarded-Proto: https"],
+        [b"X-Forwarded-Proto: http"],
+        [b"X-Forwarded-Proto: https", b"X-Forwarded-Ssl: on"],
         [b"X-Forwarded-Proto: https", b"X-Forwarded-Ssl: off"],
+        [b"X-Forwarded-Proto: https", b"X: 1", b"X: 2"],
         [b"X_Y: 1"],
         [b"SCRIPT_NAME: /a"],
         [b"X y: 1"],
@@ -135,7 +138,10 @@ def test_fields_are_parsed_and_refused_as_by_gunicorn(lines: list[bytes]) -> Non
 
 
 def test_plain_fields_take_the_shorter_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A browser's and an SDK's are plain."""
-    monkeypatch.setattr(message.Request, "parse_headers", None)
-    parsed, *_ = fields(Request, PLAIN)
+    """A browser's and an SDK's are plain. Of nginx's, gunicorn reads the one that names the scheme."""
+    seen: list[bytes] = []
+    monkeypatch.setattr(message.Request, "parse_headers", lambda _, data, *__: seen.append(data))
+    parsed, *_ = fields(Request, [*PLAIN, b"X-Forwarded-Proto: https"])
     assert parsed[2:4] == [("ACCEPT", "a, b"), ("X-EMPTY", "")]
+    assert parsed[-1] == ("X-FORWARDED-PROTO", "https")
+    assert seen == [b"X-Forwarded-Proto: https"]
