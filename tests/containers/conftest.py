@@ -113,6 +113,15 @@ class Stack:
             self.openai.token_delay = PACE
 
     @contextlib.contextmanager
+    def without_account(self, tenant: str) -> Iterator[None]:
+        """During the block, the live checks have no account, so they read no stream."""
+        (self.folder / "tests" / "live" / f".env.{tenant}").unlink()
+        try:
+            yield
+        finally:
+            self.write_target(tenant, self.url(tenant))
+
+    @contextlib.contextmanager
     def changed_settings(self, tenant: str, **changes: str) -> Iterator[None]:
         """During the block, the tenant's env file has these settings."""
         file = self.folder / f".env.{tenant}"

@@ -75,9 +75,7 @@ def test_a_deployment_under_traffic_loses_nothing(
 
 def test_an_old_release_drains_until_its_last_answer_ends(stack: Stack) -> None:
     """A stream that outlives the deployment ends whole; then the old container stops by itself. Its log stays."""
-    account = stack.folder / "tests" / "live" / ".env.sksndev"
-    account.unlink()  # without an account, the live checks need no stream
-    with stack.slow_streams(2):
+    with stack.slow_streams(2), stack.without_account("sksndev"):
         response, old = call(stack, "sksndev", path="/stream", stream=True), current("sksndev")
         first = response.raw.read1(1000)
         stack.run("make", "deploy-sksndev")
@@ -86,7 +84,6 @@ def test_an_old_release_drains_until_its_last_answer_ends(stack: Stack) -> None:
         time.sleep(4)  # longer than the 3 s without calls after which a release ends: `make status` only looks
         assert inspect(old, "{{.State.Status}}") == "running"
         assert '"Handling signal: term"' not in run("docker", "logs", old)
-    stack.write_target("sksndev", stack.url("sksndev"))
     text = "".join(json.loads(line)["data"] for line in (first + response.raw.read()).splitlines())
     assert text == stack.openai.answer
     within(20, lambda: inspect(old, "{{.State.Status}} {{.State.ExitCode}}") == "exited 0")
@@ -95,14 +92,11 @@ def test_an_old_release_drains_until_its_last_answer_ends(stack: Stack) -> None:
 
 def test_an_answer_may_outlive_its_release_for_a_limited_time(stack: Stack) -> None:
     """After DRAIN_TIMEOUT the old release stops, and open streams end with an error line."""
-    account = stack.folder / "tests" / "live" / ".env.sksndev"
-    account.unlink()  # without an account, the live checks need no stream
-    with stack.slow_streams(2):
+    with stack.slow_streams(2), stack.without_account("sksndev"):
         response, old = call(stack, "sksndev", path="/stream", stream=True), current("sksndev")
         first = response.raw.read1(1000)
         stack.run("make", "deploy-sksndev", environment={"DRAIN_TIMEOUT": "1"})
         lines = (first + response.raw.read()).splitlines()
-    stack.write_target("sksndev", stack.url("sksndev"))
     assert json.loads(lines[-1])["error"]
     assert all("data" in json.loads(line) for line in lines[:-1])
     within(20, lambda: inspect(old, "{{.State.Status}} {{.State.ExitCode}}") == "exited 0")
