@@ -35,8 +35,8 @@ class Ledger:
         """Admitted = settled + given back + lapsed + in flight, no call is open, and all sources agree.
 
         `killed`: a worker was killed. Its unfinished writes may show in one source only, and its reservations
-        are leases that lapse. `lost`: connections to OpenAI that the network forgot. An answer on one of them
-        is never read, and its call is given back.
+        are leases that lapse. `lost`: answers of OpenAI that the broker never read, as the network forgot the
+        connection or the client left meanwhile. Their calls are given back.
         """
         ends = self.settled + self.given_back + self.lapsed + self.in_flight
         return (
@@ -106,10 +106,10 @@ COUNTERS = {
 }
 
 
-def wait_until_balanced(read_ledger: Callable[[], Ledger], *, killed: bool) -> Ledger:
-    """The ledger once it is balanced; fails and shows it after 5 s. `killed`: see `Ledger.is_balanced`."""
+def wait_until_balanced(read_ledger: Callable[[], Ledger], *, killed: bool, lost: int = 0) -> Ledger:
+    """The ledger once it is balanced; fails and shows it after 5 s. `killed`, `lost`: see `Ledger.is_balanced`."""
     end = time.monotonic() + SOON
-    while not (ledger := read_ledger()).is_balanced(killed=killed):
+    while not (ledger := read_ledger()).is_balanced(killed=killed, lost=lost):
         assert time.monotonic() < end, ledger
         time.sleep(0.05)
     return ledger

@@ -77,10 +77,10 @@ class Stack:
         """Wait until every worker serves again. Fails after 5 s."""
         within(ledger.SOON, lambda: all(user.post("/gpt-4o", {}).status_code == 400 for _ in range(8)))
 
-    def wait_until_balanced(self, *, killed: bool = False) -> ledger.Ledger:
-        """The ledger once it is balanced. `killed`: a worker was killed, so some calls never end."""
+    def wait_until_balanced(self, *, killed: bool = False, lost: int = 0) -> ledger.Ledger:
+        """The ledger once it is balanced. `killed`, `lost`: see `Ledger.is_balanced`."""
         return ledger.wait_until_balanced(
-            lambda: ledger.read(self.broker, self.redis.client, self.openai), killed=killed
+            lambda: ledger.read(self.broker, self.redis.client, self.openai), killed=killed, lost=lost
         )
 
     def stop(self) -> None:
