@@ -51,6 +51,7 @@ CLIENTS = (
     Client("openai (PyPI)", "openai_package"),
     Client("@ai-sdk/openai", "ai.mjs", tries_out_of_quota=3),
     Client("@ai-sdk/openai (AI SDK 6)", "ai_6.mjs", tries_out_of_quota=3),
+    Client("@ai-sdk/openai (AI SDK 5)", "ai_5.mjs", tries_out_of_quota=3),
     Client("@ai-sdk/openai-compatible", "ai_compatible.mjs", ("chat",), tries_out_of_quota=3),
     Client("@openai/agents", "agents.mjs"),
     Client("openai-agents", "agents_package"),
