@@ -17,28 +17,20 @@ _UNBILLED = frozenset(
         "stream_options", "temperature", "top_p",
     }
 )  # fmt: skip
-_IMAGES = frozenset({"image_url", "input_image"})
+_IMAGES = ("image_url", "input_image")
+_WITH_IMAGES = ("messages", "input")  # elsewhere an object with such a type is text, as in the schema of a tool
 
 
 def input_tokens(body: dict[str, Any]) -> int:
     """Return the estimated input tokens of a request's body, in either API's format."""
     low, high = IMAGE_OF_GPT_4O_MINI if str(body.get("model")).startswith("gpt-4o-mini") else IMAGE
     size = tokens = 0
-    rest: list[Any] = [value for name, value in body.items() if name not in _UNBILLED]
-    while rest:
-        value = rest.pop()
-        if isinstance(value, str):
-            size += text_size(value)
-        elif isinstance(value, list):
-            rest.extend(value)
-        elif not isinstance(value, dict):
-            size += NUMBER
-        elif value.get("type") in _IMAGES:
-            tokens += low if _detail(value) == "low" else high
-        else:
-            tokens += PER_MESSAGE if "role" in value else 0
-            size += sum(map(text_size, value))
-            rest.extend(value.values())
+    images: list[dict[str, Any]] = []
+    for name, member in body.items():
+        if name not in _UNBILLED:
+            more_size, more_tokens = _measured(member, images if name in _WITH_IMAGES else None)
+            size, tokens = size + more_size, tokens + more_tokens
+    tokens += sum(low if _detail(image) == "low" else high for image in images)
     return tokens + -(-size // BYTES_PER_TOKEN)
 
 
@@ -53,6 +45,27 @@ def output_tokens(size: int, events: int = 0) -> int:
 def text_size(text: str) -> int:
     """Return the UTF-8 bytes of a text."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def _measured(member: Any, images: list[dict[str, Any]] | None) -> tuple[int, int]:
+    """Return the bytes of text in a member, and the tokens around its messages. Images go to `images`, None: text."""
+    size = tokens = 0
+    rest = [member]
+    while rest:
+        value = rest.pop()
+        if isinstance(value, str):
+            size += text_size(value)
+        elif isinstance(value, list):
+            rest.extend(value)
+        elif not isinstance(value, dict):
+            size += NUMBER
+        elif images is not None and value.get("type") in _IMAGES:
+            images.append(value)
+        else:
+            tokens += PER_MESSAGE if "role" in value else 0
+            size += sum(map(text_size, value))
+            rest.extend(value.values())
+    return size, tokens
 
 
 def _detail(part: dict[str, Any]) -> object:

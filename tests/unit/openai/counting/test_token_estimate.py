@@ -37,6 +37,21 @@ def test_an_image_has_an_allowance_by_its_detail(part: dict[str, Any], model: st
     assert input_tokens(chat([part], model)) - input_tokens(chat([], model)) == tokens
 
 
+def test_a_schema_may_list_its_types() -> None:
+    """`"type": ["string", "null"]` is how a strict schema marks an optional member."""
+    schema = {"type": "object", "properties": {"place": {"type": ["string", "null"]}}}
+    tools = [{"type": "function", "function": {"name": "find_tide", "parameters": schema}}]
+    assert input_tokens({**chat(""), "tools": tools}) > input_tokens(chat(""))
+    assert input_tokens({"model": "gpt-4o", "input": [{"type": [], "role": "user", "content": "x"}]}) > 0
+
+
+def test_text_in_the_form_of_an_image_is_text() -> None:
+    """Only messages and input items have images. A tool's schema may hold any object as a default."""
+    default = {"type": "image_url", "image_url": "x" * 30_000}
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "default": default}}}]
+    assert input_tokens({**chat(""), "tools": tools}) > 10_000
+
+
 @given(st.text())
 def test_an_estimate_is_a_third_of_the_bytes_at_least(content: str) -> None:
     """Tokens never exceed bytes, so the estimate is short by at most two thirds of the bytes."""
