@@ -4,13 +4,23 @@ A tokenizer would cost 81 MB a worker and stall every stream during a long promp
 token in practice, and at least one: the number of bytes is an upper bound.
 """
 
+import re
 from typing import Any
 
 BYTES_PER_TOKEN = 3
 PER_MESSAGE = 4  # the tokens around a message: https://cookbook.openai.com/examples/how_to_count_tokens_with_tiktoken
 NUMBER = 4  # bytes
-# The largest image of low and of any other `detail`: https://platform.openai.com/docs/guides/images-vision
-IMAGE, IMAGE_OF_GPT_4O_MINI = (300, 2_500), (2_833, 48_169)
+
+# The largest image of low, high and any other `detail`, by model: https://platform.openai.com/docs/guides/images-vision
+# Small models multiply 1,536 patches by 2.46 at most. Later ones keep the size of an image unless it has low or high
+# detail, and refuse one of more than 30,000 patches.
+_IMAGES_OF = (
+    (re.compile(r"gpt-4o-mini"), (2_833, 48_169, 48_169)),
+    (re.compile(r"(gpt-4\.1|gpt-5(\.\d)?)-(mini|nano)|o4-mini"), (630, 3_779, 3_779)),
+    (re.compile(r"gpt-5\.[45]"), (300, 2_500, 10_000)),
+    (re.compile(r"gpt-(5\.[6-9]|[6-9]|\d\d)"), (300, 2_500, 30_000)),
+    (re.compile(r""), (300, 2_500, 2_500)),
+)
 _UNBILLED = frozenset(
     {
         "max_completion_tokens", "max_output_tokens", "model", "safety_identifier", "service_tier", "store", "stream",
@@ -23,14 +33,16 @@ _WITH_IMAGES = ("messages", "input")  # elsewhere an object with such a type is 
 
 def input_tokens(body: dict[str, Any]) -> int:
     """Return the estimated input tokens of a request's body, in either API's format."""
-    low, high = IMAGE_OF_GPT_4O_MINI if str(body.get("model")).startswith("gpt-4o-mini") else IMAGE
     size = tokens = 0
     images: list[dict[str, Any]] = []
     for name, member in body.items():
         if name not in _UNBILLED:
             more_size, more_tokens = _measured(member, images if name in _WITH_IMAGES else None)
             size, tokens = size + more_size, tokens + more_tokens
-    tokens += sum(low if _detail(image) == "low" else high for image in images)
+    model = str(body.get("model"))
+    low, high, other = next(allowances for pattern, allowances in _IMAGES_OF if pattern.match(model))
+    by_detail = {"low": low, "high": high}
+    tokens += sum(by_detail.get(_detail(image), other) for image in images)
     return tokens + -(-size // BYTES_PER_TOKEN)
 
 
@@ -68,6 +80,6 @@ def _measured(member: Any, images: list[dict[str, Any]] | None) -> tuple[int, in
     return size, tokens
 
 
-def _detail(part: dict[str, Any]) -> object:
+def _detail(part: dict[str, Any]) -> str:
     image = part.get("image_url")  # an object in chat completions, a URL in responses
-    return image.get("detail") if isinstance(image, dict) else part.get("detail")
+    return str(image.get("detail") if isinstance(image, dict) else part.get("detail"))

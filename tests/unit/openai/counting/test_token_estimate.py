@@ -30,6 +30,13 @@ def test_three_bytes_are_a_token() -> None:
         ({"type": "input_image", "image_url": "data:" + "x" * 99_999, "detail": "high"}, "gpt-6-luna", 2_500),
         ({"type": "image_url", "image_url": {"url": "x", "detail": "low"}}, "gpt-4o-mini-2024-07-18", 2_833),
         ({"type": "image_url", "image_url": {"url": "x", "detail": "auto"}}, "gpt-4o-mini", 48_169),
+        ({"type": "image_url", "image_url": {"url": "x"}}, "gpt-6-luna", 30_000),
+        ({"type": "input_image", "image_url": "x", "detail": "original"}, "gpt-5.6-sol", 30_000),
+        ({"type": "input_image", "image_url": "x", "detail": "low"}, "gpt-6.1-terra", 300),
+        ({"type": "image_url", "image_url": {"url": "x", "detail": "original"}}, "gpt-5.4", 10_000),
+        ({"type": "image_url", "image_url": {"url": "x", "detail": "high"}}, "gpt-4.1-nano", 3_779),
+        ({"type": "image_url", "image_url": {"url": "x", "detail": "low"}}, "gpt-5.4-mini", 630),
+        ({"type": "image_url", "image_url": {"url": "x", "detail": []}}, "tide-1", 2_500),
     ],
 )
 def test_an_image_has_an_allowance_by_its_detail(part: dict[str, Any], model: str, tokens: int) -> None:
