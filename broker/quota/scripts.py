@@ -181,7 +181,7 @@ elseif not is_over then
   redis.call('ZREMRANGEBYSCORE', KEYS[1], -now, now)
   redis.call('ZADD', KEYS[1], integer(-(now + ARGV[2])), id)
 end
-if before == 'new' then expire(1) end
+if before == 'new' or not counts then expire(1) end
 return counts and 1 or 0
 """
 )

@@ -228,3 +228,14 @@ def test_keys_expire_by_themselves(redis: fakeredis.FakeRedis, key: str) -> None
     user.reserve("b")
     user.finish("a", scripts.CHARGE, 1, 1)
     assert redis.expiretime(key) == DAY.ends_at + 3600
+
+
+@pytest.mark.parametrize("outcome", [scripts.GIVE_BACK, scripts.ABANDON, scripts.CHARGE])
+def test_a_late_end_leaves_no_key_for_ever(redis: fakeredis.FakeRedis, outcome: int) -> None:
+    """The end of a call whose lease has lapsed may create the day's key anew."""
+    user = User(redis)
+    user.reserve("a", lease=1)
+    time.sleep(0.01)
+    user.finish("a", outcome, 1, 1)
+    names = redis.keys()
+    assert [redis.expiretime(name) for name in names] == [DAY.ends_at + 3600] * len(names)
