@@ -182,7 +182,7 @@ elseif not is_over then
   redis.call('ZADD', KEYS[1], integer(-(now + ARGV[2])), id)
 end
 if before == 'new' or not counts then expire(1) end
-return counts and 1 or 0
+return (counts or before == 'finished') and 1 or 0
 """
 )
 

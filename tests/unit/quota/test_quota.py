@@ -285,6 +285,27 @@ def eventually(holds: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
+class Twice(Fickle):
+    """A Redis that gets each command a second time, as after a lost reply on a connection that was long unused."""
+
+    def evalsha(self, *arguments: Any) -> Any:
+        self.eval(*self._spelled_out(arguments))
+        return self.redis.eval(*self._spelled_out(arguments))
+
+
+def test_a_repeated_end_has_the_same_result(redis: fakeredis.FakeRedis, clock: Clock) -> None:
+    """The call counts, for the metrics and the answer's header fields as for Redis."""
+    quota, metrics = quota_of(Twice(redis), clock, MAX_CALLS_PER_USER="9", FREE_ABANDONED_CALLS="0")
+    answered, abandoned, given_back = reserve(quota), reserve(quota), reserve(quota, GRACE)
+    answered.settle(is_last=True)
+    answered.finish((3, 4))
+    abandoned.finish((1, 1), is_abandoned=True)
+    given_back.finish(NOTHING)
+    assert [call.is_settled for call in (answered, abandoned, given_back)] == [True, True, False]
+    assert counters(metrics) == [3, 2, 1, 0]
+    assert quota.daily_usage(ADA).tokens.used == 4
+
+
 def test_a_call_that_redis_counted_without_a_reply_is_taken_back(redis: fakeredis.FakeRedis, clock: Clock) -> None:
     """The call was refused, so it must not count once Redis returns."""
     fickle = Fickle(redis)
