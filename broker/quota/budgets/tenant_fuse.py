@@ -6,6 +6,7 @@ exceeds the budget by at most replicas × workers × slice, plus the charges of 
 unavailable a worker spends its slice, and then refuses.
 """
 
+import contextlib
 import secrets
 import threading
 import time
@@ -86,14 +87,16 @@ class TenantFuse:
         """Reserve nano-dollars for a call; return whether only BUDGETS=watch lets it through.
 
         `settle` ends the reservation, also after a fault.
-        Raises `TenantBudgetExhausted`, or `UsageUnavailable` if a slice is needed and Redis does not answer.
+        Raises `TenantBudgetExhausted`, or `UsageUnavailable` if a slice is needed and Redis does not answer; neither
+        with BUDGETS=watch.
         """
         if self.limit is None:
             return False
         with self._lock:
             self._turn_day()
             self._slice.in_flight += nano
-            self._fill()
+            with self._unless_watching():
+                self._fill()
             self._has_refused = self._slice.left < 0
             if self._has_refused:
                 self._refuse()
@@ -134,6 +137,10 @@ class TenantFuse:
                 self._exchange(wanted=max(self.slice, -self._slice.left))
         if self._slice.left < 0:
             self._denied, self._denied_until = -self._slice.left, time.monotonic() + DENIAL
+
+    def _unless_watching(self) -> contextlib.AbstractContextManager[None]:
+        """Return a context that raises `UsageUnavailable`, unless the budget is only watched."""
+        return contextlib.suppress(UsageUnavailable) if self._is_watching else contextlib.nullcontext()
 
     def _refuse(self) -> None:
         self._metrics.budgets.refused("tenant", is_watched=self._is_watching)

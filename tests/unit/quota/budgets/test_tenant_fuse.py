@@ -198,6 +198,19 @@ def test_without_redis_a_worker_spends_its_slice_and_then_refuses(redis: fakered
     assert spent(redis) == SLICE // 2
 
 
+def test_a_watched_budget_refuses_no_call_without_redis(redis: fakeredis.FakeRedis, clock: Clock) -> None:
+    """A call that needs a slice is let through, and what it spends is reported once Redis answers."""
+    flaky = Flaky(redis)
+    fuse = worker(flaky, clock, BUDGETS="watch")
+    flaky.failing = "before"
+    assert fuse.take(SLICE)
+    fuse.settle(SLICE, SLICE)
+    flaky.failing = ""
+    fuse._store._health("")._paused_until = 0.0
+    fuse.report()
+    assert spent(redis) == SLICE
+
+
 # a worker, what its call costs, and whether Redis answers
 CALL = st.tuples(st.integers(0, 2), st.integers(1, 3 * SLICE), st.sampled_from(["", "before", "after"]))
 
