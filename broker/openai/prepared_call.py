@@ -9,6 +9,8 @@ from broker.openai.counting.token_usage import TokenUsage
 from broker.settings.prices import USUAL, Factor, Price, factor_of, price_of
 from broker.settings.settings import Settings
 
+_OLDER_CAP = "max_tokens"  # only a patch of MODELS has it: a request's own is renamed
+
 
 class Charge(NamedTuple):
     """The charge for a call. `is_estimated`: OpenAI sent no usage. `nano_dollars`: None for a model without a price."""
@@ -47,17 +49,18 @@ class PreparedCall:
 
         Without a cap an answer counts as MAX_COMPLETION_TOKENS long.
         """
+        if self.cap_name not in self.body and _OLDER_CAP in self.body:
+            self.cap_name = _OLDER_CAP
         self._input_tokens = token_estimate.input_tokens(self.body)
         self._price = price_of(str(self.body.get("model")), settings.prices)
         self._factor = factor_of(self.body, settings.openai_base_url)
         each_in, each_out = self._price.worst(self._input_tokens, self._factor) if self._price else (0, 0)
-        choices = self.body.get("n")
-        cap = self._cap(settings.max_completion_tokens) * (choices if type(choices) is int and choices > 1 else 1)
-        return self._input_tokens, cap, each_in, each_out
+        return self._input_tokens, self._cap(settings.max_completion_tokens) * self._choices(), each_in, each_out
 
     def bound_output(self, tokens: int) -> None:
-        """Lower the answer's cap to the reserved `tokens`."""
-        self.body[self.cap_name] = min(self._cap(tokens), tokens)
+        """Lower the cap of each choice, so that all together have the reserved `tokens`."""
+        of_each = max(1, tokens // self._choices())
+        self.body[self.cap_name] = min(self._cap(of_each), of_each)
 
     def take_request(self) -> dict[str, Any]:
         """Return the body for OpenAI and release it: it may have megabytes, and an answer may take minutes."""
@@ -72,6 +75,10 @@ class PreparedCall:
             usage = TokenUsage(self._input_tokens, 0, 0, delivered_tokens, 0)
         counts = (usage.input, usage.cached, usage.cache_write, usage.output)
         return Charge(usage, self._price.cost(counts, self._factor) if self._price else None, is_estimated)
+
+    def _choices(self) -> int:
+        choices = self.body.get("n")
+        return choices if type(choices) is int and choices > 1 else 1
 
     def _cap(self, default: int) -> int:
         cap = self.body.get(self.cap_name)

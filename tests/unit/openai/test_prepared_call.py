@@ -43,6 +43,24 @@ def test_an_answer_is_bounded_to_what_was_reserved() -> None:
     assert response.body["max_output_tokens"] == 60
 
 
+def test_all_choices_together_keep_the_bound() -> None:
+    """A patch of MODELS may ask for several choices. OpenAI bounds each of them."""
+    call = prepared(max_completion_tokens=500, n=3)
+    call.bound_output(100)
+    assert call.body["max_completion_tokens"] == 33
+    call.bound_output(1)
+    assert call.body["max_completion_tokens"] == 1
+
+
+def test_an_answer_is_bounded_by_the_name_that_a_patch_gives() -> None:
+    """OpenAI refuses a request with both names, and other servers know only the older one."""
+    assert demand(max_tokens=50)[1] == 50
+    call = prepared(max_tokens=50)
+    call.bound_output(40)
+    assert call.body["max_tokens"] == 40
+    assert "max_completion_tokens" not in call.body
+
+
 def test_the_body_is_released_once_it_is_sent() -> None:
     """The charge does not need it."""
     call = prepared()
