@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from broker.openai.counting import token_estimate
 from broker.openai.counting.token_usage import TokenUsage
-from broker.settings.prices import USUAL, Factor, Price, factor_of, price_of
+from broker.settings.prices import Factor, Price, factor_of, price_of
 from broker.settings.settings import Settings
 
 _OLDER_CAP = "max_tokens"  # only a patch of MODELS has it: a request's own is renamed
@@ -42,7 +42,8 @@ class PreparedCall:
     key_fingerprint: str | None = None
     _input_tokens: int = 0
     _price: Price | None = None
-    _factor: Factor = USUAL
+    _tier: object = None
+    _base_url: str = ""
 
     def demand(self, settings: Settings) -> tuple[int, int, int, int]:
         """Return the demand: estimated input tokens, the longest answer, and nano-dollars for a token of either.
@@ -53,8 +54,8 @@ class PreparedCall:
             self.cap_name = _OLDER_CAP
         self._input_tokens = token_estimate.input_tokens(self.body)
         self._price = price_of(str(self.body.get("model")), settings.prices)
-        self._factor = factor_of(self.body, settings.openai_base_url)
-        each_in, each_out = self._price.worst(self._input_tokens, self._factor) if self._price else (0, 0)
+        self._tier, self._base_url = self.body.get("service_tier"), settings.openai_base_url
+        each_in, each_out = self._price.worst(self._input_tokens, self._factor()) if self._price else (0, 0)
         return self._input_tokens, self._cap(settings.max_completion_tokens) * self._choices(), each_in, each_out
 
     def bound_output(self, tokens: int) -> None:
@@ -68,13 +69,20 @@ class PreparedCall:
         return body
 
     def charge(self, raw_usage: Mapping[str, Any], delivered_tokens: int) -> Charge:
-        """Return the charge: by OpenAI's usage, else by the estimated input and the delivered output."""
+        """Return the charge: by OpenAI's usage, else by the estimated input and the delivered output.
+
+        The `service_tier` in `raw_usage` is the answer's.
+        """
         usage = TokenUsage.read(raw_usage)
         is_estimated = usage is None
         if usage is None:
             usage = TokenUsage(self._input_tokens, 0, 0, delivered_tokens, 0)
+        factor = self._factor(raw_usage.get("service_tier"))
         counts = (usage.input, usage.cached, usage.cache_write, usage.output)
-        return Charge(usage, self._price.cost(counts, self._factor) if self._price else None, is_estimated)
+        return Charge(usage, self._price.cost(counts, factor) if self._price else None, is_estimated)
+
+    def _factor(self, served: object = None) -> Factor:
+        return factor_of({"service_tier": self._tier}, self._base_url, served)
 
     def _choices(self) -> int:
         choices = self.body.get("n")

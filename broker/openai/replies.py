@@ -28,6 +28,7 @@ from broker.errors.openai import (
     UpstreamFault,
 )
 from broker.openai.counting import token_estimate
+from broker.openai.counting.token_usage import with_tier
 
 Headers = Mapping[str, str]
 NO_QUOTA = frozenset(
@@ -62,7 +63,7 @@ FIRST_WAIT, LONGEST_WAIT, JITTER = 0.5, 8.0, 0.25  # seconds, seconds, share
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole completion: its text, OpenAI's `usage` object, and the body as received."""
+    """A whole completion: its text, OpenAI's `usage` object with the tier, and the body as received."""
 
     text: str = field(repr=False)
     usage: dict[str, Any]
@@ -98,7 +99,7 @@ def read_answer(status: int, body: bytes) -> Answer:
         raise OpenAINonsense from None
     if not isinstance(text, str) or not isinstance(usage, dict):
         raise OpenAINonsense
-    return Answer(text, usage, body)
+    return Answer(text, with_tier(usage, content), body)
 
 
 def retry_after(headers: Headers, now: float) -> float | None:

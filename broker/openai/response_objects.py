@@ -14,6 +14,7 @@ from broker.errors.base import Fault
 from broker.errors.openai import OpenAINonsense
 from broker.openai import replies
 from broker.openai.counting import token_estimate
+from broker.openai.counting.token_usage import with_tier
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _WORD = re.compile(r"[a-z_]{1,64}")
@@ -66,7 +67,7 @@ def usage_of(response: Mapping[str, Any]) -> dict[str, Any]:
     """Return the usage of a response in the names of chat completions, which log and metrics read; {} if none."""
     usage = response.get("usage")
     members: dict[str, Any] = usage if isinstance(usage, dict) else {}
-    return {_CHAT_NAMES.get(name, name): value for name, value in members.items()}
+    return with_tier({_CHAT_NAMES.get(name, name): value for name, value in members.items()}, response)
 
 
 def output_ids(items: object) -> Iterator[str]:

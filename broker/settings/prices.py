@@ -19,7 +19,7 @@ Factor = tuple[int, int]  # numerator and denominator
 USUAL: Factor = (1, 1)
 # https://platform.openai.com/docs/guides/flex-processing, /priority-processing. Priority costs 1.7 to 2 times as much;
 # the most is charged for every model.
-TIERS: Mapping[str, Factor] = {"flex": (1, 2), "batch": (1, 2), "priority": (2, 1), "fast": (2, 1)}
+TIERS: Mapping[str, Factor] = {"default": USUAL, "flex": (1, 2), "batch": (1, 2), "priority": (2, 1), "fast": (2, 1)}
 REGIONAL: Factor = (
     11,
     10,
@@ -93,9 +93,13 @@ def price_of(model: str, overrides: Mapping[str, Price]) -> Price | None:
     return overrides.get(alias) or PRICES.get(alias)
 
 
-def factor_of(body: Mapping[str, object], base_url: str) -> Factor:
-    """Return what multiplies a request's price: its `service_tier`, and the region that OPENAI_BASE_URL names."""
-    tier = TIERS.get(str(body.get("service_tier")), USUAL)
+def factor_of(body: Mapping[str, object], base_url: str, served: object = None) -> Factor:
+    """Return what multiplies a request's price: its `service_tier`, and the region that OPENAI_BASE_URL names.
+
+    `served`: the `service_tier` of the answer, which decides if it is a known one. OpenAI's project may have a tier of
+    its own for requests with "auto", and OpenAI serves a request on the usual tier if the other one is full.
+    """
+    tier = TIERS.get(str(served)) or TIERS.get(str(body.get("service_tier")), USUAL)
     return (tier[0] * REGIONAL[0], tier[1] * REGIONAL[1]) if _is_regional(base_url) else tier
 
 

@@ -4,7 +4,8 @@ Chat Completions: https://platform.openai.com/docs/api-reference/chat/object (`p
 Responses: https://platform.openai.com/docs/api-reference/responses/object (`input_tokens`, `output_tokens`).
 """
 
-from typing import NamedTuple, Self
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Self
 
 MAX_TOKENS = 10**9  # of one answer; a larger count is malformed
 
@@ -43,6 +44,15 @@ class TokenUsage(NamedTuple):
         cached = min(_detail(details_in, "cached_tokens"), total_in)
         written = min(_detail(details_in, "cache_write_tokens"), total_in - cached)
         return cls(total_in, cached, written, total_out, min(_detail(details_out, "reasoning_tokens"), total_out))
+
+
+def with_tier(usage: dict[str, Any], answer: Mapping[str, object]) -> dict[str, Any]:
+    """Return the `usage` object of an answer with the answer's own `service_tier`, if it names one.
+
+    It decides the price, and may differ from the request's: https://platform.openai.com/docs/api-reference/chat/object.
+    """
+    tier = answer.get("service_tier")
+    return {**usage, "service_tier": tier} if usage and isinstance(tier, str) else usage
 
 
 def _side(usage: dict[str, object], of_chat: str, of_responses: str) -> tuple[int | None, object]:

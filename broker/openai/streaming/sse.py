@@ -12,6 +12,7 @@ from typing import Any
 
 from broker.errors.openai import OpenAINonsense, StreamBroken
 from broker.openai.counting import token_estimate
+from broker.openai.counting.token_usage import with_tier
 from broker.openai.streaming.chunk_pattern import ChunkPattern, pattern_of
 from broker.openai.streaming.event_splitter import BomFilter
 
@@ -134,7 +135,7 @@ class Transcript:
         if chunk.get("error"):
             raise StreamBroken
         if isinstance(usage := chunk.get("usage"), dict):
-            self.usage = usage
+            self.usage = with_tier(usage, chunk)
         found = "".join(self._read_choice(choice) for choice in chunk.get("choices") or ())
         if found and self._pattern is None and _has_only(found, chunk):
             self._learn(text, found)

@@ -70,12 +70,20 @@ def test_the_body_is_released_once_it_is_sent() -> None:
 
 
 def test_usage_is_charged_and_else_an_estimate() -> None:
-    """Without usage the estimated input and the delivered output are charged. Zeros after an error are no usage."""
+    """Without usage the estimated input and the delivered output are charged. Zeros after an error are no usage.
+
+    The answer's tier decides the price, else the request's.
+    """
     charge = prepared().charge(USAGE, 7)
     assert (charge.amounts, charge.is_estimated) == ((120, 40 * 2_500 + 60 * 1_250 + 20 * 10_000), False)
     estimate = prepared().charge({"prompt_tokens": 0, "completion_tokens": 0}, 7)
     assert estimate.is_estimated
     assert estimate.usage.output == 7
     assert estimate.usage.input > 100
+    flex = prepared(service_tier="flex")
+    assert flex.charge(USAGE, 0).nano_dollars == charge.amounts[1] // 2
+    assert flex.charge({**USAGE, "service_tier": "default"}, 0).amounts == charge.amounts
+    assert prepared().charge({**USAGE, "service_tier": "priority"}, 0).nano_dollars == 2 * charge.amounts[1]
+    assert flex.charge({**USAGE, "service_tier": "auto"}, 0).nano_dollars == charge.amounts[1] // 2
     unpriced = prepared(model="tide-1").charge(USAGE, 0)
     assert (unpriced.nano_dollars, unpriced.amounts) == (None, (120, 0))

@@ -66,12 +66,12 @@ def test_the_callers_mistake_keeps_openais_sentence() -> None:
 
 @pytest.mark.parametrize("reply", whole_answers(), ids=lambda reply: reply.name)
 def test_every_recorded_answer_is_read(reply: RecordedReply) -> None:
-    """The text is the first choice's content, else its refusal, else empty."""
+    """The text is the first choice's content, else its refusal, else empty. The usage has the answer's tier."""
     answer = replies.read_answer(reply.status, reply.body)
     content = json.loads(reply.body)
     message = content["choices"][0]["message"]
     assert answer.text == (message["content"] or message.get("refusal") or "")
-    assert answer.usage == content["usage"]
+    assert answer.usage == content["usage"] | {name: content[name] for name in ("service_tier",) if content.get(name)}
     assert answer.body == reply.body
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.openai.counting.token_usage import TokenUsage
+from broker.openai.counting.token_usage import TokenUsage, with_tier
 
 CHAT = {
     "prompt_tokens": 100,
@@ -67,3 +67,10 @@ def test_any_json_is_read_without_a_fault(usage: object) -> None:
     """Input from the network is never trusted."""
     read = TokenUsage.read(usage)
     assert read is None or read.cached + read.cache_write <= read.input
+
+
+def test_the_tier_goes_with_the_usage() -> None:
+    """An answer without usage has none, and a malformed tier is left out."""
+    assert with_tier(CHAT, {"service_tier": "flex"}) == {**CHAT, "service_tier": "flex"}
+    assert with_tier(CHAT, {"service_tier": 7}) == with_tier(CHAT, {}) == CHAT
+    assert with_tier({}, {"service_tier": "flex"}) == {}

@@ -87,9 +87,10 @@ def test_usage_comes_with_the_last_event(name: str, usage: int) -> None:
 
 
 def test_usage_of_a_failed_response_is_read() -> None:
-    """Usage is read if OpenAI sends it."""
-    failed = {"type": "response.failed", "response": {"id": "resp_1", "usage": {"input_tokens": 3}, "error": {}}}
-    assert relayed([event("response.failed", failed)])[1].usage == {"prompt_tokens": 3}
+    """Usage is read if OpenAI sends it, and the tier with it."""
+    failed = {"id": "resp_1", "usage": {"input_tokens": 3}, "service_tier": "flex", "error": {}}
+    _, relay = relayed([event("response.failed", {"type": "response.failed", "response": failed})])
+    assert relay.usage == {"prompt_tokens": 3, "service_tier": "flex"}
 
 
 def test_an_answer_begins_with_its_first_item() -> None:

@@ -167,10 +167,11 @@ def test_garbage_is_named_as_such(garbage: str) -> None:
 
 
 def test_usage_is_kept() -> None:
-    """The last usage object is the answer's."""
+    """The last usage object is the answer's, with the tier on which OpenAI served it."""
     usage = {"prompt_tokens": 3, "completion_tokens": 2}
-    chunk = b"data: " + json.dumps({"choices": [], "usage": usage}).encode() + b"\n\n"
-    assert read_stream([event(content="a"), finish(), chunk])[2].usage == usage
+    for tier in ({}, {"service_tier": "priority"}):
+        chunk = b"data: " + json.dumps({"choices": [], "usage": usage, **tier}).encode() + b"\n\n"
+        assert read_stream([event(content="a"), finish(), chunk])[2].usage == usage | tier
 
 
 def test_the_second_choice_is_not_mixed_in() -> None:
