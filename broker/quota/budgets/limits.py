@@ -33,7 +33,10 @@ class LimitRules:
     """The operator's rules."""
 
     def __init__(self, settings: Settings) -> None:
-        plans = {ANONYMOUS: Plan(calls=settings.anonymous_daily_limit), **settings.plans.plans}
+        anonymous = settings.plans.plans.get(ANONYMOUS, Plan())
+        if anonymous.calls is None:
+            anonymous = replace(anonymous, calls=settings.anonymous_daily_limit)
+        plans = {**settings.plans.plans, ANONYMOUS: anonymous}
         self._default = _limits(settings, DEFAULT, Plan())
         self._limits = {name: _limits(settings, name, plan) for name, plan in plans.items()}
         self._white_list = settings.id_white_list

@@ -34,6 +34,8 @@ def test_anonymous_users_have_a_plan_of_their_own() -> None:
     assert limits_of(stranger, ANONYMOUS_DAILY_LIMIT="3", PLANS=PRO) == Limits("anonymous", 3)
     own = '{"plans": {"anonymous": {"calls": 2, "tokens": 5}}}'
     assert limits_of(stranger, PLANS=own) == Limits("anonymous", 2, 5)
+    tokens_only = '{"plans": {"anonymous": {"tokens": 5}}}'
+    assert limits_of(stranger, ANONYMOUS_DAILY_LIMIT="3", PLANS=tokens_only) == Limits("anonymous", 3, 5)
 
 
 def test_amounts_are_limited_unless_the_user_is_exempt() -> None:
