@@ -6,6 +6,7 @@ per token. `PRICES` overrides the table or adds to it.
 
 import functools
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -120,7 +121,7 @@ def dollars(text: str) -> int:
 
 
 def price_table(text: str) -> Mapping[str, Price]:
-    """Parse `PRICES`: USD per million tokens by model. Raises `ValueError`."""
+    """Parse `PRICES`: USD per million tokens by model, rounded up to nano-dollars a token. Raises `ValueError`."""
     try:
         table = json.loads(text, parse_float=Decimal, parse_int=Decimal)
     except ValueError:
@@ -134,7 +135,7 @@ def _price(name: str, members: object) -> Price:
     known = isinstance(members, dict) and {"input", "output"} <= members.keys() <= set(_MEMBERS)
     if not isinstance(members, dict) or not known or not all(_is_amount(one) for one in members.values()):
         raise ValueError(f"must give '{name}' amounts for input and output, and for none but {', '.join(_MEMBERS)}")
-    nano = {member: int(amount * 1_000) for member, amount in members.items()}
+    nano = {member: math.ceil(amount * 1_000) for member, amount in members.items()}
     threshold = int(members["long_context"]) if "long_context" in members else None
     written = nano.get("cache_write", nano["input"])
     return Price(nano["input"], nano.get("cached_input", nano["input"]), written, nano["output"], threshold)

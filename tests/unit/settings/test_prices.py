@@ -74,6 +74,14 @@ def test_prices_are_given_in_dollars_per_million_tokens() -> None:
     assert table == {"tide": Price(2_500, 2_500, 2_500, 10_000), "ebb": Price(1_000, 100, 1_000, 2_000)}
 
 
+def test_a_price_below_a_nano_dollar_is_not_free() -> None:
+    """Prices are whole nano-dollars a token, rounded up."""
+    table = price_table(
+        '{"tide": {"input": 0.0375, "cached_input": 0.0004, "output": 0.15}, "ebb": {"input": 0, "output": 0}}'
+    )
+    assert table == {"tide": Price(38, 1, 38, 150), "ebb": Price(0, 0, 0, 0)}
+
+
 @pytest.mark.parametrize(
     "text",
     [
