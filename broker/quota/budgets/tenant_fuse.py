@@ -150,7 +150,9 @@ class TenantFuse:
     def _turn_day(self) -> None:
         today = self._today()
         if self._slice.day != today:
-            self._slice, self.spent, self._has_refused, self._denied_until = _Slice(today), 0, False, 0.0
+            # what calls in flight will cost is charged to the new day
+            self._slice = _Slice(today, in_flight=self._slice.in_flight)
+            self.spent, self._has_refused, self._denied_until = 0, False, 0.0
 
     def _exchange(self, wanted: int) -> None:
         """Send one message, after repeating the last one if its outcome is unknown: a repeated message counts once.

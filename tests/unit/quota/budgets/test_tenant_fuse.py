@@ -150,6 +150,21 @@ def test_the_budget_is_a_day_s(redis: fakeredis.FakeRedis, clock: Clock) -> None
     assert not fuse.is_burnt
 
 
+def test_a_call_over_midnight_releases_no_other_reservation(redis: fakeredis.FakeRedis, clock: Clock) -> None:
+    """Its cost is the new day's, so its reservation is, too, until it is over."""
+    fuse = worker(redis, clock)
+    fuse.take(4 * SLICE)
+    clock.now += 86_400
+    fuse.take(6 * SLICE)
+    fuse.settle(4 * SLICE, 4 * SLICE)
+    with pytest.raises(TenantBudgetExhausted):
+        fuse.take(SLICE)
+    fuse.settle(SLICE, 0)
+    fuse.settle(6 * SLICE, 6 * SLICE)
+    fuse.report(is_last=True)
+    assert [int(redis.hget(key, "spent") or 0) for key in sorted(redis.keys("*:spend:*"))] == [0, DOLLAR]
+
+
 def test_a_watched_budget_refuses_no_call(redis: fakeredis.FakeRedis, clock: Clock) -> None:
     """The spend is still reported."""
     fuse = worker(redis, clock, BUDGETS="watch")
