@@ -384,6 +384,19 @@ def test_leaving_ends_the_call_at_openai(
     disconnect_during_silence(broker, openai, ada, "/v1/responses", body)
 
 
+def test_a_function_with_an_optional_argument_passes(ada: User, openai: OpenAIStandIn) -> None:
+    """Its schema's `type` is an array, as SDKs write it for strict functions. Both APIs take it."""
+    function = {
+        "name": "tide_at", "strict": True,
+        "parameters": {"type": "object", "properties": {"at": {"type": ["string", "null"]}}},
+    }  # fmt: skip
+    assert create(ada, tools=[{"type": "function", **function}]).status_code == 200
+    assert openai.seen[-1].body["tools"] == [{"type": "function", **function}]
+    chat = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello"}]}
+    answer = ada.post("/v1/chat/completions", {**chat, "tools": [{"type": "function", "function": function}]})
+    assert answer.status_code == 200
+
+
 def test_a_successor_model_serves_both_names(
     start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
 ) -> None:

@@ -12,13 +12,13 @@ PER_MESSAGE = 4  # the tokens around a message: https://cookbook.openai.com/exam
 NUMBER = 4  # bytes
 
 # The largest image of low, high and any other `detail`, by model: https://platform.openai.com/docs/guides/images-vision
-# Small models multiply 1,536 patches by 2.46 at most. Later ones keep the size of an image unless it has low or high
-# detail, and refuse one of more than 30,000 patches.
+# Small models multiply 1,536 patches by 2.46 at most. Later ones multiply by 1.2, keep the size of an image unless it has
+# low or high detail, and refuse one of more than 30,000 patches.
 _IMAGES_OF = (
     (re.compile(r"gpt-4o-mini"), (2_833, 48_169, 48_169)),
     (re.compile(r"(gpt-4\.1|gpt-5(\.\d)?)-(mini|nano)|o4-mini"), (630, 3_779, 3_779)),
-    (re.compile(r"gpt-5\.[45]"), (300, 2_500, 10_000)),
-    (re.compile(r"gpt-(5\.[6-9]|[6-9]|\d\d)"), (300, 2_500, 30_000)),
+    (re.compile(r"gpt-5\.[45]"), (310, 3_000, 12_000)),
+    (re.compile(r"gpt-(5\.[6-9]|[6-9]|\d\d)"), (310, 3_000, 36_000)),
     (re.compile(r""), (300, 2_500, 2_500)),
 )
 _UNBILLED = frozenset(
@@ -28,6 +28,7 @@ _UNBILLED = frozenset(
     }
 )  # fmt: skip
 _IMAGES = ("image_url", "input_image")
+_IMAGE_MEMBERS = frozenset({"detail", "image_url", "type"})  # what an image's allowance covers
 _WITH_IMAGES = ("messages", "input")  # elsewhere an object with such a type is text, as in the schema of a tool
 
 
@@ -73,6 +74,7 @@ def _measured(member: Any, images: list[dict[str, Any]] | None) -> tuple[int, in
             size += NUMBER
         elif images is not None and value.get("type") in _IMAGES:
             images.append(value)
+            rest.extend(child for name, child in value.items() if name not in _IMAGE_MEMBERS)
         else:
             tokens += PER_MESSAGE if "role" in value else 0
             size += sum(map(text_size, value))

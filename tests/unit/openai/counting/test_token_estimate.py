@@ -27,13 +27,13 @@ def test_three_bytes_are_a_token() -> None:
     [
         ({"type": "image_url", "image_url": {"url": "data:" + "x" * 99_999, "detail": "low"}}, "gpt-4o", 300),
         ({"type": "image_url", "image_url": {"url": "https://example.com/tide.png"}}, "gpt-4o", 2_500),
-        ({"type": "input_image", "image_url": "data:" + "x" * 99_999, "detail": "high"}, "gpt-6-luna", 2_500),
+        ({"type": "input_image", "image_url": "data:" + "x" * 99_999, "detail": "high"}, "gpt-6-luna", 3_000),
         ({"type": "image_url", "image_url": {"url": "x", "detail": "low"}}, "gpt-4o-mini-2024-07-18", 2_833),
         ({"type": "image_url", "image_url": {"url": "x", "detail": "auto"}}, "gpt-4o-mini", 48_169),
-        ({"type": "image_url", "image_url": {"url": "x"}}, "gpt-6-luna", 30_000),
-        ({"type": "input_image", "image_url": "x", "detail": "original"}, "gpt-5.6-sol", 30_000),
-        ({"type": "input_image", "image_url": "x", "detail": "low"}, "gpt-6.1-terra", 300),
-        ({"type": "image_url", "image_url": {"url": "x", "detail": "original"}}, "gpt-5.4", 10_000),
+        ({"type": "image_url", "image_url": {"url": "x"}}, "gpt-6-luna", 36_000),
+        ({"type": "input_image", "image_url": "x", "detail": "original"}, "gpt-5.6-sol", 36_000),
+        ({"type": "input_image", "image_url": "x", "detail": "low"}, "gpt-6.1-terra", 310),
+        ({"type": "image_url", "image_url": {"url": "x", "detail": "original"}}, "gpt-5.4", 12_000),
         ({"type": "image_url", "image_url": {"url": "x", "detail": "high"}}, "gpt-4.1-nano", 3_779),
         ({"type": "image_url", "image_url": {"url": "x", "detail": "low"}}, "gpt-5.4-mini", 630),
         ({"type": "image_url", "image_url": {"url": "x", "detail": []}}, "tide-1", 2_500),
@@ -53,10 +53,29 @@ def test_a_schema_may_list_its_types() -> None:
 
 
 def test_text_in_the_form_of_an_image_is_text() -> None:
-    """Only messages and input items have images. A tool's schema may hold any object as a default."""
+    """Only messages and input items have images. A tool's schema may hold any object as a default.
+
+    Text counts beside an image's own members, too.
+    """
+    assert input_tokens({"messages": [{"role": "user", "type": "image_url", "content": "x" * 30_000}]}) > 10_000
     default = {"type": "image_url", "image_url": "x" * 30_000}
     tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "default": default}}}]
     assert input_tokens({**chat(""), "tools": tools}) > 10_000
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda value: st.lists(value) | st.dictionaries(st.sampled_from(["type", "role", "detail", "image_url"]), value),
+)
+
+
+@given(JSON)
+def test_every_value_has_an_estimate(value: Any) -> None:
+    """`type` may be any value: in a schema of an optional argument it is an array."""
+    schema = {"type": "object", "properties": {"at": {"type": ["string", "null"], "description": "x" * 300}}}
+    for body in (chat(value), {"model": "gpt-4o", "input": "x", "tools": [value, {"parameters": schema}]}):
+        assert input_tokens(body) > 0
+    assert input_tokens({"model": "gpt-4o", "tools": [{"type": "function", "parameters": schema}]}) > 100
 
 
 @given(st.text())
