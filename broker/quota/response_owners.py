@@ -24,22 +24,20 @@ KEYS = 3  # of each script: ids, items by response, fingerprints by id
 MAX_ID = 128  # characters; OpenAI's ids have about 55
 
 # ARGV: lifetime in ms, fingerprint, response id, item ids. Idempotent. Writes first: a full Redis refuses the script
-# before it has changed anything.
+# before it has changed anything. An item that is known already belongs to an earlier response, which keeps it: the
+# list of a response's input names items of the responses before it.
 REMEMBER = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local items = ''
 for i = 3, #ARGV do
-  redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[i])
+  if redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[i]) == 1 and i > 3 then
+    items = items .. ARGV[i] .. ' '
+  end
   redis.call('HSET', KEYS[3], ARGV[i], ARGV[2])
 end
-if #ARGV > 3 then
-  local items = redis.call('HGET', KEYS[2], ARGV[3]) or ''
-  for i = 4, #ARGV do
-    if not string.find(items, ARGV[i] .. ' ', 1, true) then
-      items = items .. ARGV[i] .. ' '
-    end
-  end
-  redis.call('HSET', KEYS[2], ARGV[3], items)
+if items ~= '' then
+  redis.call('HSET', KEYS[2], ARGV[3], (redis.call('HGET', KEYS[2], ARGV[3]) or '') .. items)
 end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 100)) do
   redis.call('ZREM', KEYS[1], id)

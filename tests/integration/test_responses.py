@@ -303,6 +303,17 @@ def test_a_deleted_response_is_forgotten(ada: User, openai: OpenAIStandIn) -> No
     assert ada.get(f"/v1/responses/{kept['id']}").status_code == 200
 
 
+def test_an_item_outlives_a_later_response_that_was_made_from_it(ada: User, openai: OpenAIStandIn) -> None:
+    """The later response's input is listed, with the item in it, before that response is deleted."""
+    item_id = begin(ada)["output"][0]["id"]
+    again = [{"type": "item_reference", "id": item_id}, {"role": "user", "content": "go on"}]
+    later = begin(ada, input=again)
+    listed = ada.get(f"/v1/responses/{later['id']}/input_items").json()
+    assert item_id in [item["id"] for item in listed["data"]]
+    assert ada.call("DELETE", f"/v1/responses/{later['id']}").status_code == 200
+    assert create(ada, input=again).status_code == 200
+
+
 def test_an_owner_is_known_to_every_worker_and_after_a_restart(
     start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
 ) -> None:

@@ -94,6 +94,19 @@ def test_items_of_a_stream_are_added_one_by_one_and_forgotten_together(owners: R
     assert owners.look_up(ADA, ["resp_2", "msg_2"]).unknown is None
 
 
+def test_an_item_is_forgotten_with_its_own_response_only(owners: ResponseOwners) -> None:
+    """The list of a later response's input names items of earlier ones, again and again."""
+    owners.remember(ADA, KEY, "resp_1", ["msg_1"])
+    owners.remember(ADA, KEY, "resp_2", ["msg_2"])
+    for _ in range(2):
+        owners.remember(ADA, KEY, "resp_2", ["msg_1", "msg_3"])
+    owners.forget(ADA, "resp_2")
+    assert owners.look_up(ADA, ["resp_1", "msg_1"]).unknown is None
+    assert [owners.look_up(ADA, [one]).unknown for one in ("resp_2", "msg_2", "msg_3")] == ["resp_2", "msg_2", "msg_3"]
+    owners.forget(ADA, "resp_1")
+    assert owners.look_up(ADA, ["msg_1"]).unknown == "msg_1"
+
+
 def test_an_id_expires_after_its_days(redis: fakeredis.FakeRedis, quota: FakeQuota) -> None:
     """Redis' clock decides. Expired ids are removed, and the keys expire by themselves."""
     owners = make(redis, quota, RESPONSES_KEPT_DAYS="2")
