@@ -71,16 +71,16 @@ def usage_of(response: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def output_ids(items: object) -> Iterator[str]:
-    """Yield the ids that output items give to a client: their own, and those of containers and safety checks.
+    """Yield the ids that output items give to a client: their own, of containers, safety checks and cited files.
 
     Only these places count. Other members may hold text that a caller chose.
     """
-    for item in items if isinstance(items, list) else []:
-        if isinstance(item, dict):
-            checks = item.get("pending_safety_checks")
-            places = [item, *(checks if isinstance(checks, list) else [])]
-            found = [place.get("id") for place in places if isinstance(place, dict)]
-            yield from (one for one in (*found, item.get("container_id")) if _is_id(one))
+    for item in _objects(items):
+        checks = _objects(item.get("pending_safety_checks"))
+        cited = [note for part in _objects(item.get("content")) for note in _objects(part.get("annotations"))]
+        files = [one.get("file_id") for one in (*cited, *_objects(item.get("results")))]
+        found = (item.get("id"), item.get("container_id"), *(check.get("id") for check in checks), *files)
+        yield from (one for one in found if _is_id(one))
 
 
 def listed_ids(body: bytes) -> list[str]:
@@ -132,6 +132,10 @@ def _object(body: bytes) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise OpenAINonsense
     return content
+
+
+def _objects(value: object) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def _is_id(value: object) -> TypeGuard[str]:

@@ -10,6 +10,8 @@ from urllib.parse import quote
 import pytest
 import requests
 
+from broker.errors.last_lines import event
+from deploy.local import response_shapes
 from deploy.local.broker_process import BrokerProcess
 from deploy.local.openai_api import OpenAIStandIn
 from tests.integration.client_disconnect import disconnect_during_silence
@@ -418,6 +420,29 @@ def test_a_successor_model_serves_both_names(
     assert openai.seen[-1].body["reasoning"] == {"effort": "none"}
     response = create(user, model="gpt-4o-mini", temperature=0.2)
     assert (response.status_code, response.headers["X-Dropped-Parameters"]) == (200, "temperature")
+
+
+def test_a_citation_of_a_hosted_tool_is_sent_back_by_its_reader_only(
+    start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
+) -> None:
+    """SDKs send earlier items back in full, with the files that they cite. No other place takes a file's id."""
+    broker = start_broker(HOSTED_TOOLS="file_search", WEB_CONCURRENCY="1")
+    reader, stranger = new_user(broker), new_user(broker)
+    search = {"id": "fs_1", "type": "file_search_call", "queries": ["tide"], "results": [{"file_id": "file-2"}]}
+    text = response_shapes.message("high water")
+    text["content"][0]["annotations"] = [{"type": "file_citation", "index": 0, "file_id": "file-1", "filename": "a"}]
+    cited = response_shapes.new_response({"model": "gpt-4o"}) | {"output": [search, text]}
+    last = event("response.completed", {"type": "response.completed", "response": cited})
+    openai.next("events", body=last.decode())
+    assert create(reader, stream=True).status_code == 200
+    again = [search, text, {"role": "user", "content": "go on"}]
+    assert create(reader, input=again).status_code == 200
+    assert create(stranger, input=again).status_code == 404
+    for forged in (text | {"id": None}, search | {"id": None}):
+        assert create(stranger, input=[forged]).status_code == 404
+    file = {"type": "input_file", "file_id": "file-1"}
+    for content in ([file], [{"type": "input_text", "text": "x", "annotations": {"file_ids": ["file-1"]}}]):
+        assert create(reader, input=[{"role": "user", "content": content}]).status_code == 400
 
 
 def test_without_a_token_there_is_no_answer(broker: BrokerProcess, openai: OpenAIStandIn) -> None:

@@ -32,6 +32,7 @@ HOSTED_ITEMS = {
 }
 _NOT_STORED = frozenset({"call_id", "input_schema"})  # pairs a call with its output; a JSON schema
 _FILE_IDS = frozenset({"file_id", "file_ids"})
+CITING = frozenset({"annotations", "results"})  # members of an answer's items that name files, and open none
 
 
 def check(items: list[Any], hosted_tools: frozenset[str]) -> Iterator[str]:
@@ -59,19 +60,19 @@ def _check_type(name: str, item: dict[str, Any], hosted_tools: frozenset[str]) -
         raise ParameterRefused(f"{name}.type", sentence, "unsupported_value")
 
 
-def _ids(name: str, value: Any) -> Iterator[str]:
-    """Yield the ids in `value` at any depth. Raises a `ParameterRefused` for a file id."""
+def _ids(name: str, value: Any, *, is_citing: bool = False) -> Iterator[str]:
+    """Yield the ids in `value` at any depth. Raises a `ParameterRefused` for a file id that is no citation."""
     if isinstance(value, list):
         for child in value:
-            yield from _ids(name, child)
+            yield from _ids(name, child, is_citing=is_citing)
     elif isinstance(value, dict):
         for member, child in value.items():
             if child is None or member in _NOT_STORED:
                 continue
-            if member in _FILE_IDS:
+            if member in _FILE_IDS and not (is_citing and member == "file_id"):
                 sentence = f"names a file of the operator's account ('{member}'); send the file inline ('file_data')"
                 raise ParameterRefused(name, sentence, "unsupported_value")
             if member == "id" or member.endswith("_id"):
                 yield child if isinstance(child, str) else repr(child)  # another type is an unknown id
             else:
-                yield from _ids(name, child)
+                yield from _ids(name, child, is_citing=member in CITING)
