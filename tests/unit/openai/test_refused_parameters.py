@@ -133,6 +133,16 @@ def test_an_effort_that_the_model_does_not_have_is_the_callers(
     assert len(model.asked) <= 2
 
 
+def test_a_model_without_the_effort_none_refuses_the_tools_in_openais_words(
+    refused: RefusedParameters, model: Model
+) -> None:
+    """Not an effort that the client never sent, also not the second time."""
+    for _ in range(2):
+        with pytest.raises(ParameterUnsupported, match="To use function tools, use /v1/responses"):
+            refused.ask({"model": "gpt-6.1-sol", "tools": TOOLS}, model)
+    assert refused.known({"model": "gpt-6.1-sol", "tools": TOOLS}) == ()
+
+
 def test_made_up_efforts_do_not_fill_the_memory(refused: RefusedParameters) -> None:
     """Clients choose the effort."""
 
