@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from broker.openai.counting import token_estimate
 from broker.openai.counting.token_usage import TokenUsage
-from broker.settings.prices import Factor, Price, factor_of, price_of
+from broker.settings.prices import Factor, Price, factor_of, highest, price_of
 from broker.settings.settings import Settings
 
 _OLDER_CAP = "max_tokens"  # only a patch of MODELS has it: a request's own is renamed
@@ -48,14 +48,16 @@ class PreparedCall:
     def demand(self, settings: Settings) -> tuple[int, int, int, int]:
         """Return the demand: estimated input tokens, the longest answer, and nano-dollars for a token of either.
 
-        Without a cap an answer counts as MAX_COMPLETION_TOKENS long.
+        Without a cap an answer counts as MAX_COMPLETION_TOKENS long. A cheaper tier counts at the usual price, at which
+        OpenAI serves the request if that tier is full.
         """
         if self.cap_name not in self.body and _OLDER_CAP in self.body:
             self.cap_name = _OLDER_CAP
         self._input_tokens = token_estimate.input_tokens(self.body)
         self._price = price_of(str(self.body.get("model")), settings.prices)
         self._tier, self._base_url = self.body.get("service_tier"), settings.openai_base_url
-        each_in, each_out = self._price.worst(self._input_tokens, self._factor()) if self._price else (0, 0)
+        factor = highest(self._factor(), self._factor("default"))
+        each_in, each_out = self._price.worst(self._input_tokens, factor) if self._price else (0, 0)
         return self._input_tokens, self._cap(settings.max_completion_tokens) * self._choices(), each_in, each_out
 
     def bound_output(self, tokens: int) -> None:

@@ -104,6 +104,11 @@ def factor_of(body: Mapping[str, object], base_url: str, served: object = None) 
     return (tier[0] * REGIONAL[0], tier[1] * REGIONAL[1]) if _is_regional(base_url) else tier
 
 
+def highest(one: Factor, other: Factor) -> Factor:
+    """Return the higher of two factors."""
+    return one if one[0] * other[1] > other[0] * one[1] else other
+
+
 @functools.cache
 def _is_regional(base_url: str) -> bool:
     return bool(_REGIONAL_HOST.fullmatch(urlsplit(base_url).hostname or ""))

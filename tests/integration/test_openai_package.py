@@ -55,6 +55,18 @@ def test_it_lists_the_models(client: OpenAI) -> None:
     assert caught.value.code == "model_not_found"
 
 
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_flex_that_is_served_as_usual_is_charged_as_usual(ada: User, openai: OpenAIStandIn, *, is_stream: bool) -> None:
+    """OpenAI bills the tier that its answer names; the stand-in has no flex."""
+    body = {"model": "gpt-4o", "messages": HELLO, "stream": is_stream}
+    answer = ada.post("/v1/chat/completions", {**body, "service_tier": "flex"})
+    assert (answer.status_code, openai.completions()[-1].body["service_tier"]) == (200, "flex")
+    within(2, lambda: ada.get("/v1/usage").json()["tokens"]["used"])
+    used = ada.get("/v1/usage").json()
+    usual = 12 * 2_500 + (used["tokens"]["used"] - 12) * 10_000
+    assert round(used["dollars"]["used"] * 10**9) == usual
+
+
 def test_it_gets_an_answer(client: OpenAI, broker: BrokerProcess, ada: User) -> None:
     """The answer has its usage, its model, and a request id that is in the log."""
     answer = client.chat.completions.create(model="gpt-4o-mini", messages=HELLO)

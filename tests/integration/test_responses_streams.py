@@ -192,6 +192,16 @@ def test_the_usage_of_a_failure_is_charged_though_an_error_event_came_first(ada:
     within(2, lambda: ada.get("/v1/usage").json()["tokens"]["used"] == 42)
 
 
+def test_the_tier_that_served_a_response_is_charged(ada: User, openai: OpenAIStandIn) -> None:
+    """The first event says "auto", the last one which tier it was."""
+    usual = 12 * 2_500 + 30 * 10_000
+    for tier, charged in (("default", usual), ("priority", 3 * usual)):
+        served = COMPLETED.replace(b'"error":null', b'"service_tier":"%s","error":null' % tier.encode())
+        play(openai, CREATED.replace(b'"error":null', b'"service_tier":"auto","error":null'), *RESPONSE[1:-1], served)
+        assert events(ask(ada))[-1]["response"]["service_tier"] == tier
+        within(2, lambda due=charged: round(ada.get("/v1/usage").json()["dollars"]["used"] * 10**9) == due)  # type: ignore[misc]
+
+
 CUTS: dict[str, tuple[str, dict[str, Any]]] = {
     "closed": ("cut_mid_stream", {"events": 5}),
     "reset": ("cut_mid_stream", {"events": 5, "reset": True}),

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import pytest
+
+from broker.openai.counting.token_usage import with_tier
 from broker.openai.prepared_call import PreparedCall
 from broker.settings.settings import Settings
 from tests.apps import REQUIRED
@@ -28,6 +31,7 @@ def test_the_demand_is_the_input_and_the_longest_answer() -> None:
     assert demand(max_completion_tokens=50)[1] == 50
     assert demand(max_completion_tokens=50, n=3)[1] == 150
     assert demand(service_tier="priority")[2:] == (5_000, 20_000)
+    assert demand(service_tier="flex")[2:] == (2_500, 10_000)  # OpenAI may serve it as usual
     assert demand(model="tide-1")[2:] == (0, 0)
 
 
@@ -70,20 +74,26 @@ def test_the_body_is_released_once_it_is_sent() -> None:
 
 
 def test_usage_is_charged_and_else_an_estimate() -> None:
-    """Without usage the estimated input and the delivered output are charged. Zeros after an error are no usage.
-
-    The answer's tier decides the price, else the request's.
-    """
+    """Without usage the estimated input and the delivered output are charged. Zeros after an error are no usage."""
     charge = prepared().charge(USAGE, 7)
     assert (charge.amounts, charge.is_estimated) == ((120, 40 * 2_500 + 60 * 1_250 + 20 * 10_000), False)
     estimate = prepared().charge({"prompt_tokens": 0, "completion_tokens": 0}, 7)
     assert estimate.is_estimated
     assert estimate.usage.output == 7
     assert estimate.usage.input > 100
-    flex = prepared(service_tier="flex")
-    assert flex.charge(USAGE, 0).nano_dollars == charge.amounts[1] // 2
-    assert flex.charge({**USAGE, "service_tier": "default"}, 0).amounts == charge.amounts
-    assert prepared().charge({**USAGE, "service_tier": "priority"}, 0).nano_dollars == 2 * charge.amounts[1]
-    assert flex.charge({**USAGE, "service_tier": "auto"}, 0).nano_dollars == charge.amounts[1] // 2
     unpriced = prepared(model="tide-1").charge(USAGE, 0)
     assert (unpriced.nano_dollars, unpriced.amounts) == (None, (120, 0))
+
+
+@pytest.mark.parametrize(
+    ("asked", "served", "times"),
+    [
+        ("flex", "flex", 0.5), ("flex", "default", 1), ("auto", "priority", 2), ("auto", "flex", 0.5),
+        ("priority", "default", 1), ("flex", "auto", 0.5), ("flex", None, 0.5), ("flex", "new", 0.5),
+    ],
+)  # fmt: skip
+def test_the_tier_that_served_the_answer_is_charged(asked: str, served: str | None, times: float) -> None:
+    """OpenAI bills that one, which may differ from the request's. An unknown one costs as much as the request's."""
+    for usage in ({"prompt_tokens": 100, "completion_tokens": 20}, {"input_tokens": 100, "output_tokens": 20}):
+        charge = prepared(service_tier=asked).charge(with_tier(usage, {"service_tier": served}), 0)
+        assert charge.nano_dollars == (100 * 2_500 + 20 * 10_000) * times
