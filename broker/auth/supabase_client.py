@@ -70,14 +70,14 @@ class SupabaseClient:
         except SupabaseUnavailable as error:
             self._note(error)
             raise SignInUnavailable(retry_after=RETRY_AFTER) from None
-        is_user = status == 200 and isinstance(user, dict)
+        is_user = status == 200 and isinstance(user, dict) and isinstance(user.get("id"), str)
         if not is_user and not verdicts.rejects_token(status, fields, user):
             self._refused_until = time.monotonic() + REFUSAL_SECONDS
             self._note(self.failure(STATUS, verdicts.advice(status, user)))
             raise SignInUnavailable(retry_after=RETRY_AFTER)
         self._refused_until = 0.0
         self._note(None)
-        if not is_user or user.get("id") != caller_id:
+        if not is_user or user["id"] != caller_id:
             raise TokenInvalid("refused_by_supabase")
 
     def _note(self, problem: SupabaseUnavailable | None) -> None:

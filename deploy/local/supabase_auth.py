@@ -33,6 +33,7 @@ GATEWAY: dict[str, tuple[int, object]] = {  # behaviours of what stands in front
     "key unknown": (401, {"message": "Invalid API key"}),
     "page": (401, b"<html>sign in to the network"),
     "firewall": (403, b"<html>blocked"),
+    "maintenance": (200, {"message": "We are back soon"}),
 }
 User = dict[str, Any]
 

@@ -222,7 +222,8 @@ def test_hs256_without_the_secret_is_checked_by_supabase_once(
 RENEW = "status 401 for SUPABASE_SERVICE_KEY: renew the key"
 LOOK = "not from Supabase Auth: check SUPABASE_URL and the firewalls in front of it"
 REFUSALS = {
-    "key disabled": RENEW, "key unknown": RENEW, "page": f"status 401, {LOOK}", "firewall": f"status 403, {LOOK}"
+    "key disabled": RENEW, "key unknown": RENEW, "page": f"status 401, {LOOK}", "firewall": f"status 403, {LOOK}",
+    "maintenance": "status 200, no user: check SUPABASE_URL",
 }  # fmt: skip
 
 

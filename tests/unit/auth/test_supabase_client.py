@@ -53,7 +53,7 @@ def test_a_token_is_accepted_if_supabase_names_its_user(
     {"status": 403, "json": {"code": 403, "error_code": "bad_jwt", "msg": "invalid JWT"}},
     {"status": 403, "json": {"code": "session_not_found", "message": "Session not found"}},
     {"status": 403, "body": "", "headers": {"x-sb-error-code": "user_banned"}},
-    {"json": {"id": "somebody else"}}, {"json": {}},
+    {"json": {"id": "somebody else"}},
 ])  # fmt: skip
 def test_a_rejected_token_is_invalid(
     supabase: responses.RequestsMock, client: SupabaseClient, answer: dict[str, Any]
@@ -67,7 +67,8 @@ def test_a_rejected_token_is_invalid(
 @pytest.mark.parametrize("answer", [
     {"status": 500, "json": {}}, {"status": 429, "json": {}}, {"status": 404, "body": "no such project"},
     {"status": 302, "headers": {"Location": "http://elsewhere.invalid/"}}, {"body": "<html>maintenance"},
-    {"json": ["no user"]}, {"body": requests.ConnectionError("refused")}, {"body": requests.ReadTimeout("slow")},
+    {"json": ["no user"]}, {"json": {}}, {"json": {"message": "maintenance"}}, {"json": {"id": None}},
+    {"body": requests.ConnectionError("refused")}, {"body": requests.ReadTimeout("slow")},
 ])  # fmt: skip
 def test_an_answer_without_a_verdict_makes_sign_in_unavailable(
     supabase: responses.RequestsMock, client: SupabaseClient, answer: dict[str, Any]
