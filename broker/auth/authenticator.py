@@ -17,7 +17,7 @@ from broker.auth import tokens
 from broker.auth.remote_check import RemoteCheck
 from broker.auth.signing_keys import SigningKeys
 from broker.caller import Caller
-from broker.errors.base import AuthorizationMissing, BearerMissing, OpenAIKeySent, Reason, TokenInvalid
+from broker.errors.base import AuthorizationMissing, BearerMissing, OpenAIKeySent, Reason, TokenExpired, TokenInvalid
 from broker.errors.limits import AnonymousRefused, CallerBlocked, OAuthClientRefused
 from broker.settings.plans import ANONYMOUS
 from broker.settings.settings import Settings
@@ -102,7 +102,7 @@ class Authenticator:
     def _cached(self, digest: bytes) -> Caller | None:
         """The caller of a cached token. Raises `TokenInvalid` for a token that was refused a moment ago."""
         if self._refused and (refusal := self._refused.get(digest)) and refusal[0] > self._clock():
-            raise TokenInvalid(refusal[1])
+            raise _refusal(refusal[1])
         found = self._verified.get(digest)
         if found is None:
             return None
@@ -130,8 +130,11 @@ class Authenticator:
                 self._remote.check(text, caller.id, address)
                 until = min(until, self._clock() + CACHE_SECONDS)
         except TokenInvalid as refused:
-            self._cache_refusal(digest, refused.reason)
-            raise
+            # Supabase has no leeway: within ours, it refuses a token because that has expired
+            is_expired = key is None and self._clock() >= caller.expires_at
+            reason = TokenExpired.reason if is_expired else refused.reason
+            self._cache_refusal(digest, reason)
+            raise _refusal(reason) from None
         _put(self._verified, digest, _Verified(caller, until, token.kid if token.alg in tokens.ASYMMETRIC else None))
 
     def _cache_refusal(self, digest: bytes, reason: Reason) -> None:
@@ -148,6 +151,10 @@ class Authenticator:
         if token.alg != "HS256":
             raise TokenInvalid("wrong_algorithm")
         return self._secret
+
+
+def _refusal(reason: Reason) -> TokenInvalid:
+    return TokenExpired() if reason == TokenExpired.reason else TokenInvalid(reason)
 
 
 def _put(cache: OrderedDict[bytes, Value], digest: bytes, value: Value) -> None:

@@ -217,6 +217,7 @@ def test_hs256_without_the_secret_is_checked_by_supabase_once(
     assert try_in(broker, project.anon_key) == OUT
     assert try_in(broker, project.token(expires_in=-60)) == (401, "token_expired")
     assert project.requests["/user"] == asked
+    assert try_in(broker, project.token(expires_in=-3)) == (401, "token_expired")  # Supabase has no leeway
 
 
 RENEW = "status 401 for SUPABASE_SERVICE_KEY: renew the key"

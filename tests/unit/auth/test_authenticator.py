@@ -174,6 +174,19 @@ def test_an_accepted_token_is_not_cached_past_exp(remote: Authenticator, supabas
         remote.authenticate(header)
 
 
+def test_a_token_that_supabase_refuses_within_the_leeway_has_expired(
+    remote: Authenticator, supabase: FakeSupabase, clock: Clock
+) -> None:
+    """The page then refreshes its session, instead of asking for a new sign-in. One check is enough."""
+    header = shared(exp=NOW + 5)
+    clock.time += 5
+    supabase.fault = TokenInvalid("refused_by_supabase")
+    for _ in range(3):
+        with pytest.raises(TokenExpired):
+            remote.authenticate(header)
+    assert len(supabase.checked) == 1
+
+
 def test_a_failed_check_is_not_cached(remote: Authenticator, supabase: FakeSupabase) -> None:
     """The next request checks again."""
     header = shared()
