@@ -52,7 +52,7 @@ def supabase_url(text: str) -> str:
 
 def _split(text: str) -> SplitResult | None:
     """The parts of a URL; None if it has characters or a port that no URL has."""
-    if not text.isprintable() or " " in text:
+    if not text.isascii() or not text.isprintable() or " " in text:  # a host of other letters is written in Punycode
         return None
     try:
         split = urlsplit(text)
@@ -62,9 +62,9 @@ def _split(text: str) -> SplitResult | None:
 
 
 def proxy_url(text: str) -> Secret:
-    """The URL of an HTTP proxy that takes CONNECT. It may hold a password."""
-    parts = urlsplit(text if "://" in text else f"http://{text}")
-    if parts.scheme != "http" or not parts.hostname:
+    """The URL of an HTTP proxy that takes CONNECT. It may hold a password, in which `/ # ?` are percent-encoded."""
+    parts = _split(text if "://" in text else f"http://{text}")
+    if parts is None or parts.scheme != "http" or not parts.hostname or parts.path.strip("/") or parts[3:] != ("", ""):
         raise ValueError("must be the URL of an HTTP proxy, such as http://proxy:3128")
     return Secret(parts.geturl())
 
