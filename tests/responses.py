@@ -39,6 +39,7 @@ MALFORMED: dict[str, bytes] = {
     "chunk size of letters": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",
     "chunk longer than its size": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabc\r\n0\r\n\r\n",
     "another protocol": b"SSH-2.0-OpenSSH\r\n\r\n",
+    "a switch to another protocol": b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n",
     "a cut head": b"HTTP/1.1 200 OK\r\nContent-Le",
     "a cut body": b"HTTP/1.1 200 OK\r\n" + LENGTH + b"\r\n" + BODY[:-1],
     "a cut chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",

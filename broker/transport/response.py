@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from http.client import HTTPException
 from typing import Any, Self
 
-from httptools import HttpParserError, HttpResponseParser
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from broker.transport.receiver import Receiver
 
@@ -113,6 +113,9 @@ class Response:
             # llhttp's message names a rule of HTTP and quotes nothing of the response
             log.warning("a response is malformed", extra={"reason": str(error)})
             raise Malformed("the response is malformed") from None
+        except HttpParserUpgrade:  # status 101, which no request of ours allows (RFC 9110, 15.2.2)
+            log.warning("a response is malformed", extra={"reason": "it switches to another protocol"})
+            raise Malformed("the response switches to another protocol") from None
 
     def _end_by_close(self) -> None:
         if self._has_head and self._is_ended_by_close:

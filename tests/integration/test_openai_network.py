@@ -49,6 +49,7 @@ def through(path: NetworkPath) -> dict[str, str]:
         (b"HTTP/1.1 200 OK\r\nX-A: 1\r\n  more\r\n" + LENGTH, 502),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n" + LENGTH, 502),
         (b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\n" + LENGTH, 502),
+        (b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: h2c\r\n", 502),
     ],
 )
 def test_an_odd_head_is_read_or_refused_and_never_asked_for_again(
