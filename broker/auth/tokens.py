@@ -84,7 +84,7 @@ def _public_key(entry: object) -> tuple[str, Key] | None:
         return None
     try:
         jwk = PyJWK(entry)
-    except (PyJWKError, PyJWTError, ValueError, TypeError):
+    except (PyJWKError, PyJWTError, ValueError, TypeError, KeyError, NotImplementedError):
         return None
     if jwk.algorithm_name not in ASYMMETRIC:
         return None

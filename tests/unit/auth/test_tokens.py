@@ -184,6 +184,8 @@ def test_a_key_set_leaves_out_unusable_keys() -> None:
             None,
             {"kid": "a"},
             {"kid": "b", "kty": "oct", "k": encode("secret"), "alg": "HS256"},
+            {"kid": "b", "kty": "oct", "alg": "HS256"},
+            {**jwk("RS256"), "kid": "b", "alg": "none"},
             {**jwk("RS256"), "use": "enc"},
             {**jwk("ES256"), "kid": 5},
             {"kid": "c", "kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"},
