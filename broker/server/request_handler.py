@@ -40,7 +40,7 @@ class RequestHandler(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
             self._respond(environ, response)
         except (gevent.GreenletExit, SystemExit):
             return
-        except OSError:
+        except (OSError, StopIteration):
             raise
         except Exception as error:
             if not response.headers_sent:

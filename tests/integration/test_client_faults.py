@@ -80,6 +80,7 @@ def test_leaving_midway_counts(stack: Stack, path: str) -> None:
     within(1, lambda: ending(stack.broker, ada) == ["client_left"])
     assert ada.post("/gpt-4o", {}).headers["RateLimit"].startswith('"daily";r=99999;')
     stack.wait_until_balanced()
+    assert stack.log_count("a request failed in the server") == 0  # a client that leaves is no failure
 
 
 def test_leaving_as_the_answer_begins_counts_call_by_call() -> None:
