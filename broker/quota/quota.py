@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from broker.caller import Caller
 from broker.errors.base import UsageUnavailable, UsageUncertain
-from broker.errors.limits import CallerBlocked, TooManyCallsInFlight
+from broker.errors.limits import CallerBlocked
 from broker.quota import scripts
 from broker.quota.budgets.limits import Limits
 from broker.quota.budgets.tenant_fuse import TenantFuse
@@ -60,8 +60,8 @@ class Quota:
     ) -> Reservation | Refusal:
         """Return a reservation for one call, or the limit that refuses it.
 
-        Raises `CallerBlocked`, `TooManyCallsInFlight`, `TenantBudgetExhausted`, and `UsageUnavailable` if Redis does
-        not answer and is required; a call that Redis may have counted is given back once it answers.
+        Raises `CallerBlocked`, `TenantBudgetExhausted`, and `UsageUnavailable` if Redis does not answer and is
+        required; a call that Redis may have counted is given back once it answers.
         Raises what interrupts `waiting`; then nothing is reserved.
         """
         record = self._records.new(caller)
@@ -73,11 +73,13 @@ class Quota:
         if answer == scripts.WRONG_DAY:
             self._records.correct_clock(levels[0])
             return self.reserve(caller, demand, waiting)
-        _raise_refusal(answer)
+        _refuse_blocked(answer)
         *levels, output, over = levels
+        usage = usage_of(record, levels)
+        if answer == scripts.NO_PLACE:
+            return Refusal("places", usage)
         for limit in OVER[over]:
             self._metrics.budgets.refused(limit, is_watched=answer == scripts.ADMITTED)
-        usage = usage_of(record, levels)
         if answer in LIMITS:
             return Refusal(LIMITS[answer], usage)
         reservation = self._ledger.admit(record, usage, (output, _amounts(demand, output)))
@@ -91,7 +93,7 @@ class Quota:
         if answer == scripts.WRONG_DAY:
             self._records.correct_clock(levels[0])
             return self.daily_usage(caller)
-        _raise_refusal(answer)
+        _refuse_blocked(answer)
         return usage_of(record, levels[:-2])
 
     def limits_of(self, caller: Caller) -> Limits:
@@ -147,11 +149,9 @@ def _local_counts(settings: Settings) -> LocalCounts | None:
     return LocalCounts(settings.web_concurrency, is_watching=settings.budgets == "watch")
 
 
-def _raise_refusal(answer: int) -> None:
+def _refuse_blocked(answer: int) -> None:
     if answer == scripts.BLOCKED:
         raise CallerBlocked
-    if answer == scripts.NO_PLACE:
-        raise TooManyCallsInFlight(retry_after=1)
 
 
 def _amounts(demand: Demand, output_tokens: int) -> Amounts:

@@ -31,6 +31,7 @@ from broker.errors.limits import (
     ModelNotInPlan,
     NetworkNotListed,
     TenantBudgetExhausted,
+    TooManyCallsInFlight,
 )
 from broker.errors.request import BodyEncoded
 from broker.openai.prepared_call import PreparedCall
@@ -82,7 +83,7 @@ def counted() -> None:
     """Admit a Supabase user whose limits leave enough for this request. Reads and checks it, and reserves for it.
 
     Begins to watch the client's connection. Raises as `Authenticator.authenticate`, `OpenCalls.begin`, `Quota.reserve`,
-    `request_context.read_body` and the view's reader; `DailyLimitReached`, `BodyEncoded` and `ModelNotInPlan`.
+    `request_context.read_body` and the view's reader; `BodyEncoded`, `ModelNotInPlan`, and the fault of a limit.
     """
     context = request_context.current()
     if context.method == "HEAD":  # Flask would answer it like GET, and discard a paid answer
@@ -141,6 +142,8 @@ def _reserve(context: RequestContext, caller: Caller) -> None:
         raise
     context.daily_usage = outcome.daily_usage
     if isinstance(outcome, Refusal):
+        if outcome.limit == "places":
+            raise TooManyCallsInFlight(retry_after=1)
         service.metrics.quota_refusals.inc()
         raise _fault_of(outcome)
     context.reservation = outcome

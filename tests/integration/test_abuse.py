@@ -104,6 +104,7 @@ def test_calls_in_flight_are_bounded_per_user_and_no_place_sticks(
     response = ada.post("/gpt-4o", {"messages": "x"})
     assert code_of(response) == (429, "too_many_calls_in_flight")
     assert response.headers["Retry-After"] == "1"
+    assert response.headers["RateLimit"].startswith('"daily";r=48;')
     for stream in streams:
         stream.close()
     within(2, lambda: ada.post("/gpt-4o", {"messages": "x"}).status_code == 200)

@@ -14,7 +14,7 @@ NOTHING: Amounts = (0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The limit that refuses a call ("calls", "tokens" or "spend"), and the user's day."""
+    """The limit that refuses a call, and the user's day. `limit`: "calls", "tokens", "spend", or "places" in flight."""
 
     limit: str
     daily_usage: DailyUsage

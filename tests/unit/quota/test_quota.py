@@ -19,7 +19,6 @@ import redis as redis_errors
 from broker.active_calls import OpenCalls
 from broker.caller import Caller
 from broker.errors.base import UsageUnavailable, UsageUncertain
-from broker.errors.limits import TooManyCallsInFlight
 from broker.errors.openai import OpenAITimeout
 from broker.quota import scripts
 from broker.quota.calls.reservation import NOTHING, Refusal, Reservation
@@ -374,9 +373,9 @@ def test_a_user_may_have_so_many_calls_under_way(redis: fakeredis.FakeRedis, clo
     )
     call = reserve(quota)
     call.settle()
-    with pytest.raises(TooManyCallsInFlight) as raised:
-        quota.reserve(ADA)
-    assert (raised.value.status, raised.value.retry_after) == (429, 1)
+    refused = quota.reserve(ADA)
+    assert isinstance(refused, Refusal)
+    assert (refused.limit, refused.daily_usage.calls.used) == ("places", 1)
     assert quota.daily_usage(ADA).calls.used == 1
     call.finish((3, 4))
     reserve(quota).finish(NOTHING)
