@@ -4,6 +4,7 @@ import gzip
 
 BODY = b'{"ok": true}'
 GZIPPED = gzip.compress(BODY, mtime=0)
+MEMBERS = gzip.compress(BODY[:5], mtime=0) + gzip.compress(BODY[5:], mtime=0)
 LENGTH = b"Content-Length: %d\r\n" % len(BODY)
 
 # odd, but clear: each is read
@@ -20,6 +21,9 @@ CLEAR: dict[str, bytes] = {
     "gzip": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(GZIPPED) + GZIPPED,
     "gzip in chunks": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"
     b"5\r\n%s\r\n%x\r\n%s\r\n0\r\n\r\n" % (GZIPPED[:5], len(GZIPPED) - 5, GZIPPED[5:]),
+    "gzip of several members": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(MEMBERS)
+    + MEMBERS,
+    "gzip, and filled up with zeros": b"HTTP/1.0 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + GZIPPED + b"\0" * 8,
 }
 
 # the body is clear; the bytes after it are unsolicited
@@ -35,6 +39,10 @@ MALFORMED: dict[str, bytes] = {
     "two codings": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
     "unknown content encoding": b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\n" + LENGTH + b"\r\n" + BODY,
     "not gzip": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n" + LENGTH + b"\r\n" + BODY,
+    "gzip that is cut": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 20\r\n\r\n" + GZIPPED[:20],
+    "gzip that is cut by the end of the connection": b"HTTP/1.0 200 OK\r\nContent-Encoding: gzip\r\n\r\n"
+    + GZIPPED[:20],
+    "gzip and other bytes": b"HTTP/1.0 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + GZIPPED + BODY,
     "length of letters": b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n" + BODY,
     "chunk size of letters": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",
     "chunk longer than its size": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabc\r\n0\r\n\r\n",

@@ -26,8 +26,8 @@ class Response:
     """A response whose head has been read. Has the members of `requests.Response` that the clients use."""
 
     __slots__ = (
-        "_decoder", "_fields", "_has_head", "_is_complete", "_is_ended_by_close", "_parser", "_pieces", "_receiver",
-        "_release", "_size", "_sock", "headers", "status_code",
+        "_decoder", "_fields", "_has_head", "_is_complete", "_is_compressed", "_is_ended_by_close", "_parser",
+        "_pieces", "_receiver", "_release", "_size", "_sock", "headers", "status_code",
     )  # fmt: skip
 
     def __init__(self, sock: Any, release: Callable[[Any], None], first: bytes | None = None) -> None:
@@ -43,7 +43,7 @@ class Response:
         self._fields: dict[str, str] = {}
         self._pieces: list[bytes] = []
         self._size = 0
-        self._has_head = self._is_complete = self._is_ended_by_close = False
+        self._has_head = self._is_complete = self._is_compressed = self._is_ended_by_close = False
         self._decoder: Any = None
         while not self._has_head:
             data = self._receiver.receive() if first is None else first
@@ -119,7 +119,7 @@ class Response:
 
     def _end_by_close(self) -> None:
         if self._has_head and self._is_ended_by_close:
-            self._is_complete = True
+            self.on_message_complete()
         elif self._has_head:
             raise HTTPException("the body is cut")
         elif self._size:
@@ -155,13 +155,15 @@ class Response:
 
     def on_body(self, data: bytes) -> None:
         """A piece of the body."""
-        if self._decoder is not None:
+        if self._is_compressed:
             data = self._decode(data)
         if data:
             self._pieces.append(data)
 
     def on_message_complete(self) -> None:
         """The response ends."""
+        if self._decoder is not None and not self._decoder.eof:
+            raise _undecodable("the compressed body is cut")
         self._is_complete = self._has_head
 
     def _choose_decoder(self, encoding: str) -> None:
@@ -170,11 +172,25 @@ class Response:
         if encoding not in ("gzip", "x-gzip", "deflate"):
             log.warning("a response has an unknown content encoding", extra={"encoding": encoding[:20]})
             raise Malformed("an unknown content encoding")
-        self._decoder = zlib.decompressobj(_GZIP_OR_ZLIB)
+        self._is_compressed = True
 
     def _decode(self, data: bytes) -> bytes:
-        try:
-            decoded: bytes = self._decoder.decompress(data)
-        except zlib.error:
-            raise Malformed("the body is not compressed as its head says") from None
+        """The decoded bytes. The body may have several members (RFC 1952, 2.2), and zeros after each."""
+        decoded = b""
+        while data:
+            if self._decoder is None or self._decoder.eof:
+                self._decoder = None
+                if not (data := data.lstrip(b"\0")):
+                    break
+                self._decoder = zlib.decompressobj(_GZIP_OR_ZLIB)
+            try:
+                decoded += self._decoder.decompress(data)
+            except zlib.error:
+                raise _undecodable("the body is not compressed as its head says") from None
+            data = self._decoder.unused_data
         return decoded
+
+
+def _undecodable(reason: str) -> Malformed:
+    log.warning("a response is malformed", extra={"reason": reason})
+    return Malformed(reason)
