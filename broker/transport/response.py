@@ -5,7 +5,7 @@
 import logging
 import zlib
 from collections.abc import Callable, Mapping
-from http.client import HTTPException
+from http.client import HTTPException, IncompleteRead
 from typing import Any, Self
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -121,7 +121,7 @@ class Response:
         if self._has_head and self._is_ended_by_close:
             self.on_message_complete()
         elif self._has_head:
-            raise HTTPException("the body is cut")
+            raise IncompleteRead(b"")
         elif self._size:
             raise Malformed("the head is cut")
         else:

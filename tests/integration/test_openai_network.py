@@ -176,6 +176,19 @@ def test_each_kind_of_connection_failure_is_named(
     assert (ready.status_code, ready.json()["parts"]["openai"]) == (503, f"unreachable ({kind})")
 
 
+def test_an_answer_that_breaks_off_is_logged_with_its_cause(
+    start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
+) -> None:
+    """Whole or streamed, one line each has the kind of the failure and its words."""
+    broker = start_broker(WEB_CONCURRENCY="1")
+    user = new_user(broker)
+    openai.next("raw", times=2, data=b"HTTP/1.1 200 OK\r\n" + LENGTH + b"\r\n" + BODY[:-1])
+    assert user.post("/gpt-4o", ASK).status_code == user.stream().status_code == 502
+    within(2, lambda: len(broker.log_lines("OpenAI's answer broke off")) == 2)
+    lines = broker.log_lines("OpenAI's answer broke off")
+    assert [(line["kind"], line["reason"]) for line in lines] == [("cut", "IncompleteRead")] * 2
+
+
 def test_a_slow_name_look_up_is_within_the_connect_time_out(
     start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
 ) -> None:

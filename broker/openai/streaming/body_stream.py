@@ -3,6 +3,7 @@
 Each read has a time-out and can be interrupted through its call.
 """
 
+import logging
 from collections.abc import Iterator
 from http.client import HTTPException
 from typing import Any
@@ -11,9 +12,12 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from broker.active_calls import OpenCall
 from broker.errors.base import Fault
+from broker.errors.network import kind_of, words_of
 from broker.errors.openai import OpenAITimeout, OpenAIUnreachable, StreamBroken
 from broker.transport import messages
-from broker.transport.response import Response
+from broker.transport.response import Malformed, Response
+
+log = logging.getLogger(__name__)
 
 LAST_WAIT = 1.0  # seconds to wait for the end of the body after the last event
 MAX_REPLY_BYTES = 16 * 1024 * 1024
@@ -78,7 +82,10 @@ def _read1(raw: Any) -> bytes:
         data: bytes = raw.read1()
     except (ReadTimeoutError, TimeoutError):
         raise _Silence from None
-    except (HTTPError, HTTPException, OSError):
+    except Malformed:  # logged where the rule is known that the body breaks
+        raise StreamBroken from None
+    except (HTTPError, HTTPException, OSError) as error:
+        log.warning("OpenAI's answer broke off", extra={"kind": kind_of(error), "reason": words_of(error)})
         raise StreamBroken from None
     return data
 
