@@ -12,8 +12,8 @@ PER_MESSAGE = 4  # the tokens around a message: https://cookbook.openai.com/exam
 NUMBER = 4  # bytes
 
 # The largest image of low, high and any other `detail`, by model: https://platform.openai.com/docs/guides/images-vision
-# Small models multiply 1,536 patches by 2.46 at most. Later ones multiply by 1.2, keep the size of an image unless it has
-# low or high detail, and refuse one of more than 30,000 patches.
+# Small models multiply 1,536 patches by 2.46 at most. Later ones multiply by 1.2, keep the size of an image unless it
+# has low or high detail, and refuse one of more than 30,000 patches.
 _IMAGES_OF = (
     (re.compile(r"gpt-4o-mini"), (2_833, 48_169, 48_169)),
     (re.compile(r"(gpt-4\.1|gpt-5(\.\d)?)-(mini|nano)|o4-mini"), (630, 3_779, 3_779)),
