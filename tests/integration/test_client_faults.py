@@ -165,7 +165,7 @@ def test_leaving_in_the_queue_for_redis_costs_nothing() -> None:
         with connect(own.broker, request_of(ada, "/gpt-4o", ada.id)):
             time.sleep(0.4)
             assert ending(own.broker, ada) == []
-        within(1, lambda: ending(own.broker, ada) == ["client_left"])
+        within(2, lambda: ending(own.broker, ada) == ["client_left"])
         own.redis_path.delay = 0.0
         assert {client.recv(65_536).split()[1] for client in waiting} == {b"200"}
         assert own.metric("calls_admitted_total") == len(waiting)
