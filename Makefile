@@ -111,12 +111,15 @@ grant: ## raise a user's limits for today: make grant TENANT=sksndev ID=… CALL
 audit: ## show who blocked, reset or granted what, and when: make audit TENANT=sksndev
 	@deploy/stack audit "$(TENANT)"
 
-.PHONY: $(foreach verb,deploy rollback logs down backup restore upgrade-redis,$(TENANTS:%=$(verb)-%))
+VERBS := deploy rollback logs down backup restore upgrade-redis
+RELEASER = deploy/$(if $(ON),$(if $(filter kubernetes,$(ON)),kubernetes/release,\
+	$(error ON=$(ON) is unknown: ON=kubernetes, or no ON for Docker. Nothing was done)),stack)
+.PHONY: $(foreach verb,$(VERBS),$(TENANTS:%=$(verb)-%))
 $(TENANTS:%=deploy-%): deploy-%: ## build this commit, check it beside the running release, then switch to it
-	@deploy/$(if $(filter kubernetes,$(ON)),kubernetes/release,stack) deploy $*
+	@$(RELEASER) deploy $*
 
 $(TENANTS:%=rollback-%): rollback-%: ## go back to the release before, or to TO=<commit>, with its settings
-	@deploy/$(if $(filter kubernetes,$(ON)),kubernetes/release,stack) rollback $*
+	@$(RELEASER) rollback $*
 
 $(TENANTS:%=logs-%): logs-%: ## follow the broker's log (RELEASE=<number>: the log of an older release)
 	@deploy/stack logs $*
@@ -132,6 +135,15 @@ $(TENANTS:%=restore-%): restore-%: ## replace the tenant's counts by those of FI
 
 $(TENANTS:%=upgrade-redis-%): upgrade-redis-%: ## back up, then run the Redis image that REDIS_IMAGE names
 	@deploy/stack upgrade_redis $*
+
+# one of these without a tenant, or with one that is not in the list; `deploy` is also the name of a folder
+NO_TENANT = @echo "name a tenant: make $(firstword $(foreach verb,$(VERBS),$(if $(filter $(verb) $(verb)-%,$@),$(verb))))-<tenant>," \
+	"one of $(TENANTS). Nothing was done." >&2; exit 2
+$(VERBS): always
+	$(NO_TENANT)
+$(VERBS:%=%-%): always
+	$(NO_TENANT)
+always:
 
 clean: ## remove everything that make created
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache tests/*/node_modules .fuzz .soak .sbom

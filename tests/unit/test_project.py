@@ -155,6 +155,32 @@ def test_make_help_shows_every_target() -> None:
     assert {name.replace("<tenant>", tenant) for name in names for tenant in tenants} == phony_targets()
 
 
+@pytest.mark.parametrize("target", ["deploy", "rollback", "backup-nobody", "upgrade-redis"])
+def test_a_target_without_a_tenant_says_so(target: str) -> None:
+    """The name of a folder, `deploy`, is no exception: make would do nothing, with status 0."""
+    command = ["make", "--no-print-directory", target, "TENANT=sksndev"]
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+
+    assert done.returncode == 2
+    assert f"name a tenant: make {target.removesuffix('-nobody')}-<tenant>, one of sksndev techsksn." in done.stderr
+
+
+@pytest.mark.parametrize("target", ["deploy-sksndev", "rollback-sksndev"])
+def test_a_misspelt_place_of_a_release_is_refused(target: str) -> None:
+    """`ON=kubernets` must not act on the Docker host."""
+    commands = [["make", "--dry-run", target, f"ON={place}"] for place in ("kubernets", "kubernetes", "")]
+    wrong, cluster, host = (
+        subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True) for command in commands
+    )
+
+    assert wrong.returncode == 2
+    assert "ON=kubernets is unknown" in wrong.stderr
+    assert wrong.stdout == ""
+    verb = target.partition("-")[0]
+    assert cluster.stdout == f"deploy/kubernetes/release {verb} sksndev\n"
+    assert host.stdout == f"deploy/stack {verb} sksndev\n"
+
+
 # the only modules outside a package
 IN_BROKER = {"__init__.py", "app.py", "caller.py", "active_calls.py", "strict_json.py"}
 PACKAGES = sorted({path.parent for path in (ROOT / "broker").rglob("*.py")} - {ROOT / "broker"})
