@@ -14,11 +14,18 @@ from broker.settings.prices import price_of
 RESEMBLANCE = 0.88  # of difflib's ratio, 0..1: one letter is wrong, missing or extra
 SHORTEST = 6  # letters of a name that is compared; shorter ones resemble names of other programs
 
+# Names that resemble ours and have a meaning of their own. Where HTTPS_PROXY is set, HTTP_PROXY usually is as well:
+# Docker's client sets both. Logs and metrics: https://opentelemetry.io/docs/specs/otel/protocol/exporter/
+OF_OTHERS = frozenset({
+    "HTTP_PROXY", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "OTEL_EXPORTER_OTLP_LOGS_HEADERS",
+    "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_HEADERS",
+})  # fmt: skip
+
 
 def misspelt(names: Iterable[str], known: Iterable[str]) -> list[str]:
     """One problem for each of `names` that is not in `known` but resembles one of them."""
     ours = sorted(known)
-    unknown = [name for name in names if name not in ours and len(name) >= SHORTEST and name.isupper()]
+    unknown = [name for name in names if name not in {*ours, *OF_OTHERS} and len(name) >= SHORTEST and name.isupper()]
     close = {name: difflib.get_close_matches(name, ours, n=1, cutoff=RESEMBLANCE) for name in sorted(unknown)}
     return [f"{name} is not a setting: {match[0]} is meant?" for name, match in close.items() if match]
 
