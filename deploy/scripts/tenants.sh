@@ -6,7 +6,7 @@ declare -A broker_port=() redis_port=()
 
 read_tenants() {
   local name port other _
-  while read -r name port other _; do
+  while read -r name port other _ || [ -n "$name" ]; do
     case $name in '' | '#'*) continue ;; esac
     [[ $name =~ ^[a-z][a-z0-9]{0,30}$ && $port =~ ^[0-9]+$ && $other =~ ^[0-9]+$ ]] ||
       fail "deploy/tenants: '$name $port $other' is not a tenant: a name (a-z, 0-9), the broker's port, Redis's port"

@@ -1,6 +1,7 @@
 """Checks of the deployment files that need no container engine: linters and consistency of settings."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -142,6 +143,23 @@ def test_render_refuses_missing_files_and_example_names() -> None:
     done = render(DEPLOY / "nginx" / "example.env")
     assert (done.returncode, done.stdout) == (1, "")
     assert "SKSNDEV_HOST must be the public name" in done.stderr
+
+
+def test_the_last_line_of_a_file_may_have_no_newline(tmp_path: Path) -> None:
+    """The last tenant and the last variable count like the others."""
+    shutil.copytree(DEPLOY / "nginx", tmp_path / "nginx")
+    (tmp_path / "tenants").write_text("sksndev 8011 8013\nthird 8033 8034")
+    variables = tmp_path / ".env.nginx"
+    variables.write_text("SKSNDEV_HOST=a.test\nTHIRD_HOST=c.test\nRATE=30")
+    done = subprocess.run((tmp_path / "nginx" / "render", variables), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "server_name c.test;" in done.stdout
+    assert "rate=30r/s" in done.stdout
+    (tmp_path / "deploy").mkdir()
+    shutil.copy(tmp_path / "tenants", tmp_path / "deploy")
+    words = f". {DEPLOY}/scripts/tenants.sh; read_tenants; echo ${{tenants[*]}} ${{redis_port[third]}}"
+    listed = subprocess.run(("bash", "-euc", words), cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert listed.stdout == "sksndev third 8034\n", listed.stderr
 
 
 def test_render_replaces_the_file_only_by_a_complete_one(tmp_path: Path) -> None:
