@@ -15,14 +15,16 @@ from tests.integration.own_network import in_own_network
 from tests.integration.redis_process import RedisProcess
 from tests.unit.deploy.test_kubernetes_chart import of_kind
 
-# speaks to the pod as the API server does, and writes down what would be annotated
+# names this pod and one that does not answer, and writes down what would be annotated
 KUBECTL = r"""#!/bin/sh
 case "$1 $2" in
-  "get pods") echo pod/only ;;
-  "get --raw") exec python3 -c "import sys, urllib.request as u; print(u.urlopen(sys.argv[1]).read().decode())" \
-    "http://127.0.0.1:8011/${3##*/proxy/}" ;;
+  "get pods") printf 'gone 192.0.2.1\nonly 127.0.0.1\n' ;;
   "annotate --overwrite") echo "$3 $4" >>"$ANNOTATED" ;;
 esac
+"""
+# the image's, which is busybox's
+WGET = r"""#!/bin/sh
+exec python3 -c "import sys, urllib.request as u; print(u.urlopen(sys.argv[-1], timeout=3).read().decode())" "$@"
 """
 
 
@@ -76,11 +78,12 @@ def scenario(folder: Path) -> Iterator[tuple[str, object]]:
 
 
 def deletion_cost(release: Release, folder: Path) -> str:
-    """Return the annotation of the CronJob's script."""
+    """Return what the CronJob's script annotates."""
     job = of_kind(release.objects, "CronJob")["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]
-    kubectl, annotated = folder / "kubectl", folder / "annotated"
-    kubectl.write_text(KUBECTL)
-    kubectl.chmod(kubectl.stat().st_mode | stat.S_IXUSR)
+    annotated = folder / "annotated"
+    for name, text in (("kubectl", KUBECTL), ("wget", WGET)):
+        (folder / name).write_text(text)
+        (folder / name).chmod(stat.S_IRWXU)
     environment = {one["name"]: one["value"] for one in job["env"]}
     environment |= {"PATH": f"{folder}:{os.environ['PATH']}", "ANNOTATED": str(annotated)}
     subprocess.run(job["command"], check=True, env=environment, timeout=20)

@@ -238,14 +238,22 @@ def test_more_streams_or_more_work_start_more_pods() -> None:
 
 
 def test_the_network_policy_names_the_peers_of_both_directions(objects: list[Object]) -> None:
-    """In: the gateway and Prometheus, at the broker's port. Out: names, HTTPS to public addresses, Redis."""
+    """In: the gateway, Prometheus and the CronJob, to the broker's port. Out: names, public HTTPS, Redis."""
     policy = of_kind(objects, "NetworkPolicy")["spec"]
     (into,) = policy["ingress"]
     names, https, redis = policy["egress"]
     public = https["to"][0]["ipBlock"]
 
     assert policy["policyTypes"] == ["Ingress", "Egress"]
-    peers = [one["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] for one in into["from"]]
+    peers = [
+        one["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
+        for one in into["from"]
+        if "namespaceSelector" in one
+    ]
+    jobs = [pod["metadata"]["labels"] for pod in pods(objects) if "serviceAccountName" in pod["spec"]]
+    selectors = [one["podSelector"]["matchLabels"] for one in into["from"] if "namespaceSelector" not in one]
+    assert len(selectors) == len(jobs)
+    assert all(selector.items() <= labels.items() for selector, labels in zip(selectors, jobs, strict=True))
     assert (peers, into["ports"]) == (["gateway", "monitoring"], [{"protocol": "TCP", "port": "http"}])
     assert ("to" in names, {one["port"] for one in names["ports"]}) == (False, {53})
     assert [one["port"] for one in https["ports"]] == [443]
