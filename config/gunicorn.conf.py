@@ -123,7 +123,7 @@ def worker_exit(_: Any, worker: Any) -> None:
 
 def child_exit(server: Any, worker: Any) -> None:
     """In the master, after a worker has ended."""
-    server.broker.worker_exited(worker.pid)
+    server.broker.worker_exited(worker)
 
 
 def on_exit(_: Any) -> None:

@@ -89,12 +89,13 @@ class Master:
         for worker in active[: max(0, len(active) - self._server.num_workers)]:
             self._retire(worker)
 
-    def worker_exited(self, pid: int) -> None:
+    def worker_exited(self, worker: Any) -> None:
         """Clean up after a worker. Never raises: an exception in a hook would end the master."""
-        if self.state.leaving == pid:
+        if self.state.leaving == worker.pid:
             self.state.set(leaving=0)
+        is_expected = worker.is_leaving or self.state.is_stopping
         try:
-            if lapsed := self._dead_workers.mark_dead(pid):
+            if lapsed := self._dead_workers.mark_dead(worker.pid, is_expected=is_expected):
                 log.warning("a worker died with %d calls in flight", lapsed)
         except Exception as error:
             log.error("metrics of a dead worker cannot be read", exc_info=error)

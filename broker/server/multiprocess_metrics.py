@@ -46,9 +46,14 @@ class DeadWorkers:
         self._metrics = metrics
         self._lapsed: dict[int, list[float]] = {}
 
-    def mark_dead(self, pid: int) -> float:
-        """Drop a dead worker's gauges and return its in-flight call count, whose leases expire in Redis."""
+    def mark_dead(self, pid: int, *, is_expected: bool) -> float:
+        """Drop a dead worker's gauges and return its in-flight call count, whose leases expire in Redis.
+
+        `is_expected`: the master has sent it SIGTERM.
+        """
         drop_gauges(pid)
+        if not is_expected:
+            self._metrics.worker_deaths.inc()
         self._drop_empty(pid)
         before, in_flight = self._lapsed.get(pid, [0.0] * 3), self._in_flight(pid)  # the system reuses process ids
         calls, tokens, dollars = (max(0.0, now - then) for now, then in zip(in_flight, before, strict=True))

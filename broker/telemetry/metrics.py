@@ -55,6 +55,7 @@ class Metrics:
         self.streams_in_flight = self._gauge("streams_in_flight", "Streams under way", "livesum")
         self._workers = self._gauge("workers", "Processes that serve calls", "livesum")
         self._worker_starts = self._counter("worker_starts_total", "Workers started, replacements included")
+        self.worker_deaths = self._counter("worker_deaths_total", "Workers that ended without a signal of the master")
         self._start_time = self._gauge(
             "start_time_seconds", "When the broker started (Unix time), and its commit", "livemax", "revision"
         )

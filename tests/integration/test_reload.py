@@ -88,6 +88,7 @@ def test_a_reload_under_load_loses_no_call_and_no_stream(reloadable: Reloadable)
     assert set(load.tally()) == {GOOD}
     assert '"daily";q=77777;' in limit_of(stack)
     assert len(set(stack.broker.workers()) - before) == 2
+    assert stack.metric("worker_deaths_total") == 0
     assert stack.metric("requests_total", method="POST", endpoint="/gpt-4o", status_code="200") > counted
     stack.wait_until_balanced()
 

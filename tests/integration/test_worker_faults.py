@@ -71,6 +71,7 @@ def test_a_call_of_a_dead_worker_is_returned_within_a_minute(stack: Stack) -> No
     stack.redis.client.zadd(key, {call: 1 for call, _ in leases})  # as if the minute were over
     assert grace.post("/gpt-4o", {}).headers["RateLimit"].startswith('"daily";r=100000;')
     stack.wait_until_balanced(killed=True)
+    assert stack.metric("worker_deaths_total") >= 2
 
 
 def test_a_stopping_master_ends_200_streams_properly(stack: Stack) -> None:

@@ -36,10 +36,14 @@ class Server:
 
 
 class DeadWorkers:
-    """Fails for every worker."""
+    """Fails for every worker; records which ends were expected."""
 
-    def mark_dead(self, _: int) -> float:
+    def __init__(self) -> None:
+        self.expected: dict[int, bool] = {}
+
+    def mark_dead(self, pid: int, *, is_expected: bool) -> float:
         """Like the real method on a damaged file."""
+        self.expected[pid] = is_expected
         raise RuntimeError
 
 
@@ -49,9 +53,14 @@ def server() -> Server:
 
 
 @pytest.fixture
-def master(server: Server) -> Master:
+def dead_workers() -> DeadWorkers:
+    return DeadWorkers()
+
+
+@pytest.fixture
+def master(server: Server, dead_workers: DeadWorkers) -> Master:
     unused: Any = None
-    dead: Any = DeadWorkers()
+    dead: Any = dead_workers
     made = Master(server, unused, dead)
     made.manage_workers()
     return made
@@ -68,8 +77,7 @@ def test_workers_are_replaced_one_at_a_time(server: Server, master: Master) -> N
     master.manage_workers()
     assert server.killed == [(2, signal.SIGTERM)]
     assert not master.state.request_replacement(1)
-    del server.WORKERS[2]
-    master.worker_exited(2)
+    master.worker_exited(server.WORKERS.pop(2))
     assert master.state.request_replacement(1)
 
 
@@ -77,8 +85,7 @@ def test_a_leaving_worker_is_not_counted(server: Server, master: Master) -> None
     """If an accepting worker dies while another one finishes its answers, a new one starts at once."""
     master.state.request_replacement(1)
     master.manage_workers()
-    del server.WORKERS[3]
-    master.worker_exited(3)
+    master.worker_exited(server.WORKERS.pop(3))
     master.manage_workers()
     assert sorted(server.WORKERS) == [1, 2, 4]
 
@@ -109,9 +116,25 @@ def test_the_workers_know_that_the_master_stops(server: Server, master: Master) 
     assert server.stops == [True]
 
 
-def test_metrics_that_cannot_be_read_do_not_end_the_master(master: Master, caplog: pytest.LogCaptureFixture) -> None:
+def test_only_an_end_without_a_signal_of_the_master_is_a_death(
+    server: Server, master: Master, dead_workers: DeadWorkers
+) -> None:
+    """A reload, the watchdog of the memory and the stop of the broker tell workers to end."""
+    master.worker_exited(server.WORKERS.pop(1))
+    master.manage_workers()
+    master.state.request_replacement(2)
+    master.manage_workers()
+    master.worker_exited(server.WORKERS.pop(2))
+    master.stop()
+    master.worker_exited(server.WORKERS.pop(3))
+    assert dead_workers.expected == {1: False, 2: True, 3: True}
+
+
+def test_metrics_that_cannot_be_read_do_not_end_the_master(
+    server: Server, master: Master, caplog: pytest.LogCaptureFixture
+) -> None:
     """The failure is one line in the log."""
-    master.worker_exited(1)
+    master.worker_exited(server.WORKERS.pop(1))
     assert [record.message for record in caplog.records] == ["metrics of a dead worker cannot be read"]
 
 

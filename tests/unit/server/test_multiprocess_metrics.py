@@ -29,16 +29,18 @@ if worker == 0:
 os.waitpid(worker, 0)
 dead = DeadWorkers(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]), metrics)
 before = metrics.exposition(None)[0]
-print(dead.mark_dead(worker), dead.mark_dead(worker), dead.mark_dead(1))
+told, unasked = ({"is_expected": one} for one in (True, False))
+print(dead.mark_dead(worker, **unasked), dead.mark_dead(worker, **told), dead.mark_dead(1, **told))
 for text in (before, metrics.exposition(None)[0]):
     wanted = ("gpt_broker_calls_lapsed_total ", "gpt_broker_calls_in_flight ")
     print(*[line.split()[1] for line in text.splitlines() if line.startswith(wanted)])
 print(*[line for line in text.splitlines() if line.startswith("gpt_broker_budget_") and "lapsed" in line], sep="\\n")
+print(*[line for line in text.splitlines() if line.startswith("gpt_broker_worker_deaths_total ")])
 """
 
 
 def test_calls_and_amounts_in_flight_of_a_dead_worker_lapse_once(tmp_path: Path) -> None:
-    """An unknown process id has none; the dead worker's gauges are removed."""
+    """An unknown process id has none; the dead worker's gauges are removed. An end that was expected is no death."""
     environ = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
     command = [sys.executable, "-c", CODE]
     said = subprocess.run(command, env=environ, check=True, capture_output=True, text=True).stdout.split("\n")
@@ -50,3 +52,4 @@ def test_calls_and_amounts_in_flight_of_a_dead_worker_lapse_once(tmp_path: Path)
         'gpt_broker_budget_tokens_total{state="lapsed"} 100.0',
         'gpt_broker_budget_dollars_total{state="lapsed"} 3.0',
     ]
+    assert said[5] == "gpt_broker_worker_deaths_total 1.0"
