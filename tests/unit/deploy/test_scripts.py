@@ -83,3 +83,30 @@ def test_the_image_gets_every_file_that_the_dockerfile_copies(copy: Path) -> Non
               if line.startswith("COPY ") and "--from" not in line]  # fmt: skip
     assert len(copies) > 4
     assert {name for names in copies for name in names} <= set(build(copy)[1])
+
+
+def stack(folder: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run deploy/stack of a copy, in which `users` prints the limit of a drain."""
+    for name in ("stack", "tenants"):
+        shutil.copy(ROOT / "deploy" / name, folder / "deploy")
+    with (folder / "deploy" / "scripts" / "users.sh").open("a") as script:
+        script.write('users() { say "$DRAIN_TIMEOUT"; }\n')
+    environment = {"PATH": os.environ["PATH"], "TMPDIR": str(folder.parent)} | environ
+    command = (str(folder / "deploy" / "stack"), *words)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_deploy_env_sets_what_the_scripts_have_defaults_for(copy: Path) -> None:
+    """The environment wins over deploy/.env, and that over the default. No temporary folder stays."""
+    assert stack(copy, "users", "sksndev").stdout == "600\n"
+    (copy / "deploy" / ".env").write_text("# seconds\r\nDRAIN_TIMEOUT=30")
+    assert stack(copy, "users", "sksndev").stdout == "30\n"
+    assert stack(copy, "users", "sksndev", DRAIN_TIMEOUT="5").stdout == "5\n"
+    assert list(copy.parent.glob("gpt-broker.*")) == []
+
+
+def test_a_time_that_is_no_number_is_refused(copy: Path) -> None:
+    """A drain with such a limit would never end."""
+    done = stack(copy, "users", "sksndev", DRAIN_TIMEOUT="10m")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "DRAIN_TIMEOUT is '10m'" in done.stderr
