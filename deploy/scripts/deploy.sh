@@ -22,8 +22,7 @@ release() { # tenant number image
       commit_release "$1" "$2" "$before"
     else
       status=1
-      abandon "$1" "$2"
-      [ -z "$before" ] || switch "$1" "$before" "$3" || true
+      switch_back "$1" "$2" "$before" "$3"
     fi
     on_signals
     if [ $status = 0 ]; then
@@ -33,6 +32,12 @@ release() { # tenant number image
   fi
   put_back "$1" "$before"
   return 1
+}
+
+# After a switch that failed. The proxy may forward to the new release already, so that one stops last.
+switch_back() { # tenant number before image
+  [ -z "$3" ] || switch "$1" "$3" "$4" || true
+  abandon "$1" "$2"
 }
 
 # After a failure: the previous release stays in service, or the last good one starts with its own settings.
@@ -64,8 +69,7 @@ repeat() { # tenant number
   try_release "$1" "$new" "$image" || return 1
   trap '' INT TERM HUP
   if ! switch "$1" "$new" "$image"; then
-    abandon "$1" "$new"
-    [ -z "$before" ] || switch "$1" "$before" "$image" || true
+    switch_back "$1" "$new" "$before" "$image"
     on_signals
     return 1
   fi

@@ -85,6 +85,32 @@ def test_the_image_gets_every_file_that_the_dockerfile_copies(copy: Path) -> Non
     assert {name for names in copies for name in names} <= set(build(copy)[1])
 
 
+def sourced(folder: Path, *lines: str, **environ: str) -> str:
+    """What bash says that reads the scripts of deploy/stack, and then `lines`, which may replace their functions."""
+    scripts = (
+        "for one in engine tenants images logs releases proxy redis deploy operate; do . deploy/scripts/$one.sh; done"
+    )
+    signals = "on_signals() { trap 'exit 130' INT; }; on_signals"
+    environment = {"PATH": f"{folder.parent}:{os.environ['PATH']}", "TMPDIR": str(folder.parent)} | environ
+    command = ("bash", "-euo", "pipefail", "-c", "\n".join((scripts, signals, *lines)))
+    done = subprocess.run(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize("command", ["release sksndev 2 image", "repeat sksndev 1"])
+def test_a_switch_that_fails_is_undone_before_the_new_release_stops(copy: Path, command: str) -> None:
+    """The proxy may forward to the new release already: its users must not meet a stopped one."""
+    replaced = (
+        "current() { say 1; }; next_number() { say 2; }; need_volume() { :; }; try_release() { :; }; put_back() { :; }",
+        "leave_old_layout() { :; }; need_volume() { :; }",
+        'switch() { say "switch to $2"; [ "$2" = 1 ]; }; abandon() { say "stop $2"; }',
+    )
+    said = sourced(copy, *replaced, f"{command} || say failed").splitlines()
+    assert said[-4:] == ["switch to 2", "switch to 1", "stop 2", "failed"]
+
+
 def stack(folder: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run deploy/stack of a copy, in which `users` prints the limit of a drain."""
     for name in ("stack", "tenants"):
