@@ -86,6 +86,7 @@ restore() { # tenant
   image=$(state "$(redis "$1")" '{{.Image}}')
   lock "$1" "$image"
   say "$1: restoring $FILE; calls get 503 until Redis is back"
+  trap '' INT TERM HUP # half a restore would leave no Redis, and the counts aside
   docker stop "$(redis "$1")" >/dev/null
   if ! keys=$("${run[@]}" "$image" -c "$LOAD" <"$FILE"); then
     "${run[@]}" "$image" -c "$UNDO" </dev/null || true
@@ -93,6 +94,7 @@ restore() { # tenant
     fail "$1: Redis could not load $FILE. The counts are as they were."
   fi
   docker start "$(redis "$1")" >/dev/null
+  on_signals
   wait_redis "$1" || fail "$1: Redis does not answer after the restore (docker logs $(redis "$1"))."
   wait_current "$1"
   unlock "$1"

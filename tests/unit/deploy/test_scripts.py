@@ -111,6 +111,18 @@ def test_a_switch_that_fails_is_undone_before_the_new_release_stops(copy: Path, 
     assert said[-4:] == ["switch to 2", "switch to 1", "stop 2", "failed"]
 
 
+def test_ctrl_c_ends_a_restore_only_when_redis_is_back(copy: Path) -> None:
+    """An interrupted one would leave the tenant without Redis, and the next one would remove the counts from before."""
+    (copy / "counts.rdb").write_text("REDIS")
+    replaced = (
+        "need_bundled_redis() { :; }; lock() { :; }; unlock() { :; }; wait_redis() { :; }; wait_current() { :; }",
+        'docker() { case $1 in run) kill -INT $$ && say 7 ;; stop | start) say "$1" >&2 ;; esac; }',
+    )
+    said = sourced(copy, *replaced, "restore sksndev", FILE="counts.rdb").splitlines()
+    assert said[1:3] == ["stop", "start"]
+    assert said[3].startswith("sksndev: 7 keys are restored.")
+
+
 def stack(folder: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run deploy/stack of a copy, in which `users` prints the limit of a drain."""
     for name in ("stack", "tenants"):
