@@ -123,6 +123,27 @@ def test_ctrl_c_ends_a_restore_only_when_redis_is_back(copy: Path) -> None:
     assert said[3].startswith("sksndev: 7 keys are restored.")
 
 
+@pytest.mark.parametrize(
+    ("line", "is_bundled"),
+    [
+        ("REDIS_URL=redis://:@redis-stack:6379", True),
+        ("REDIS_URL = redis://:@redis-stack:6379", True),
+        ('  export  REDIS_URL="redis://:@redis-stack:6379"\r\n', True),
+        ("REDIS_URL_FILE='/settings/url'", True),
+        ("REDIS_URL=redis://other:6379 # not redis-stack", False),
+        ("#REDIS_URL=redis://:@redis-stack:6379\nREDIS_URL=redis://other:6379", False),
+    ],
+)
+def test_the_scripts_read_redis_url_as_the_program_does(copy: Path, line: str, is_bundled: bool) -> None:
+    """Otherwise a tenant gets no Redis, and its broker never becomes ready."""
+    (copy / ".env.sksndev").write_text(line)
+    (copy / "deploy" / "secrets" / "sksndev").mkdir(parents=True)
+    (copy / "deploy" / "secrets" / "sksndev" / "url").write_text("redis://:@redis-stack:6379\n")
+    assert sourced(copy, "has_own_redis sksndev && say other || say bundled") == (
+        "bundled\n" if is_bundled else "other\n"
+    )
+
+
 def stack(folder: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run deploy/stack of a copy, in which `users` prints the limit of a drain."""
     for name in ("stack", "tenants"):
