@@ -139,6 +139,8 @@ up() {
   [ -z "$failed" ] || fail "Not updated:$failed"
 }
 
+is_commit() { [ -n "$1" ] && [[ $1 == "$2"* || $2 == "$1"* ]]; } # an image's commit, and one of any length
+
 rollback() { # tenant
   need_docker
   local number before target=''
@@ -146,7 +148,7 @@ rollback() { # tenant
   before=${before:-$(releases "$1" | head -n 1)}
   for number in $(releases "$1"); do
     [ "$number" != "$before" ] || continue
-    [ -z "${TO:-}" ] || [[ $(commit_of "gpt-broker:$1-$number") == "$TO"* ]] || continue
+    [ -z "${TO:-}" ] || is_commit "$(commit_of "gpt-broker:$1-$number")" "$TO" || continue
     target=$number
     break
   done

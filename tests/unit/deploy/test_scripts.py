@@ -144,6 +144,18 @@ def test_the_scripts_read_redis_url_as_the_program_does(copy: Path, line: str, i
     )
 
 
+@pytest.mark.parametrize("to", ["1a2b", "1a2b3c4d5e6f", "1a2b3c4d5e6f00112233445566778899aabbccdd"])
+def test_a_rollback_takes_a_commit_of_any_length(copy: Path, to: str) -> None:
+    """`git log` shows all 40 digits; an image has twelve."""
+    replaced = (
+        "need_docker() { :; }; current() { say 3; }; releases() { printf '3\\n2\\n1\\n'; }; lock() { :; }",
+        "unlock() { :; }; need_env_files() { :; }; need_redis() { :; }; repeat() { repeated=$2; }",
+        "commit_of() { case $1 in *-1) say 1a2b3c4d5e6f ;; *) say ffffffffffff ;; esac; }",
+    )
+    assert sourced(copy, *replaced, "rollback sksndev", TO=to).startswith("sksndev runs 1a2b3c4d5e6f again")
+    assert "no such release" in sourced(copy, *replaced, "rollback sksndev", TO="1a2b3c4d5e6e")
+
+
 def stack(folder: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run deploy/stack of a copy, in which `users` prints the limit of a drain."""
     for name in ("stack", "tenants"):
