@@ -31,10 +31,14 @@ logs() { # tenant
     number=$(current "$1")
     number=${number:-$(brokers "$1" --all | head -n 1)}
     [ -n "$number" ] || fail "$1 was never started here."
+    rm -rf "$work" # exec runs no trap
     exec docker logs --follow --tail "${LINES_BACK:-100}" "$(broker "$1" "$number")"
   fi
   name=$(broker "$1" "$number")
-  [ -z "$(state "$name")" ] || exec docker logs "$name"
+  if [ -n "$(state "$name")" ]; then
+    rm -rf "$work"
+    exec docker logs "$name"
+  fi
   image=$(docker image ls --filter 'reference=gpt-broker' --format '{{.ID}}' | head -n 1)
   docker run --rm --network none --user 0 --volume "$(logs_volume "$1"):/logs:ro" --entrypoint gzip \
     "${image:-none}" -dc "/logs/$name.gz" 2>/dev/null || fail "There is no log of release $number of $1."

@@ -156,6 +156,13 @@ def test_a_rollback_takes_a_commit_of_any_length(copy: Path, to: str) -> None:
     assert "no such release" in sourced(copy, *replaced, "rollback sksndev", TO="1a2b3c4d5e6e")
 
 
+@pytest.mark.parametrize("environ", [{}, {"RELEASE": "7"}])
+def test_the_command_for_logs_leaves_nothing_behind(copy: Path, environ: dict[str, str]) -> None:
+    """Docker's own command takes the place of the script, whose trap then does not run."""
+    sourced(copy, "need_docker() { :; }; current() { say 7; }; state() { say running; }", "logs sksndev", **environ)
+    assert list(copy.parent.glob("gpt-broker.*")) == []
+
+
 def stack(folder: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run deploy/stack of a copy, in which `users` prints the limit of a drain."""
     for name in ("stack", "tenants"):
