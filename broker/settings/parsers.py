@@ -65,7 +65,7 @@ def proxy_url(text: str) -> Secret:
     """The URL of an HTTP proxy that takes CONNECT. It may hold a password, in which `/ # ?` are percent-encoded."""
     parts = _split(text if "://" in text else f"http://{text}")
     if parts is None or parts.scheme != "http" or not parts.hostname or parts.path.strip("/") or parts[3:] != ("", ""):
-        raise ValueError("must be the URL of an HTTP proxy, such as http://proxy:3128")
+        raise ValueError("must be the URL of a proxy: http://proxy:3128, with / # ? of a password as %2F %23 %3F")
     return Secret(parts.geturl())
 
 
