@@ -20,11 +20,15 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from broker.server import env_file  # noqa: E402 - after sys.path is set
+from broker.settings.secrets import EnvFileInvalid  # noqa: E402 - as above
 
 # gunicorn executes this file again on a reload: the env file has been read by then, and the metrics stay
 IS_RELOAD = "prometheus_client" in sys.modules
 # the file `.env`, or the one in ENV_FILE, sets what the environment does not
-ENV_FILE = env_file.load(ROOT / os.environ.get("ENV_FILE", ".env"), os.environ)
+try:
+    ENV_FILE = env_file.load(ROOT / os.environ.get("ENV_FILE", ".env"), os.environ)
+except EnvFileInvalid as invalid:
+    sys.exit(str(invalid))
 
 METRICS_PREFIX = "gpt-broker-metrics-"
 if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):

@@ -5,10 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import click
-from dotenv import load_dotenv
 
 from broker.cli import counts, users
-from broker.cli.environment import read_settings
+from broker.cli.environment import load_env_file, read_settings
 from broker.doctor.checks import examine
 from broker.doctor.findings import Finding
 from broker.doctor.rehearsal import rehearse as rehearse_models
@@ -19,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @click.group()
 def cli() -> None:
     """GPT Broker, for its operator. Settings come from the environment, or from the file that ENV_FILE names."""
-    load_dotenv(ROOT / os.environ.get("ENV_FILE", ".env"), interpolate=False)
+    load_env_file(ROOT / os.environ.get("ENV_FILE", ".env"))
 
 
 @cli.command()

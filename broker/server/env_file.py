@@ -3,7 +3,7 @@
 from collections.abc import MutableMapping
 from pathlib import Path
 
-from dotenv import dotenv_values
+from broker.settings.secrets import read_env_file
 
 
 class EnvFile:
@@ -18,8 +18,9 @@ class EnvFile:
         """Set the file's variables, and unset those that left it.
 
         The environment's own variables have precedence, except empty ones, which count as unset.
+        Raises `EnvFileInvalid`.
         """
-        values = dotenv_values(self._path, interpolate=False)
+        values = read_env_file(self._path)
         for name in self._set:
             self._environ.pop(name, None)
         self._set = {name: value for name, value in values.items() if value and not self._environ.get(name)}

@@ -17,6 +17,7 @@ from typing import Any
 
 from broker.server.env_file import EnvFile
 from broker.server.multiprocess_metrics import DeadWorkers
+from broker.settings.secrets import EnvFileInvalid
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +115,7 @@ class Master:
             server.app.callable = old_app
             if old_module:
                 sys.modules[module] = old_module
-            reason = str(error) if isinstance(error, SystemExit) else type(error).__name__
+            reason = str(error) if isinstance(error, SystemExit | EnvFileInvalid) else type(error).__name__
             log.error("reload refused, the old settings stay", extra={"reason": reason})
             return
         del old_app, old_module  # collected below

@@ -7,7 +7,14 @@ from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import unquote
 
+from dotenv.parser import parse_stream
+
 from broker.settings.parsers import Secret
+
+
+class EnvFileInvalid(Exception):
+    """An env file has lines that set nothing. The message names their numbers and contains no secret."""
+
 
 SEVERAL = "OPENAI_API_KEY"  # may hold several keys: separated by commas, or one per line of its file
 
@@ -46,6 +53,24 @@ def header_fields(text: str) -> Mapping[str, Secret]:
     if not all(re.fullmatch(r"[A-Za-z0-9-]+", name) and value.isprintable() for name, value in fields.items()):
         raise ValueError("must be name=value pairs separated by commas, values percent-encoded")
     return MappingProxyType(fields)
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """The variables of an env file, values literal; {} if there is no such file. Raises `EnvFileInvalid`."""
+    if not path.exists() or path.is_dir():
+        return {}
+    try:
+        with path.open(encoding="utf-8-sig") as lines:
+            found = list(parse_stream(lines))
+    except UnicodeDecodeError:
+        raise EnvFileInvalid("The settings cannot be used:\n  - the env file must be UTF-8 text") from None
+    wrong = [one.original for one in found if one.error or (one.key and one.value is None)]
+    if wrong:
+        blank = [one.string[: len(one.string) - len(one.string.lstrip())].count("\n") for one in wrong]  # before it
+        numbers = [one.line + lines for one, lines in zip(wrong, blank, strict=True)]
+        problems = [f"line {number} of the env file must be NAME=value" for number in numbers]
+        raise EnvFileInvalid("The settings cannot be used:\n" + "\n".join(f"  - {one}" for one in problems))
+    return {one.key: one.value for one in found if one.key and one.value is not None}
 
 
 def read_file(environ: Mapping[str, str], variable: str) -> str:

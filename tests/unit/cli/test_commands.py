@@ -1,6 +1,7 @@
 """The operator's commands."""
 
 import os
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -27,3 +28,15 @@ def test_check_names_every_problem(environ: dict[str, str | None]) -> None:
     assert result.exit_code == 1
     assert "  - SUPABASE_URL is required\n  - DAILY_LIMIT must be" in result.output
     assert "planted" not in result.output
+
+
+def test_check_reads_the_env_file_as_the_broker_does(environ: dict[str, str | None], tmp_path: Path) -> None:
+    """An empty variable counts as unset, and a line that sets nothing is a mistake."""
+    file = tmp_path / "env"
+    file.write_text(f"SUPABASE_URL={REQUIRED['SUPABASE_URL']}\n")
+    given = environ | {"ENV_FILE": str(file), "SUPABASE_URL": ""}
+    assert CliRunner().invoke(cli, ["check"], env=given).exit_code == 0
+    file.write_text("DAILY_LIMIT 100\n")
+    result = CliRunner().invoke(cli, ["check"], env=given)
+    assert result.exit_code == 1
+    assert "  - line 1 of the env file must be NAME=value" in result.output
