@@ -66,15 +66,13 @@ export_account() { # tenant
   given=()
   for file in "tests/live/.env.$1" "tests/live/.env.$1_prod"; do # the second one wins
     [ -f "$file" ] || continue
-    while IFS='=' read -r name text || [ -n "$name" ]; do
-      case $name in
-        BASE_URL) [[ $file == *_prod ]] || continue ;; # the other names the container itself
-        SUPABASE_ANON_KEY | SUPABASE_EMAIL | SUPABASE_PASSWORD) ;;
-        *) continue ;;
-      esac
+    for name in BASE_URL SUPABASE_ANON_KEY SUPABASE_EMAIL SUPABASE_PASSWORD; do
+      [[ $name != BASE_URL || $file == *_prod ]] || continue # the other one names the container itself
+      text=$(env_value "$file" "$name")
+      [ -n "$text" ] || continue
       export "$name=$text" # not on the command line
       given+=(--env "$name")
-    done < <(tr -d '\r' <"$file")
+    done
   done
 }
 

@@ -55,17 +55,17 @@ settings_folder() { # tenant: prints the folder
 
 fingerprint() { (cd "$1" && LC_ALL=C sha256sum -- *); } # folder
 
-# A value in the tenant's file, with blanks and comments as the program reads them.
-env_value() { # tenant name
-  tr -d '\r' <".env.$1" | sed -nE "s/^[[:space:]]*(export[[:space:]]+)?$2[[:space:]]*=[[:space:]]*//p" |
-    sed -E "s/[[:space:]]+#.*//; s/[[:space:]]+$//; s/^(['\"])(.*)\1$/\2/" | tail -n 1
+# A value in an env file, with blanks, quotes and comments as the program reads them.
+env_value() { # file name
+  tr -d '\r' <"$1" | sed -nE "s/^[[:space:]]*(export[[:space:]]+)?$2[[:space:]]*=[[:space:]]*//p" | tail -n 1 |
+    sed -E "s/^'([^']*)'.*/\1/; t; s/^\"([^\"]*)\".*/\1/; t; s/[[:space:]]+#.*//; s/[[:space:]]+$//"
 }
 
 has_own_redis() { # tenant: whether it uses a Redis that deploy/stack does not run
   local url
-  url=$(env_value "$1" REDIS_URL)
+  url=$(env_value ".env.$1" REDIS_URL)
   if [ -z "$url" ]; then # in a file
-    url=$(env_value "$1" REDIS_URL_FILE)
+    url=$(env_value ".env.$1" REDIS_URL_FILE)
     url=$(cat "deploy/secrets/$1/${url##*/}" 2>/dev/null || true)
   fi
   [[ $url != *redis-stack* ]]

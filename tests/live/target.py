@@ -74,7 +74,9 @@ def read_target(name: str, folder: Path = FOLDER, url: str | None = None) -> Tar
     path = folder / f".env.{name}"
     if not path.is_file() and url is None:
         raise CannotBeChecked(f"{path.name} is missing: copy tests/live/example.env to tests/live/{path.name}")
-    values = {key: value for key, value in dotenv_values(path).items() if value} if path.is_file() else {}
+    values = (
+        {key: value for key, value in dotenv_values(path, interpolate=False).items() if value} if path.is_file() else {}
+    )
     given = url or values.get("BASE_URL")
     account = {key: values[key] for key in ACCOUNT if key in values}
     missing = [] if given else ["BASE_URL"]

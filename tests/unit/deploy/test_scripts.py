@@ -163,6 +163,17 @@ def test_the_command_for_logs_leaves_nothing_behind(copy: Path, environ: dict[st
     assert list(copy.parent.glob("gpt-broker.*")) == []
 
 
+def test_the_doctor_reads_an_account_as_the_live_suite_does(copy: Path) -> None:
+    """Quotes and comments do not belong to a value. The second file wins, and only it names the public URL."""
+    live = copy / "tests" / "live"
+    live.mkdir(parents=True)
+    first = "BASE_URL=http://127.0.0.1:8011\nSUPABASE_EMAIL = a@b.test # mine\nSUPABASE_PASSWORD='p#a \"$x ${y}'\r\n"
+    (live / ".env.sksndev").write_text(first)
+    (live / ".env.sksndev_prod").write_text('SUPABASE_ANON_KEY="key" # public')
+    shown = 'printf "%s|" "${BASE_URL-none}" "$SUPABASE_EMAIL" "$SUPABASE_PASSWORD" "$SUPABASE_ANON_KEY"'
+    assert sourced(copy, "export_account sksndev", shown) == 'none|a@b.test|p#a "$x ${y}|key|'
+
+
 def stack(folder: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run deploy/stack of a copy, in which `users` prints the limit of a drain."""
     for name in ("stack", "tenants"):
