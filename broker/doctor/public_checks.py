@@ -66,7 +66,7 @@ def streaming(public: PublicUrl, settings: Settings, environ: Mapping[str, str])
         todo = f"set {', '.join(SIGN_IN)} in tests/live/.env.<tenant>_prod"
         return Finding("streaming is not buffered", todo, is_checked=False)
     try:
-        arrivals = public.arrivals(sign_in(settings.supabase_url, *given))
+        arrivals = public.arrivals(sign_in(settings, *given))
     except Unreachable as error:
         return Finding("streaming is not buffered", f"no stream ({error})")
     spread = arrivals[-1] if arrivals else 0.0

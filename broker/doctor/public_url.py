@@ -8,6 +8,9 @@ from urllib.parse import urlsplit
 
 import requests
 
+from broker.doctor.clock import authorities
+from broker.settings.settings import Settings
+
 TIMEOUT = 20  # seconds
 QUESTION = "Count from one to forty, in words, separated by spaces. Nothing else."
 
@@ -64,12 +67,12 @@ class PublicUrl:
         return [moment - times[0] for moment in times]
 
 
-def sign_in(supabase_url: str, anon_key: str, email: str, password: str) -> str:
+def sign_in(settings: Settings, anon_key: str, email: str, password: str) -> str:
     """Sign in as the apps do; return the access token. Raises `Unreachable`."""
-    url = supabase_url + "/auth/v1/token?grant_type=password"
-    body = {"email": email, "password": password}
+    url = settings.supabase_url + "/auth/v1/token?grant_type=password"
+    body, trusted = {"email": email, "password": password}, authorities(settings)
     try:
-        response = requests.post(url, headers={"apikey": anon_key}, json=body, timeout=TIMEOUT)
+        response = requests.post(url, headers={"apikey": anon_key}, json=body, timeout=TIMEOUT, verify=trusted)
         return str(response.json()["access_token"])
     except (requests.RequestException, ValueError, KeyError) as error:
         raise Unreachable(f"signing in to Supabase failed ({type(error).__name__})") from None

@@ -23,7 +23,7 @@ def examine(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]
         yield Finding("a user's token", f"set {', '.join(SIGN_IN)} in tests/live/.env.<tenant>", is_checked=False)
         return
     try:
-        claims = claims_of(sign_in(settings.supabase_url, *given))
+        claims = claims_of(sign_in(settings, *given))
     except Unreachable as error:
         yield Finding("a user's token", f"{error}: check the account in tests/live/.env.<tenant>")
         return

@@ -2,10 +2,12 @@
 
 import datetime
 
+import certifi
 import pytest
 import requests
 
 from broker.doctor import clock
+from broker.doctor.public_url import Unreachable, sign_in
 from broker.settings.settings import Settings
 from tests.apps import REQUIRED
 
@@ -32,3 +34,21 @@ def test_both_peers_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     supabase, openai = clock.examine(Settings.from_environ(REQUIRED))
     assert (supabase.verdict, openai.verdict) == ("WRONG", "not checked")
     assert "ahead" in supabase.todo
+
+
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
+def test_the_authorities_of_the_settings_are_trusted(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`requests` knows only one of the two variables. Signing in uses the same ones."""
+    trusted: list[object] = []
+
+    def answer(*_: object, verify: object, **__: object) -> requests.Response:
+        trusted.append(verify)
+        raise requests.ConnectionError
+
+    monkeypatch.setattr(requests, "head", answer)
+    monkeypatch.setattr(requests, "post", answer)
+    settings = Settings.from_environ(REQUIRED | {name: certifi.where()})
+    list(clock.examine(settings))
+    with pytest.raises(Unreachable):
+        sign_in(settings, "key", "a@b.test", "password")
+    assert trusted == [certifi.where()] * 3
