@@ -132,6 +132,16 @@ def test_every_object_carries_the_recommended_labels(objects: list[Object]) -> N
         } <= set(labels)
 
 
+@pytest.mark.parametrize(
+    "release", ["a" * 31, "a" * 53]
+)  # the longest tenant of deploy/tenants, Helm's longest release
+def test_a_long_name_is_no_mistake(release: str) -> None:
+    """Kubernetes adds 11 characters to the name of a CronJob, and refuses one of more than 52."""
+    lengths = {one["kind"]: len(one["metadata"]["name"]) for one in rendered(LEAST, release)}
+    assert lengths["CronJob"] <= 52
+    assert max(lengths.values()) <= 63
+
+
 def test_the_selectors_find_the_pods(objects: list[Object]) -> None:
     """Service, budget, policy and monitor select the broker's pods and no others."""
     broker = of_kind(objects, "Deployment")["spec"]["template"]["metadata"]["labels"]
