@@ -77,6 +77,15 @@ def test_the_image_is_built_from_the_commit(copy: Path) -> None:
     assert "broker/new.py" not in names
 
 
+def test_a_repository_that_git_refuses_is_no_folder_without_one(copy: Path) -> None:
+    """Git refuses one of another owner. The image would hold uncommitted files, without the name of a commit."""
+    subprocess.run(("git", "init", "--quiet"), cwd=copy, check=True)
+    said = sourced(copy, "build", GIT_TEST_ASSUME_DIFFERENT_OWNER="1")
+    assert "git cannot tell which commit this is. Nothing was started." in said
+    assert "safe.directory" in said
+    assert "building" not in said
+
+
 def test_the_image_gets_every_file_that_the_dockerfile_copies(copy: Path) -> None:
     """deploy/stack sends the named files only, and a missing one would end every deployment."""
     copies = [line.split()[1:-1] for line in (ROOT / "deploy" / "Dockerfile").read_text().splitlines()
