@@ -134,6 +134,8 @@ def is_alive(sock: Any) -> bool:
     Reads from it if it is readable: TLS 1.3 servers send session tickets, which are no data. A read that finds nothing
     costs four times as much as the poll.
     """
+    if sock.fileno() < 0:
+        return False
     poll = _poll()
     poll.register(sock.fileno(), POLLIN)
     if not poll.poll(0):

@@ -65,7 +65,6 @@ ZERO_WIDTH = "\u200b"
         ("CORS_ORIGINS", "https://app.example.com/page"),
         ("CORS_ORIGINS", ","),
         ("REDIS_URL", "redis://[planted"),
-        ("HTTPS_PROXY", "http://proxy:99999"),
         ("HTTPS_PROXY", "http://user:planted/s@proxy:3128"),
         ("HTTPS_PROXY", "http://user:12#planted@proxy:3128"),
         ("HTTPS_PROXY", "http://user:12?planted@proxy:3128"),

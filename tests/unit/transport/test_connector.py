@@ -14,7 +14,7 @@ from gevent import socket as gevent_socket
 from broker.errors.network import kind_of, words_of
 from broker.settings.settings import Settings
 from broker.transport import lookups
-from broker.transport.connector import Connector
+from broker.transport.connector import Connector, is_alive
 from broker.transport.options import Options
 from deploy.local.authority import Authority
 from tests.apps import REQUIRED
@@ -74,6 +74,16 @@ def test_a_burst_of_connections_shares_a_look_up_until_one_fails(monkeypatch: py
     with pytest.raises(ConnectionRefusedError):
         connector.open(5)
     assert len(look_ups) == 2
+
+
+def test_a_connection_is_alive_until_either_side_closes_it() -> None:
+    """A closed socket has no descriptor to poll: the check of the idle connections failed on it."""
+    ours, theirs = gevent_socket.socketpair()
+    assert is_alive(ours)
+    theirs.close()
+    assert not is_alive(ours)
+    ours.close()
+    assert not is_alive(ours)
 
 
 def test_a_connection_probes_its_peer() -> None:
