@@ -7,7 +7,7 @@ from broker.quota.budgets.limits import Limits
 from broker.quota.calls.keys import Day
 from broker.quota.local_fallback import LocalCounts
 
-TODAY, TOMORROW = Day("2026-11-24", 1), Day("2026-11-25", 2)
+TODAY, TOMORROW = Day("2026-11-24", 1795564800), Day("2026-11-25", 1795651200)
 
 
 def test_the_workers_together_let_a_user_make_the_limit() -> None:
@@ -32,6 +32,16 @@ def test_a_returned_call_may_be_used_again() -> None:
     assert counts.admit(TODAY, "ada", Limits("default", 1)) == 1
     counts.correct(TOMORROW, "ada", -1, (0, 0))
     assert counts.used(TOMORROW, "ada") == 0
+
+
+def test_a_call_of_yesterday_that_ends_today_leaves_the_share_of_today_used() -> None:
+    """Neither does a call that is admitted late, after another one of the new day."""
+    counts, limits = LocalCounts(workers=1), Limits("default", 1)
+    counts.admit(TODAY, "ada", limits)
+    assert counts.admit(TOMORROW, "ada", limits) == 1
+    counts.correct(TODAY, "ada", 0, (5, 5))
+    assert counts.admit(TODAY, "ada", limits) is None
+    assert counts.admit(TOMORROW, "ada", limits) is None
 
 
 def test_a_limit_of_zero_admits_no_call_and_exempt_users_have_none() -> None:
