@@ -121,7 +121,7 @@ class ClusterClient:
         return client
 
     def _refresh(self) -> None:
-        """Read the slot table from the node that replies first, so that a frozen node does not delay it."""
+        """Read the slot table from the node that sends one first, so that a frozen node does not delay it."""
         asked_at = time.monotonic()
         with self._refreshing:
             if self._read_at >= asked_at:
@@ -134,13 +134,18 @@ class ClusterClient:
             self._clients.pop(gone).close()
 
     def _read_slots(self, node: Address) -> tuple[list[Address | None], list[Address]]:
-        """The owner of each slot, and all nodes: https://redis.io/docs/latest/commands/cluster-slots/."""
+        """The owner of each slot, and all nodes: https://redis.io/docs/latest/commands/cluster-slots/.
+
+        Raises `ClusterDownError` if the table is empty: the node was removed from the cluster, or has lost its disk.
+        """
         owners: list[Address | None] = [None] * SLOTS
         nodes: dict[Address, None] = {}
         for first, last, *replicas in self._client(node).execute_command("CLUSTER", "SLOTS"):
             addresses = [(_host(replica[0]) or node[0], int(replica[1])) for replica in replicas]
             owners[first : last + 1] = [addresses[0]] * (last + 1 - first)
             nodes.update(dict.fromkeys(addresses))
+        if not nodes:
+            raise ClusterDownError("the node knows no slots")
         return owners, list(nodes)
 
 

@@ -111,6 +111,13 @@ def test_after_a_failure_the_slot_table_is_read_again(error: Exception) -> None:
     assert not one.is_closed
 
 
+def test_a_node_outside_the_cluster_does_not_provide_the_slot_table() -> None:
+    """A node that was removed or has lost its disk replies with an empty table, often as the first one."""
+    made = {ONE: Node([]), TWO: Node(slots(TWO), 7), THREE: Node([])}
+    client = ClusterClient([ONE, TWO], lambda address: made[address], 0.5)  # type: ignore[arg-type, return-value]  # as above
+    assert client.eval("script", 1, KEY) == 7
+
+
 def test_a_slot_without_a_node_is_an_error() -> None:
     """A cluster that is being built has such slots."""
     with pytest.raises(ClusterDownError):
