@@ -48,7 +48,7 @@ def parse(text: str) -> RedisUrl:
     return RedisUrl(
         kind=kind,
         is_tls=form[1] == "rediss",
-        hosts=tuple(_host(address, _PORTS.get(kind, 6379)) for address in addresses.split(",")),
+        hosts=_hosts(kind, addresses),
         path=unquote(path) if kind == "unix" else "",
         service=service,
         db=db,
@@ -67,6 +67,16 @@ def _split(rest: str) -> tuple[str, str, str]:
     if re.search(r"[\[\]]", account) or ("[" not in addresses and addresses.count(":") > addresses.count(",") + 1):
         raise ValueError(_ENCODE if account else "must have IPv6 addresses in brackets: redis://[::1]:6379")
     return split[1], split[2], split[3] or ""
+
+
+def _hosts(kind: str, addresses: str) -> tuple[tuple[str, int], ...]:
+    """A single Redis may go without a host; an empty one in a list would silently be localhost."""
+    names = addresses.split(",")
+    if len(names) > 1 and kind not in ("sentinel", "cluster"):
+        raise ValueError("must start with redis+sentinel:// or redis+cluster:// (rediss+… for TLS) for several hosts")
+    if len(names) > 1 and not all(names):
+        raise ValueError("must have a host between the commas, and none behind the last host")
+    return tuple(_host(name, _PORTS.get(kind, 6379)) for name in names)
 
 
 def _host(address: str, default_port: int) -> tuple[str, int]:
@@ -99,7 +109,7 @@ def _service_and_db(kind: str, path: str, db: str) -> tuple[str, int]:
 
 
 def _options(query: str) -> dict[str, str]:
-    options = dict(parse_qsl(query, keep_blank_values=True))
+    options = dict(parse_qsl(query.replace("+", "%2B"), keep_blank_values=True))  # as in the password, + is no blank
     for name, value in options.items():
         if name in _CHOICES and value.lower() not in _CHOICES[name]:
             raise ValueError(f"must have {' or '.join(_CHOICES[name])} for the option {name}")

@@ -40,6 +40,12 @@ def test_options_of_redis_py_for_tls_are_understood() -> None:
     assert place.options == {"ssl_ca_certs": "/run/ca .pem", "ssl_cert_reqs": "none"}
 
 
+def test_a_plus_in_an_option_is_a_plus() -> None:
+    """As it is in the user name and the password of the URL. A blank is %20."""
+    place = parse("redis+sentinel://host/mymaster?sentinel_password=one+two%2B%20three")
+    assert place.options == {"sentinel_password": "one+two+ three"}
+
+
 @pytest.mark.parametrize(
     ("url", "message"),
     [
@@ -64,6 +70,9 @@ def test_options_of_redis_py_for_tls_are_understood() -> None:
         ("redis+sentinel://127.0.0.1:26379", "must end in the name of the Sentinel service"),
         ("redis+cluster://127.0.0.1:6379/1", "must not name a database"),
         ("redis+cluster://:planted@", "must be a URL such as"),
+        ("redis://:planted@one:1,two:2", "must start with redis.sentinel:// or redis.cluster://"),
+        ("redis+cluster://:planted@one:1,two:2,", "must have a host between the commas"),
+        ("redis+sentinel://one,,two/mymaster", "must have a host between the commas"),
         ("unix://", "must have the path of the socket"),
         ("planted", "must be a URL such as"),
         ("redis+planted://host", "must be a URL such as"),
