@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
+from broker.settings.redis_url import check_files
 from broker.settings.redis_url import parse as parse_redis_url
 
 DASHBOARD_HOSTS = frozenset({"supabase.com", "www.supabase.com", "app.supabase.com", "app.supabase.io"})
@@ -80,8 +81,8 @@ def certificates(text: str) -> str:
 
 
 def redis_url(text: str) -> Secret:
-    """A URL that `redis_clients.urls.connect` accepts."""
-    parse_redis_url(text)
+    """A URL that `redis_clients.urls.connect` accepts. The files for TLS that it names are readable."""
+    check_files(parse_redis_url(text))
     return Secret(text)
 
 

@@ -1,6 +1,7 @@
 """Parses `REDIS_URL`. No message repeats a part of the URL, because any part may hold a piece of the password."""
 
 import re
+import ssl
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -42,6 +43,9 @@ def parse(text: str) -> RedisUrl:
     account, _, addresses = authority.rpartition("@")
     username, _, password = account.partition(":")
     options = _options(query)
+    unused = [name for name in options if name.startswith("ssl_") and form[1] != "rediss"]
+    if unused:
+        raise ValueError(f"must start with rediss{'+' + kind if form[2] else ''}:// for the option {unused[0]}")
     service, db = _service_and_db(kind, path, options.pop("db", ""))
     if kind in ("sentinel", "cluster") and not addresses:
         raise ValueError(_EXAMPLE)
@@ -56,6 +60,19 @@ def parse(text: str) -> RedisUrl:
         password=unquote(password),
         options=options,
     )
+
+
+def check_files(place: RedisUrl) -> None:
+    """Read the files for TLS that a URL names. Raises `ValueError` as `parse` does."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        if "ssl_ca_certs" in place.options:
+            context.load_verify_locations(place.options["ssl_ca_certs"])
+        if "ssl_certfile" in place.options:  # without a password OpenSSL would ask the terminal for one
+            context.load_cert_chain(place.options["ssl_certfile"], place.options.get("ssl_keyfile"), password="")
+    except (OSError, ValueError):
+        names = "ssl_ca_certs, ssl_certfile and ssl_keyfile"
+        raise ValueError(f"must name readable files in PEM form, the key unencrypted, in the options {names}") from None
 
 
 def _split(rest: str) -> tuple[str, str, str]:

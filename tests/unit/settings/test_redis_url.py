@@ -64,6 +64,8 @@ def test_a_plus_in_an_option_is_a_plus() -> None:
         ("redis://127.0.0.1:6379/0?socket_timeout=0", "must have a number of seconds above 0"),
         ("redis://127.0.0.1:6379/0?planted=1", "must have no options but these"),
         ("rediss://127.0.0.1?ssl_cert_reqs=planted", "must have required or none"),
+        ("redis://:planted@host?ssl_ca_certs=/run/ca.pem", "must start with rediss:// for the option ssl_ca_certs"),
+        ("redis+cluster://host?ssl_certfile=/planted.pem", "must start with rediss.cluster:// for the option"),
         ("redis://127.0.0.1:6379/planted", "must end in the number of the database"),
         ("redis://127.0.0.1:6379/0/planted", "must end in the number of the database"),
         ("redis+sentinel://127.0.0.1:26379/mymaster/planted", "must end in the number of the database"),

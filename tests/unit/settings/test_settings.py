@@ -9,6 +9,7 @@ import pytest
 
 from broker.settings.parsers import Secret
 from broker.settings.settings import Settings, SettingsInvalid
+from tests.authority import authority
 from tests.faults import wrong_settings
 
 REQUIRED = {
@@ -99,6 +100,19 @@ def test_a_wrong_value_is_named(name: str, value: str) -> None:
 def test_every_kind_of_redis_url_is_accepted(url: str) -> None:
     """Plain, TLS, socket, Sentinel and Cluster are the kinds."""
     assert Settings.from_environ(REQUIRED | {"REDIS_URL": url}).redis_url == url
+
+
+@pytest.mark.parametrize("option", ["ssl_ca_certs", "ssl_certfile"])
+def test_a_file_for_tls_that_redis_url_names_is_read_at_the_start(option: str, tmp_path: Path) -> None:
+    """Otherwise every connection fails later, or OpenSSL asks the terminal for the key's password."""
+    broken = tmp_path / "broken.pem"
+    broken.write_text("-----BEGIN CERTIFICATE-----\nplanted\n-----END CERTIFICATE-----\n")
+    for path in (tmp_path / "missing.pem", broken):
+        message = problem(REDIS_URL=f"rediss://:planted@host?{option}={path}")
+        assert "- REDIS_URL must name readable files in PEM form" in message
+        assert "planted" not in message
+    found = f"rediss://host?ssl_ca_certs={authority().file}&ssl_certfile={authority().server_file}"
+    assert Settings.from_environ(REQUIRED | {"REDIS_URL": found}).redis_url == found
 
 
 def test_a_container_needs_a_redis() -> None:
