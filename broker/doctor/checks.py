@@ -31,6 +31,12 @@ UNREACHABLE = {  # advice by kind of failure: see `broker.errors.network` and `b
     "status": "check {}, and whether the project is paused",
     "answer": "check {}; does a proxy answer in its place?",
 }
+REFUSING = {  # advice by kind of failure: see `broker.quota.redis_clients.failures`
+    "account": "allow the user of REDIS_URL scripts and all commands on the keys gpt-broker:*",
+    "cluster": "if it is a Cluster, REDIS_URL must start with redis+cluster:// (rediss+cluster:// for TLS)",
+    "full": "raise maxmemory, or free its disk",
+    "replica": "set REDIS_URL to the master",
+}
 NEARLY_FULL = 0.8  # of Redis's memory
 
 
@@ -98,6 +104,9 @@ def _redis(settings: Settings) -> Iterator[Finding]:
     yield Finding(
         "Redis answers", "" if state.is_writable else "it is a read-only replica: set REDIS_URL to the master"
     )
+    if state.is_writable and state.refusal:
+        advice = REFUSING.get(state.refusal.kind, "check its log, and min-replicas-to-write")
+        yield Finding("Redis counts", f"it refuses writes ({state.refusal.kind}: {state.refusal.words}): {advice}")
     is_off = state.is_persistent is False
     yield Finding(
         "Redis keeps the counts",

@@ -5,8 +5,13 @@ from typing import Any
 
 from redis.exceptions import RedisClusterException, RedisError
 
-from broker.quota.redis_clients.failures import describe
+from broker.quota import scripts
+from broker.quota.redis_clients.cluster import ClusterClient
+from broker.quota.redis_clients.failures import Failure, describe
+from broker.quota.redis_clients.shards import shards_of
 from broker.quota.redis_clients.urls import Client
+
+TAGS = 16  # keys that a single Redis must hold; a node of a Cluster redirects some of them
 
 
 class RedisUnavailable(Exception):
@@ -15,12 +20,16 @@ class RedisUnavailable(Exception):
 
 @dataclass(frozen=True)
 class RedisState:
-    """`policy` and `is_persistent` are None if a managed Redis hides them. Of several nodes, the worst counts."""
+    """`policy` and `is_persistent` are None if a managed Redis hides them. Of several nodes, the worst counts.
+
+    `refusal`: why a primary refuses a script that writes, None if all run it.
+    """
 
     is_writable: bool
     is_persistent: bool | None
     policy: str | None
     used_share: float | None  # of its memory limit
+    refusal: Failure | None = None
 
 
 def read_redis(client: Client) -> RedisState:
@@ -38,7 +47,19 @@ def read_redis(client: Client) -> RedisState:
         is_persistent=all(persistent) if persistent else None,
         policy=policies[0] if policies else nodes[0].get("maxmemory_policy"),
         used_share=max(shares, default=None),
+        refusal=_refusal(client),
     )
+
+
+def _refusal(client: Client) -> Failure | None:
+    """Write a short-lived key to every primary, with a script, as the broker does."""
+    tags = shards_of(client).values() if isinstance(client, ClusterClient) else map(str, range(TAGS))
+    try:
+        for tag in tags:
+            client.eval(scripts.PROBE, 1, f"gpt-broker:{{{tag}}}")
+    except (RedisError, RedisClusterException, OSError) as error:
+        return describe(error)
+    return None
 
 
 def _used_share(node: dict[str, str]) -> float:

@@ -15,7 +15,7 @@ from deploy.local.supabase_auth import PASSWORD, SupabaseStandIn
 from tests.integration.conftest import StartBroker, settings_for
 from tests.integration.live_targets import resolve_here
 from tests.integration.nginx_process import HOSTS, NginxProcess
-from tests.integration.redis_process import RedisProcess
+from tests.integration.redis_process import RedisCluster, RedisProcess
 
 SUCCESSOR = '{"gpt-4o": "gpt-6-luna", "gpt-4o-mini": "gpt-6-luna"}'
 Examine = Callable[..., dict[str, str]]
@@ -140,6 +140,32 @@ def test_a_redis_without_persistence_or_with_eviction_is_reported(examine: Exami
     found = examine()
     assert found["Redis keeps the counts"].startswith("WRONG appendonly is off")
     assert found["Redis evicts nothing"].startswith("WRONG maxmemory-policy is allkeys-lru")
+
+
+def test_a_redis_that_answers_and_refuses_to_count_is_reported(examine: Examine, own_redis: RedisProcess) -> None:
+    """An account without scripts, and a primary without the replicas that it demands."""
+    own_redis.client.acl_setuser("lame", enabled=True, passwords=["+pw"], keys=["*"], commands=["+info", "+get"])
+    found = examine(REDIS_URL=own_redis.url.replace("//:@", "//lame:pw@"))
+    assert found["Redis answers"] == "fine"
+    assert found["Redis counts"].startswith("WRONG it refuses writes (account")
+    own_redis.client.config_set("min-replicas-to-write", 1)
+    found = examine()
+    own_redis.client.config_set("min-replicas-to-write", 0)
+    assert found["Redis counts"].startswith("WRONG it refuses writes (other")
+
+
+def test_a_node_of_a_cluster_that_redis_url_takes_for_a_single_redis_is_reported(
+    examine: Examine, tmp_path: Path
+) -> None:
+    """It answers, and redirects the calls of most users."""
+    node = RedisCluster(tmp_path)
+    try:
+        node.client.execute_command("CLUSTER", "DELSLOTSRANGE", 0, 8191)
+        node.client.config_set("cluster-require-full-coverage", "no")
+        found = examine(REDIS_URL=node.url)
+        assert "must start with redis+cluster://" in found["Redis counts"]
+    finally:
+        node.stop()
 
 
 def test_a_failing_supabase_is_reported(examine: Examine, supabase: SupabaseStandIn) -> None:
