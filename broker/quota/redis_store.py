@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from gevent.lock import BoundedSemaphore
-from redis.exceptions import NoScriptError, RedisClusterException, RedisError
+from redis.exceptions import NoScriptError, RedisClusterException, RedisError, TryAgainError
 
 from broker.errors.base import UsageUnavailable, UsageUncertain
 from broker.quota import scripts
@@ -67,6 +67,11 @@ class Store:
             _refuse_if_paused(health)
             changes = health.begin()
             result = self._evaluate(script, keys, arguments)
+        except TryAgainError as error:
+            # One slot is half moved, perhaps for long. The other keys of this part are not affected.
+            health.end_pause(changes)
+            self._metrics.redis_failed(describe(error).kind)
+            raise UsageUncertain(retry_after=PAUSE) from None
         except (RedisError, RedisClusterException, OSError) as error:
             health.record(changes, is_up=False)
             self._report(describe(error))

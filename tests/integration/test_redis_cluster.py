@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from broker.errors.base import UsageUnavailable
 from broker.quota.redis_clients import urls
 from broker.quota.redis_clients.single import Limits
+from broker.quota.redis_store import Store
+from broker.telemetry.metrics import Metrics
 from tests.integration import fail_over, ledger
 from tests.integration.conftest import StartBroker, User
 from tests.integration.load import Load
@@ -90,6 +93,23 @@ def test_a_key_is_found_while_its_slot_moves(cluster: SixNodeCluster) -> None:
         assert client.eval(text, 1, name) == 2
     assert client.eval(text, 1, name) == 3
     assert {"errorstat_MOVED", "errorstat_ASK"} <= _errors(cluster)
+
+
+@pytest.mark.parametrize("flavour", [PLAIN], ids=lambda flavour: flavour.name)
+def test_a_slot_that_stays_half_moved_affects_only_its_users(cluster: SixNodeCluster) -> None:
+    """TRYAGAIN, also after a move that was interrupted, concerns the keys of one slot: the others of the node go on."""
+    client = urls.connect(cluster.url, Limits(1.0, 0.5, 55))
+    store, text = Store(client, Metrics()), "return redis.call('EXISTS', unpack(KEYS))"
+    store.run("return redis.call('SET', KEYS[1], 1)", ("{ada}:calls",), 1)
+    neighbour = next(f"{{{n}}}" for n in range(100) if client.shard_of(f"{{{n}}}") == client.shard_of("{ada}"))
+    source, target, *_ = sorted(cluster.primaries(), key=lambda node: not node.client.keys("{ada}:calls"))
+    slot = source.client.execute_command("CLUSTER", "KEYSLOT", "{ada}")
+    ids = [node.client.execute_command("CLUSTER", "MYID").decode() for node in (source, target)]
+    target.client.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[0])
+    source.client.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[1])
+    with pytest.raises(UsageUnavailable):
+        store.run(text, ("{ada}:calls", "{ada}:blocked"), 2)
+    assert store.run(text, (f"{neighbour}:calls", f"{neighbour}:blocked"), 2) == 0
 
 
 def _counted(cluster: SixNodeCluster) -> int:
