@@ -113,7 +113,10 @@ class WriteQueue:
             write.on_written()
 
     def _retry_failed(self) -> None:
-        """Send one failed write to each part of Redis. If it arrives, queue the others of that part again."""
+        """Send one failed write to each part of Redis. If it arrives, queue the others of that part again.
+
+        If not, the next one is sent the next time: the first may fail because the slot of its key is half moved.
+        """
         for writes in [writes for writes in self._failed.values() if writes]:
             first = writes.popleft()
             try:
@@ -122,7 +125,7 @@ class WriteQueue:
                 self._put_again(first)
                 raise
             if not is_sent:
-                writes.appendleft(first)
+                writes.append(first)
                 continue
             self._finish(first)
             while writes:

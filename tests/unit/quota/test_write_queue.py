@@ -105,6 +105,21 @@ def test_writes_to_an_unavailable_part_of_redis_delay_no_others() -> None:
     assert len(set(written)) == WRITERS * 4 + 1
 
 
+def test_a_write_that_keeps_failing_does_not_hold_back_the_others_of_its_part() -> None:
+    """The slot of its key may be half moved, while the rest of the part has recovered."""
+    store: Any = Store()
+    store.shard_of = lambda _: "part"
+    store.down = {"half moved", "well"}
+    writes, written = WriteQueue(store, Background()), list[str]()
+    for key in ("half moved", "well"):
+        writes.put(key, (key,), lambda key=key: written.append(key))  # type: ignore[misc]
+        wait_for(lambda key=key: key in store.attempts)  # type: ignore[misc]
+    store.down = {"half moved"}
+    wait_for(lambda: written == ["well"])
+    store.down = set()
+    wait_for(lambda: written == ["well", "half moved"])
+
+
 def test_leases_in_a_healthy_part_of_redis_are_renewed_while_another_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
     """A lease that is not renewed gives a running call back."""
     monkeypatch.setattr(write_queue, "RENEW_INTERVAL", 0.05)
