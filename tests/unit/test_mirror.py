@@ -57,7 +57,6 @@ COVERED_BY = {
     "transport/messages": UNIT + "openai/test_keys.py",
     "transport/options": UNIT + "transport/test_connections.py",
     "web/endpoints/completions": WHOLE + "test_contract.py",
-    "web/endpoints/metrics": UNIT + "settings/test_networks.py",
     "web/endpoints/stored_responses": UNIT + "web/endpoints/test_responses.py",
     "web/endpoints/stream": WHOLE + "test_streams.py",
     "web/openapi/answers": UNIT + "web/test_openapi.py",
