@@ -121,7 +121,7 @@ def finish(response: Response) -> Response:
 
 
 def _read(caller: Caller) -> PreparedCall:
-    if request.headers.get("Content-Encoding", "identity") != "identity":
+    if request.headers.get("Content-Encoding", "").lower() not in ("", "identity"):  # RFC 9110, 8.4.1
         raise BodyEncoded
     request_context.read_body()
     view: Any = current_app.view_functions[request.endpoint or ""]

@@ -104,6 +104,8 @@ ENCODINGS = [
     Raw("deflate", post(b"Content-Encoding: deflate", body=zlib.compress(BODY)), (415,)),
     Raw("an encoding that is not one", post(b"Content-Encoding: gzip, identity"), (415,)),
     Raw("identity", post(b"Content-Encoding: identity"), (200,)),
+    Raw("identity in capitals", post(b"Content-Encoding: IDENTITY"), (200,)),
+    Raw("no encoding in an encoding field", post(b"Content-Encoding: "), (200,)),
     Raw("a body in UTF-16", post(body=BODY.decode().encode("utf-16")), (415,)),
     Raw("a body in UTF-32", post(body=BODY.decode().encode("utf-32")), (415,)),
     Raw("a body in Latin-1", post(body='{"messages": "ä"}'.encode("latin-1")), (415,)),
