@@ -60,8 +60,8 @@ class Quota:
     ) -> Reservation | Refusal:
         """Return a reservation for one call, or the limit that refuses it.
 
-        Raises `CallerBlocked`, `TenantBudgetExhausted`, and `UsageUnavailable` if Redis does not answer and is
-        required; a call that Redis may have counted is given back once it answers.
+        Raises `CallerBlocked`, and `UsageUnavailable` if Redis does not answer and is required; a call that Redis may
+        have counted is given back once it answers.
         Raises what interrupts `waiting`; then nothing is reserved.
         """
         record = self._records.new(caller)
@@ -82,9 +82,10 @@ class Quota:
             self._metrics.budgets.refused(limit, is_watched=answer == scripts.ADMITTED)
         if answer in LIMITS:
             return Refusal(LIMITS[answer], usage)
-        reservation = self._ledger.admit(record, usage, (output, _amounts(demand, output)))
-        reservation.watched += OVER[over]
-        return reservation
+        outcome = self._ledger.admit(record, usage, (output, _amounts(demand, output)))
+        if isinstance(outcome, Reservation):
+            outcome.watched += OVER[over]
+        return outcome
 
     def daily_usage(self, caller: Caller) -> DailyUsage:
         """Return a user's usage of the day. Raises `UsageUnavailable` and `CallerBlocked`."""

@@ -135,15 +135,13 @@ def _read(caller: Caller) -> PreparedCall:
 def _reserve(context: RequestContext, caller: Caller) -> None:
     service, prepared = services(), context.prepared
     demand = Demand(*prepared.demand(service.settings)) if prepared else LEAST
-    try:
-        outcome = service.quota.reserve(caller, demand, waiting=request_context.open_call())
-    except TenantBudgetExhausted as fault:
-        fault.retry_after = _seconds_to_midnight()
-        raise
+    outcome = service.quota.reserve(caller, demand, waiting=request_context.open_call())
     context.daily_usage = outcome.daily_usage
     if isinstance(outcome, Refusal):
         if outcome.limit == "places":
             raise TooManyCallsInFlight(retry_after=1)
+        if outcome.limit == "tenant":
+            raise TenantBudgetExhausted(retry_after=_seconds_to_midnight())
         service.metrics.quota_refusals.inc()
         raise _fault_of(outcome)
     context.reservation = outcome

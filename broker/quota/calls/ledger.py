@@ -4,11 +4,12 @@ import functools
 from typing import Any
 
 from broker.errors.base import Fault, UsageUnavailable
+from broker.errors.limits import TenantBudgetExhausted
 from broker.quota import scripts
 from broker.quota.budgets.tenant_fuse import TenantFuse
 from broker.quota.budgets.usage_levels import DailyUsage
 from broker.quota.calls.records import CallRecord
-from broker.quota.calls.reservation import NOTHING, Amounts, Reservation
+from broker.quota.calls.reservation import NOTHING, Amounts, Refusal, Reservation
 from broker.quota.local_fallback import LocalCounts
 from broker.quota.redis_store import Store
 from broker.quota.write_queue import WriteQueue
@@ -30,10 +31,11 @@ class CallLedger:
 
     def admit(
         self, record: CallRecord, usage: DailyUsage, covers: tuple[int, Amounts], local: LocalCounts | None = None
-    ) -> Reservation:
-        """Return the reservation of a counted call. `local`: the worker's own count, if Redis did not count it.
+    ) -> Reservation | Refusal:
+        """Return the reservation of a counted call, or the refusal if the tenant's budget is spent.
 
-        Raises `TenantBudgetExhausted` or `UsageUnavailable` if the tenant's fuse cannot reserve the call's cost.
+        `local`: the worker's own count, if Redis did not count the call. Raises `UsageUnavailable` if the tenant's fuse
+        needs Redis and it does not answer.
         """
         self._metrics.call_admitted(covers[1])
         self._writes.add_lease(record.id, record.arguments)
@@ -41,8 +43,10 @@ class CallLedger:
         try:
             if self._fuse.take(covers[1][1]):
                 reservation.watched += ("tenant",)
-        except Fault:
+        except Fault as fault:
             reservation.finish(NOTHING)
+            if isinstance(fault, TenantBudgetExhausted):
+                return Refusal("tenant", reservation.daily_usage)
             raise
         return reservation
 

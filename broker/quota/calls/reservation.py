@@ -14,7 +14,10 @@ NOTHING: Amounts = (0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The limit that refuses a call, and the user's day. `limit`: "calls", "tokens", "spend", or "places" in flight."""
+    """The limit that refuses a call, and the user's day.
+
+    `limit`: "calls", "tokens", "spend", "places" in flight, or "tenant", the budget of all users together.
+    """
 
     limit: str
     daily_usage: DailyUsage

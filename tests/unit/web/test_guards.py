@@ -145,12 +145,14 @@ def test_a_refusal_names_the_limit_and_the_rest(limit: dict[str, str], code: str
 
 @responses.activate
 def test_a_burnt_fuse_is_a_503_until_the_day_turns(redis: fakeredis.FakeRedis) -> None:
-    """The 503 is for all users, and no call is counted; /ready stays up and shows it."""
+    """The 503 is for all users, and no call is counted, as its own fields say; /ready stays up and shows it."""
     responses.post(URL, json=WHOLE)
     client, ada = make_client(redis, TENANT_DAILY_SPEND="0.0001"), bearer("ada")
     refused = client.post("/gpt-4o", json={"messages": "hi"}, headers=ada)
     assert (refused.status_code, refused.get_json()["code"]) == (503, "tenant_budget_exhausted")
     assert 0 < int(refused.headers["Retry-After"]) <= 86_400
+    assert refused.headers["RateLimit"].startswith('"daily";r=50;t=')
+    assert refused.headers["RateLimit-Policy"] == '"daily";q=50;w=86400'
     assert refused.headers["x-should-retry"] == "false"
     assert [call for call in responses.calls if call.request.url == URL] == []
     assert client.get("/v1/usage", headers=ada).get_json()["used"] == 0
