@@ -1,8 +1,10 @@
 """Cleans up the metrics of dead workers: drops their gauges and counts their unfinished calls as lapsed.
 
-Counters of dead workers stay (https://prometheus.github.io/client_python/multiprocess/). Runs in the master.
+Counters of dead workers stay (https://prometheus.github.io/client_python/multiprocess/), added up in one file per kind:
+a scrape reads every file, and a worker that is replaced would add two for good. Runs in the master.
 """
 
+import contextlib
 import json
 import re
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 from prometheus_client import multiprocess
 from prometheus_client.mmap_dict import MmapedDict
 
+from broker.telemetry import file_lock
 from broker.telemetry.metrics import Metrics
 
 CALLS, TOKENS, DOLLARS = range(3)
@@ -25,6 +28,9 @@ _IN_FLIGHT = {
     for state, sign in (("reserved", 1), ("exceeded", 1), ("settled", -1), ("released", -1))
 }
 LEAST = 1e-9  # a nano-dollar; sums of floats differ by less
+
+KINDS = ("counter", "histogram")  # of the files that outlast their worker
+ALL_DEAD = 0  # in place of the process id, in the names of the files of all dead workers
 
 _FILE = re.compile(r"(counter|histogram|summary|gauge_[a-z]+)_\d+\.db")  # prometheus_client's names
 
@@ -44,7 +50,7 @@ class DeadWorkers:
         """`folder`: `PROMETHEUS_MULTIPROC_DIR`."""
         self._folder = folder
         self._metrics = metrics
-        self._lapsed: dict[int, list[float]] = {}
+        self._lapsed: dict[int, list[float]] = {}  # by the id of a dead worker whose files are not merged yet
 
     def mark_dead(self, pid: int, *, is_expected: bool) -> float:
         """Drop a dead worker's gauges and return its in-flight call count, whose leases expire in Redis.
@@ -62,7 +68,27 @@ class DeadWorkers:
             self._metrics.calls_lapsed.inc(calls)
         if tokens or dollars >= LEAST:
             self._metrics.budgets.lapsed(tokens, dollars)
+        with contextlib.suppress(BlockingIOError), file_lock.changing():  # otherwise with the next dead worker
+            self._merge()
         return calls
+
+    def _merge(self) -> None:
+        """Add the counters and histograms of dead workers to those of earlier ones, and delete their files."""
+        for pid in [pid for pid in self._lapsed if not Path(f"/proc/{pid}").exists()]:
+            for kind in KINDS:
+                self._merge_file(self._folder / f"{kind}_{pid}.db", self._folder / f"{kind}_{ALL_DEAD}.db")
+            del self._lapsed[pid]
+
+    def _merge_file(self, dead: Path, total: Path) -> None:
+        if not dead.exists():
+            return
+        file: Any = MmapedDict
+        values = list(file.read_all_values_from_file(str(dead)))  # first: a damaged file must not be added in part
+        sums = file(str(total))
+        for key, value, _, _ in values:
+            sums.write_value(key, sums.read_value(key)[0] + value, 0.0)
+        sums.close()
+        dead.unlink()
 
     def _drop_empty(self, pid: int) -> None:
         """Delete the files that a worker created and never filled, because it was killed: no scrape can read them."""

@@ -14,6 +14,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_flask_exporter import PrometheusMetrics
 
+from broker.telemetry import file_lock
 from broker.telemetry.budget_metrics import BudgetMetrics
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -161,7 +162,8 @@ class Metrics:
         return self._generate(accept)
 
     def _generate(self, accept: str | None) -> tuple[str | bytes, str]:
-        content, content_type = self._exporter.generate_metrics(accept)
+        with file_lock.reading():
+            content, content_type = self._exporter.generate_metrics(accept)
         return content, content_type
 
     def _counter(self, name: str, text: str) -> Counter:

@@ -48,6 +48,7 @@ COVERED_BY = {
     "quota/users/user_scripts": UNIT + "quota/users/test_changes.py",
     "server/request_handler": WHOLE + "test_client_connections.py",
     "server/worker": WHOLE + "test_worker_faults.py",
+    "telemetry/file_lock": UNIT + "server/test_multiprocess_metrics.py",
     "settings/consistency": UNIT + "settings/test_parsers.py",
     "settings/hosted_tools": UNIT + "openai/requests/responses_api/test_responses.py",
     "settings/secrets": UNIT + "settings/test_parsers.py",

@@ -38,6 +38,57 @@ print(*[line for line in text.splitlines() if line.startswith("gpt_broker_budget
 print(*[line for line in text.splitlines() if line.startswith("gpt_broker_worker_deaths_total ")])
 """
 
+GROWTH = """
+import os
+from pathlib import Path
+from broker.server.multiprocess_metrics import DeadWorkers
+from broker.telemetry import file_lock
+from broker.telemetry.metrics import Metrics
+
+folder, metrics = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]), Metrics()
+dead = DeadWorkers(folder, metrics)
+
+def worker():
+    if (pid := os.fork()) == 0:
+        metrics.request_ended("GET", "/health", 200, 0.3)
+        os._exit(0)
+    os.waitpid(pid, 0)
+    dead.mark_dead(pid)
+
+def shown():
+    text = metrics.exposition(None)[0]
+    wanted = ("gpt_broker_requests_total{", "gpt_broker_request_duration_seconds_count{")
+    print(*[line.split()[1] for line in text.splitlines() if line.startswith(wanted)])
+    print(len(list(folder.glob("*.db"))))
+
+for _ in range(5):
+    worker()
+shown()
+reading, said = os.pipe(), os.pipe()
+if (reader := os.fork()) == 0:
+    with file_lock.reading():
+        os.write(said[1], b"x")
+        os.read(reading[0], 1)
+    os._exit(0)
+os.read(said[0], 1)
+worker()
+shown()
+os.write(reading[1], b"x")
+os.waitpid(reader, 0)
+worker()
+shown()
+"""
+
+
+def test_the_files_of_dead_workers_become_one_of_each_kind(tmp_path: Path) -> None:
+    """No count is lost. During a scrape the files stay, and are merged when the next worker dies."""
+    environ = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", GROWTH]
+    said = subprocess.run(command, env=environ, check=True, capture_output=True, text=True).stdout.split("\n")
+    few = int(said[1])
+    assert said[:-1] == ["5.0 5.0", str(few), "6.0 6.0", str(few + 2), "7.0 7.0", str(few)]
+    assert len(list(tmp_path.glob("counter_*.db"))) == len(["of all dead workers", "of the master"])
+
 
 def test_calls_and_amounts_in_flight_of_a_dead_worker_lapse_once(tmp_path: Path) -> None:
     """An unknown process id has none; the dead worker's gauges are removed. An end that was expected is no death."""
