@@ -1,6 +1,7 @@
 """The playground at `/`: sign-in, answers, stop, the daily limit, and services that are down."""
 
 import re
+import uuid
 
 import pytest
 from playwright.sync_api import expect
@@ -180,6 +181,31 @@ def test_an_expired_session_is_refreshed(
     ask(page, "Hello?")
     expect(page.locator(".answer")).to_have_text(ANSWER)
     expect(page.locator(".refusal")).to_have_count(0)
+
+
+def test_signing_out_ends_a_refresh_of_the_session(
+    open_page: OpenPage, supabase: SupabaseStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its late answer must not replace the token of the user who signs in next."""
+    page = open_page()
+    monkeypatch.setattr("deploy.local.supabase_auth.LIFETIME", -60)
+    sign_in(page)
+    expect(page.get_by_label("Your question")).to_be_focused()
+    monkeypatch.undo()
+    monkeypatch.setattr(supabase, "behaviour", "slow")  # answers after a second
+    with page.expect_request("**/auth/v1/token?grant_type=refresh_token"):
+        ask(page, "Hello?")
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_label("Access token", exact=True).check()
+    token = supabase.token_for(str(uuid.uuid4()))
+    page.get_by_label("Supabase access token").fill(token)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("button", name="Send")).to_be_visible()
+    page.wait_for_timeout(1500)  # until the refresh would have been answered
+    with page.expect_request("**/v1/chat/completions") as asked:
+        ask(page, "Who am I?")
+    assert asked.value.headers["authorization"] == f"Bearer {token}"
+    expect(page.locator(".answer")).to_have_text(ANSWER)
 
 
 @pytest.mark.parametrize(

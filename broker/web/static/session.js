@@ -7,6 +7,7 @@ export class Session {
   #key;
   #accessToken = null;
   #refreshToken = null;
+  #end = new AbortController(); // of requests to Supabase, whose late answers would sign in the wrong user
 
   constructor({ supabase_url: supabaseUrl, anon_key: anonKey }) {
     this.#supabaseUrl = supabaseUrl;
@@ -45,6 +46,8 @@ export class Session {
   }
 
   end() {
+    this.#end.abort();
+    this.#end = new AbortController();
     this.#accessToken = this.#refreshToken = null;
     this.who = "";
   }
@@ -67,7 +70,7 @@ export class Session {
         method: "POST",
         headers: { apikey: this.#key, "Content-Type": "application/json" },
         body: JSON.stringify(body),
-        signal: AbortSignal.timeout(15_000),
+        signal: AbortSignal.any([AbortSignal.timeout(15_000), this.#end.signal]),
       });
     } catch {
       throw supabaseAway(this.#supabaseUrl);
