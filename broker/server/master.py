@@ -69,6 +69,7 @@ class Master:
         self._server = server
         self._env_file = env_file
         self._dead_workers = dead_workers
+        self._replaced = 0  # the worker that was replaced last because it asked for it
         self._stop = server.stop
         self._graceful_timeout = server.cfg.graceful_timeout
         self._keep_alive()
@@ -153,9 +154,10 @@ class Master:
 
     def _replace_requested(self) -> None:
         worker = self._server.WORKERS.get(self.state.leaving)
-        if worker is None:
+        if worker is None or (worker.is_leaving and worker.pid != self._replaced):  # it leaves because of a reload, say
             self.state.set(leaving=0)
         elif not worker.is_leaving:
             worker.is_leaving = True
+            self._replaced = worker.pid
             self._server.spawn_worker()
             self._server.kill_worker(worker.pid, signal.SIGTERM)

@@ -99,6 +99,19 @@ def test_the_oldest_workers_leave(server: Server, master: Master) -> None:
     assert server.killed == [(1, signal.SIGTERM), (2, signal.SIGTERM)]
 
 
+def test_a_retired_worker_does_not_block_replacements(server: Server, master: Master) -> None:
+    """It may finish its answers for minutes, and has been replaced already when it asks."""
+    server.spawn_worker()
+    master.manage_workers()
+    assert server.killed == [(1, signal.SIGTERM)]
+    assert master.state.request_replacement(1)
+    master.manage_workers()
+    assert master.state.request_replacement(2)
+    master.manage_workers()
+    assert server.killed == [(1, signal.SIGTERM), (2, signal.SIGTERM)]
+    assert sorted(server.WORKERS) == [1, 2, 3, 4]
+
+
 def test_a_request_of_a_worker_that_died_is_dropped(server: Server, master: Master) -> None:
     """The worker died before the master read its request."""
     master.state.request_replacement(2)
