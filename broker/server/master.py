@@ -28,29 +28,33 @@ KEEP_ALIVE = (
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
 )
-_STATE = struct.Struct("?i")  # whether the master is stopping; the worker that asks for a replacement, or 0
+# the shared state: whether the master is stopping; the worker that asks for a replacement, or 0
+_IS_STOPPING, _LEAVING = struct.Struct("=?"), struct.Struct("=i")
+_LEAVING_AT = 8  # bytes; each value is written alone, because another process may write the other one meanwhile
 
 
 class SharedState:
     """The state that master and workers share. Created before the first fork."""
 
     def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, _STATE.size)
+        self._memory = mmap.mmap(-1, _LEAVING_AT + _LEAVING.size)
 
     @property
     def is_stopping(self) -> bool:
         """Whether the master stops, so that workers must end within `graceful_timeout`."""
-        return bool(_STATE.unpack(self._memory[:])[0])
+        return bool(_IS_STOPPING.unpack_from(self._memory)[0])
 
     @property
     def leaving(self) -> int:
         """The process id of the worker that asks for, or is under, replacement; 0 if there is none."""
-        return int(_STATE.unpack(self._memory[:])[1])
+        return int(_LEAVING.unpack_from(self._memory, _LEAVING_AT)[0])
 
     def set(self, *, is_stopping: bool | None = None, leaving: int | None = None) -> None:
         """Change one or both values."""
-        stopping = self.is_stopping if is_stopping is None else is_stopping
-        self._memory[:] = _STATE.pack(stopping, self.leaving if leaving is None else leaving)
+        if is_stopping is not None:
+            _IS_STOPPING.pack_into(self._memory, 0, is_stopping)
+        if leaving is not None:
+            self._memory[_LEAVING_AT:] = _LEAVING.pack(leaving)
 
     def request_replacement(self, pid: int) -> bool:
         """Ask the master to replace this worker. False while another one is being replaced: they go one at a time."""

@@ -1,5 +1,6 @@
 """The master replaces workers one at a time, and counts only those that accept connections."""
 
+import os
 import signal
 from types import SimpleNamespace
 from typing import Any
@@ -157,3 +158,19 @@ def test_both_values_of_the_state_are_independent() -> None:
     state.set(leaving=4711)
     state.set(is_stopping=True)
     assert (state.is_stopping, state.leaving) == (True, 4711)
+
+
+def test_two_processes_may_set_one_value_each_at_the_same_time() -> None:
+    """A worker that asks for its replacement as the master stops does not undo the stop."""
+    for _ in range(5):
+        state = SharedState()
+        worker = os.fork()
+        if worker == 0:
+            for _ in range(20_000):
+                state.set(leaving=4711)
+            os._exit(0)
+        while not state.leaving:
+            pass
+        state.set(is_stopping=True)
+        os.waitpid(worker, 0)
+        assert (state.is_stopping, state.leaving) == (True, 4711)
