@@ -24,6 +24,11 @@ class Charge(NamedTuple):
         """Tokens and nano-dollars."""
         return self.usage.total, self.nano_dollars or 0
 
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Tokens of the input and of the output."""
+        return self.usage.input, self.usage.output
+
 
 @dataclass(slots=True)
 class PreparedCall:
@@ -31,7 +36,8 @@ class PreparedCall:
 
     `model` is the clients' name. `body` is the request for OpenAI, patches included. `cap_name` is the member of the
     body that bounds the answer. `is_stream` and `wants_usage` say how the client wants the answer. `key_fingerprint`
-    names the OpenAI key that holds what the request refers to.
+    names the OpenAI key that holds what the request refers to. `stored_tokens` are the tokens of that; OpenAI bills
+    them as input.
     """
 
     model: str
@@ -40,6 +46,7 @@ class PreparedCall:
     is_stream: bool = False
     wants_usage: bool = False
     key_fingerprint: str | None = None
+    stored_tokens: int = 0
     _input_tokens: int = 0
     _price: Price | None = None
     _tier: object = None
@@ -53,7 +60,7 @@ class PreparedCall:
         """
         if self.cap_name not in self.body and _OLDER_CAP in self.body:
             self.cap_name = _OLDER_CAP
-        self._input_tokens = token_estimate.input_tokens(self.body)
+        self._input_tokens = token_estimate.input_tokens(self.body) + self.stored_tokens
         self._price = price_of(str(self.body.get("model")), settings.prices)
         self._tier, self._base_url = self.body.get("service_tier"), settings.openai_base_url
         factor = highest(self._factor(), self._factor("default"))

@@ -29,7 +29,8 @@ class RequestContext:
     """The state of the current request. `end` runs exactly once, in every case.
 
     `usage` is OpenAI's usage object of the answer, {} if it sent none; `delivered_tokens` the estimated tokens sent to
-    the client, which are charged if OpenAI sent no usage. `charge` is the final charge of the call.
+    the client, which are charged if OpenAI sent no usage. `charge` is the final charge of the call. `before_charge` is
+    called with it once, before it is written and before the client gets the end of its answer.
     """
 
     request_id: str
@@ -48,6 +49,7 @@ class RequestContext:
     usage: dict[str, Any] = field(default_factory=dict)
     delivered_tokens: int = 0
     charge: Charge | None = None
+    before_charge: Callable[[Charge], object] | None = None
     outcome: str = "answered"
     reason: str | None = None  # of a 401, for the operator
     is_stream: bool = False
@@ -88,6 +90,8 @@ class RequestContext:
             return
         is_abandoned = bool(self.outcome == ClientLeft.code and self.call and self.call.awaits_openai)
         charge = self.prepared.charge(self.usage, self.delivered_tokens) if self.prepared else None
+        if charge and self.before_charge:
+            self.before_charge(charge)
         reservation.finish(charge.amounts if charge else NOTHING, is_abandoned=is_abandoned)
         self.daily_usage = reservation.daily_usage
         if reservation.is_settled:

@@ -397,6 +397,59 @@ def test_leaving_ends_the_call_at_openai(
     disconnect_during_silence(broker, openai, ada, "/v1/responses", body)
 
 
+def begin_a_long_one(user: User, openai: OpenAIStandIn) -> dict[str, Any]:
+    """Create a response of 5,040 tokens: 5,000 of input, 40 of output."""
+    usage = response_shapes.usage_of(40) | {"input_tokens": 5_000, "total_tokens": 5_040}
+    shape = response_shapes.new_response({"model": "gpt-4o"}) | {"output": [response_shapes.message("x")]}
+    openai.next("events", body=b"".join(response_shapes.events(shape | {"usage": usage})).decode())
+    return begin(user, stream=True)
+
+
+def tokens(user: User, kind: str = "used") -> int:
+    return int(user.get("/v1/usage").json()["tokens"][kind])
+
+
+def leave(user: User, openai: OpenAIStandIn, **members: object) -> str:
+    """Continue a response, leave after its first text, and return its id."""
+    openai.next("silent_mid_stream", events=5)
+    with create(user, stream=True, **members) as response:
+        read = b""
+        while b".delta" not in read:
+            read += response.raw.read1(65_536)
+    within(2, lambda: tokens(user, "reserved") == 0)
+    return str(json.loads(read.partition(b"data: ")[2].partition(b"\n")[0])["response"]["id"])
+
+
+def test_a_user_who_leaves_is_charged_the_stored_context(
+    start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
+) -> None:
+    """OpenAI bills it again with every turn, also if the turn before broke off."""
+    user = new_user(start_broker(DAILY_TOKENS="100000", WEB_CONCURRENCY="1"))
+    first = begin_a_long_one(user, openai)
+    assert tokens(user) == 5_040
+    second = leave(user, openai, previous_response_id=first["id"])
+    charged = tokens(user) - 5_040
+    assert 5_040 < charged < 5_120
+    leave(user, openai, previous_response_id=second)
+    assert charged < tokens(user) - charged - 5_040 < charged + 80
+
+
+def test_parallel_calls_reserve_the_stored_context(
+    start_broker: StartBroker, new_user: NewUser, openai: OpenAIStandIn
+) -> None:
+    """The budget suffices for one continuation. The other is refused, and OpenAI is not asked."""
+    user = new_user(start_broker(DAILY_TOKENS="11000", MIN_OUTPUT_TOKENS="60", WEB_CONCURRENCY="1"))
+    first = begin_a_long_one(user, openai)
+    openai.next("silent_mid_stream", events=5)
+    with create(user, stream=True, previous_response_id=first["id"], max_output_tokens=100):
+        assert 5_140 < tokens(user, "reserved") < 5_220
+        before = asked(openai)
+        refused = create(user, previous_response_id=first["id"])
+        assert (refused.status_code, error(refused)["code"]) == (429, "daily_tokens_exceeded")
+        assert asked(openai) == before
+        assert create(user).status_code == 200
+
+
 def test_a_function_with_an_optional_argument_passes(ada: User, openai: OpenAIStandIn) -> None:
     """Its schema's `type` is an array, as SDKs write it for strict functions. Both APIs take it."""
     function = {

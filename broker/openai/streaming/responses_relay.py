@@ -31,7 +31,6 @@ class ResponsesRelay:
     def __init__(self) -> None:
         self._splitter = EventSplitter()
         self._failure: Fault | None = None  # the stream's own: its events have been passed on
-        self._response_id = ""
         self._is_cut = False  # whether the event that is read now may be incomplete
         self._seen: set[str] = set()
         self._new_ids: list[str] = []
@@ -45,6 +44,7 @@ class ResponsesRelay:
             "error": self._read_error,
         }
         self._deltas = self._delta_bytes = 0
+        self.response_id = ""  # empty before it has come
         self.events = 0  # passed on so far: the next `sequence_number`
         self.usage: dict[str, Any] = {}
         self.begun = False  # whether a part of the answer itself has come
@@ -91,10 +91,10 @@ class ResponsesRelay:
 
     def take_ids(self) -> tuple[str, list[str]] | None:
         """Return the response's id and all ids that are new since the last call; None if there are none."""
-        if not self._new_ids or not self._response_id:
+        if not self._new_ids or not self.response_id:
             return None
         ids, self._new_ids = self._new_ids, []
-        return self._response_id, ids
+        return self.response_id, ids
 
     @property
     def delivered_tokens(self) -> int:
@@ -132,7 +132,7 @@ class ResponsesRelay:
 
     def _read_response(self, event: dict[str, Any]) -> None:
         response = _member(event, "response")
-        self._response_id = self._response_id or next(response_objects.output_ids([response]), "")
+        self.response_id = self.response_id or next(response_objects.output_ids([response]), "")
         self._note_ids([response, *_list(response, "output")])
 
     def _read_item(self, event: dict[str, Any]) -> None:

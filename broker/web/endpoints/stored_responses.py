@@ -50,7 +50,7 @@ def list_input_items(response_id: str) -> Response:
             raise ItemNotFound(unknown)
         body = service.responses.stored("GET", path, _query(LIST), request_context.open_call())
     key = service.responses.keys.fingerprint
-    service.owners.remember(user_id, key, response_id, response_objects.listed_ids(body))
+    service.owners.remember_input(user_id, key, response_id, response_objects.listed_ids(body))
     return Response(body, mimetype=JSON)
 
 

@@ -35,6 +35,18 @@ def test_the_demand_is_the_input_and_the_longest_answer() -> None:
     assert demand(model="tide-1")[2:] == (0, 0)
 
 
+def test_a_stored_context_counts_as_input() -> None:
+    """OpenAI bills it with the new text, also at the price of a long context. It is part of the estimate."""
+    settings, body = Settings.from_environ(REQUIRED), {"model": "gpt-4o", "input": "x" * 300}
+    new, whole = (PreparedCall("gpt-4o", dict(body), stored_tokens=tokens) for tokens in (0, 5_000))
+    assert whole.demand(settings)[0] == new.demand(settings)[0] + 5_000
+    assert whole.charge({}, 7).usage.total == new.charge({}, 7).usage.total + 5_000
+    assert whole.charge(USAGE, 7) == new.charge(USAGE, 7)
+    long = PreparedCall("gpt-6-sol", {"model": "gpt-6-sol", "input": "x"}, stored_tokens=300_000)
+    short = PreparedCall("gpt-6-sol", {"model": "gpt-6-sol", "input": "x"})
+    assert long.demand(settings)[2] > short.demand(settings)[2]
+
+
 def test_an_answer_is_bounded_to_what_was_reserved() -> None:
     """Each API has its own member for the bound, which never exceeds the request's."""
     call = prepared(max_completion_tokens=50)

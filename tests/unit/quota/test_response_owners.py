@@ -28,7 +28,7 @@ class FakeQuota:
         self.queued: list[tuple[str, tuple[Any, ...]]] = []
 
     def write_later(self, script: str, arguments: tuple[Any, ...], keys: int) -> None:
-        assert keys == 3
+        assert keys == 4
         self.queued.append((script, arguments))
 
 
@@ -66,7 +66,7 @@ def test_the_key_of_the_first_id_is_found(owners: ResponseOwners, redis: fakered
     """It is recorded for responses and items, and forgotten with them. Older records have none."""
     owners.remember(ADA, "key-one", "resp_1", ["msg_1"])
     owners.remember(ADA, "key-two", "resp_2", ["msg_2"])
-    ids, _, keys = sorted(redis.keys())
+    ids, _, keys, _ = sorted(redis.keys())
     redis.zadd(ids, {"resp_0": 9e15})
     assert owners.look_up(ADA, ["resp_0"]) == Found()
     assert owners.look_up(ADA, ["resp_0", "msg_2", "resp_1"]) == Found(None, "key-two")
@@ -74,6 +74,48 @@ def test_the_key_of_the_first_id_is_found(owners: ResponseOwners, redis: fakered
     assert owners.look_up(ADA, ["resp_1", "msg_3"]) == Found("msg_3")
     owners.forget(ADA, "resp_1")
     assert sorted(redis.hkeys(keys)) == [b"msg_2", b"resp_2"]
+
+
+def test_a_continued_response_has_the_tokens_that_it_used(owners: ResponseOwners) -> None:
+    """Input and output count, and those of each response once: an item of an answer is a part of the output."""
+    owners.remember(ADA, KEY, "resp_1", ["resp_1", "msg_1", "fc_1"])
+    assert owners.look_up(ADA, ["resp_1", "msg_1"]).tokens == 0  # it is still being written
+    for _ in range(2):
+        owners.remember(ADA, KEY, "resp_1", ["resp_1"], (100, 20))
+    owners.remember(ADA, KEY, "resp_2", ["msg_2"], (1_000, 3))
+    expected = {
+        ("resp_1",): 120, ("msg_1",): 20, ("msg_1", "fc_1"): 20, ("resp_1", "fc_1", "resp_1"): 120,
+        ("resp_2", "msg_1"): 1_023, ("msg_1", "msg_2"): 23, ("resp_1", "resp_2"): 1_123,
+    }  # fmt: skip
+    assert {ids: owners.look_up(ADA, ids).tokens for ids in expected} == expected
+    assert owners.look_up(ADA, ["resp_1", "msg_3"]) == Found("msg_3")
+
+
+def test_a_listed_item_is_a_part_of_the_input(owners: ResponseOwners) -> None:
+    """An item of an earlier answer stays a part of that one."""
+    owners.remember(ADA, KEY, "resp_1", ["msg_1"], (100, 20))
+    owners.remember(ADA, KEY, "resp_2", ["msg_2"], (1_000, 3))
+    owners.remember_input(ADA, KEY, "resp_2", ["msg_1", "msg_3", "msg_4"])
+    owners.remember(ADA, KEY, "resp_2", ["msg_3"], (1_000, 3))
+    for ids, tokens in ((["msg_1"], 20), (["msg_3", "msg_4"], 1_000), (["msg_3", "msg_2"], 1_003)):
+        assert owners.look_up(ADA, ids).tokens == tokens
+
+
+def test_records_without_tokens_count_none(owners: ResponseOwners, redis: fakeredis.FakeRedis) -> None:
+    """Versions before wrote ids, items and keys only."""
+    owners.remember(ADA, KEY, "resp_1", ["msg_1"], (100, 20))
+    redis.delete(sorted(redis.keys())[-1])
+    assert owners.look_up(ADA, ["resp_1", "msg_1"]) == Found(None, KEY, 0)
+    owners.remember(ADA, KEY, "resp_2", (), (7, 5))
+    assert owners.look_up(ADA, ["resp_1", "msg_1", "resp_2"]).tokens == 12
+
+
+def test_the_tokens_are_forgotten_with_the_response(owners: ResponseOwners, redis: fakeredis.FakeRedis) -> None:
+    """Another response's tokens stay."""
+    owners.remember(ADA, KEY, "resp_1", ["msg_1"], (100, 20))
+    owners.remember(ADA, KEY, "resp_2", ["msg_2"], (7, 5))
+    owners.forget(ADA, "resp_1")
+    assert sorted(redis.hkeys(sorted(redis.keys())[-1])) == [b"msg_2", b"resp_2 input", b"resp_2 output"]
 
 
 def test_projects_on_the_same_redis_are_separate(redis: fakeredis.FakeRedis, quota: FakeQuota) -> None:
@@ -110,15 +152,16 @@ def test_an_item_is_forgotten_with_its_own_response_only(owners: ResponseOwners)
 def test_an_id_expires_after_its_days(redis: fakeredis.FakeRedis, quota: FakeQuota) -> None:
     """Redis' clock decides. Expired ids are removed, and the keys expire by themselves."""
     owners = make(redis, quota, RESPONSES_KEPT_DAYS="2")
-    owners.remember(ADA, KEY, "resp_1", ["msg_1"])
-    ids, items, keys = sorted(redis.keys())
-    assert all(2 * DAY - 5000 < redis.pttl(one) <= 2 * DAY for one in (ids, items, keys))
+    owners.remember(ADA, KEY, "resp_1", ["msg_1"], (12, 30))
+    ids, items, keys, tokens = sorted(redis.keys())
+    assert all(2 * DAY - 5000 < redis.pttl(one) <= 2 * DAY for one in (ids, items, keys, tokens))
     redis.zadd(ids, {"resp_1": 1, "msg_1": 1})
     assert owners.look_up(ADA, ["resp_1"]).unknown == "resp_1"
     owners.remember(ADA, KEY, "resp_2", ["msg_2"])
     assert redis.zrange(ids, 0, -1) == [b"msg_2", b"resp_2"]
     assert redis.hkeys(items) == [b"resp_2"]
     assert redis.hkeys(keys) == [b"resp_2", b"msg_2"]
+    assert redis.hkeys(tokens) == [b"msg_2"]
 
 
 def test_all_keys_of_a_user_are_in_one_slot(owners: ResponseOwners, redis: fakeredis.FakeRedis) -> None:
@@ -140,7 +183,7 @@ def test_without_redis_nothing_is_known_and_nothing_is_lost(quota: FakeQuota, mo
 
 
 def test_a_queued_write_reaches_redis(redis: fakeredis.FakeRedis) -> None:
-    """The quota's own queue sends it, with the scripts' three keys."""
+    """The quota's own queue sends it, with the scripts' four keys."""
     settings, metrics = Settings.from_environ(REQUIRED), Metrics()
     store = Store(redis, metrics)
     quota = Quota(settings, store, metrics, time.time, Background())

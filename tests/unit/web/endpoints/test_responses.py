@@ -1,6 +1,7 @@
 """`/v1/responses`: OpenAI's bytes, the calls that count, and the caller's own stored responses."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,10 +10,12 @@ import responses
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from broker.errors.last_lines import event
 from tests.apps import OPENAI, bearer, make_client
 from tests.recorded import RecordedReply, response_named, whole_responses
 
 URL = OPENAI + "/responses"
+ID, JSON = re.compile(rb"(?:resp|msg)_\w+"), "application/json"
 ADA = bearer("11111111-1111-4111-8111-111111111111")
 WHOLE = [
     reply for reply in whole_responses() if b'"object": "response"' in reply.body and b'"queued"' not in reply.body
@@ -191,6 +194,42 @@ def stored(client: FlaskClient, openai: responses.RequestsMock) -> str:
     """The id of a stored response of the user's."""
     openai.post(URL, body=response_named("response_text").body)
     return str(create(client).get_json()["id"])
+
+
+def limited_client(tokens: str) -> FlaskClient:
+    """A client of an app with DAILY_TOKENS. Users have places, so that a call is charged before its answer ends."""
+    return make_client(DAILY_TOKENS=tokens, MIN_OUTPUT_TOKENS="20", MAX_CALLS_PER_USER="5")
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_the_tokens_of_a_continued_response_are_reserved(openai: responses.RequestsMock, *, is_stream: bool) -> None:
+    """OpenAI bills them again. The remainder suffices for a new response, and not for one more turn."""
+    client = limited_client("100")
+    name = "response_stream_text" if is_stream else "response_text"
+    openai.post(URL, body=response_named(name).body, content_type="text/event-stream" if is_stream else JSON)
+    ids = ID.findall(create(client, stream=is_stream).data)
+    response_id, item_id = (one.decode() for one in sorted(set(ids))[::-1])
+    assert client.get("/v1/usage", headers=ADA).get_json()["tokens"]["used"] == 42
+    reference: list[object] = [{"type": "item_reference", "id": item_id}]
+    for members in ({"previous_response_id": response_id}, {"input": reference}):
+        refused = create(client, **members)
+        assert (refused.status_code, refused.get_json()["error"]["code"]) == (429, "daily_tokens_exceeded")
+    assert create(client, stream=is_stream).status_code == 200
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_a_response_without_usage_counts_as_estimated(openai: responses.RequestsMock, *, is_stream: bool) -> None:
+    """A continuation takes at least what the response was charged."""
+    client = limited_client("4000")
+    whole = json.loads(response_named("response_text").body) | {"usage": None}
+    created = {"type": "response.created", "response": whole | {"output": []}}
+    delta = {"type": "response.output_text.delta", "item_id": "msg_1", "delta": "high water"}
+    events = event("response.created", created) + event("response.output_text.delta", delta)
+    openai.post(URL, body=events if is_stream else json.dumps(whole))
+    create(client, stream=is_stream, input="x" * 6_000).get_data()
+    assert 2_000 < client.get("/v1/usage", headers=ADA).get_json()["tokens"]["used"] < 2_100
+    assert create(client, previous_response_id=whole["id"]).status_code == 429
+    assert len(openai.calls) == 1
 
 
 def test_a_response_that_openai_no_longer_has_is_a_404(
