@@ -53,7 +53,7 @@ def worker():
         metrics.request_ended("GET", "/health", 200, 0.3)
         os._exit(0)
     os.waitpid(pid, 0)
-    dead.mark_dead(pid)
+    dead.mark_dead(pid, is_expected=True)
 
 def shown():
     text = metrics.exposition(None)[0]

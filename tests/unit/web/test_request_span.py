@@ -25,7 +25,7 @@ def test_a_call_has_one_span_with_its_tokens_and_its_end(spans: list[Span]) -> N
     """A failure has its code; a request that reaches no model is no span."""
     client = make_client(OTEL_EXPORTER_OTLP_ENDPOINT="http://collector.invalid")
     responses.post(URL, body=named("answer_plain").body)
-    headers = bearer("ada") | {"traceparent": f"00-{TRACE}-{SPAN}-01"}
+    headers = bearer("user-of-the-test") | {"traceparent": f"00-{TRACE}-{SPAN}-01"}
     client.post("/gpt-4o", json={"messages": "planted"}, headers=headers)
     client.post("/gpt-4o", json={}, headers=headers)
     client.get("/v1/usage", headers=headers)
@@ -42,7 +42,7 @@ def test_a_call_has_one_span_with_its_tokens_and_its_end(spans: list[Span]) -> N
     assert isinstance(good.attributes["gen_ai.usage.output_tokens"], int)
     assert (failed.error, failed.attributes["gen_ai.usage.output_tokens"]) == ("openai_failed", None)
     assert "planted" not in str(spans)
-    assert "ada" not in str(spans)
+    assert "user-of" not in str(spans)
 
 
 def test_without_an_endpoint_there_is_no_exporter() -> None:

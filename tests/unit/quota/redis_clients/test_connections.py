@@ -14,7 +14,7 @@ from broker.errors.network import DNS, REFUSED, TIMEOUT, kind_of
 from broker.quota.redis_clients import connections
 from broker.quota.redis_clients.connections import TcpConnection
 
-LIMIT = 0.1
+LIMIT = 0.3
 
 
 def connection(port: int) -> TcpConnection:
