@@ -168,7 +168,8 @@ def test_a_target_without_a_tenant_says_so(target: str) -> None:
 @pytest.mark.parametrize("target", ["deploy-sksndev", "rollback-sksndev"])
 def test_a_misspelt_place_of_a_release_is_refused(target: str) -> None:
     """`ON=kubernets` must not act on the Docker host."""
-    commands = [["make", "--dry-run", target, f"ON={place}"] for place in ("kubernets", "kubernetes", "")]
+    command = ["make", "--no-print-directory", "--dry-run", target]
+    commands = [[*command, f"ON={place}"] for place in ("kubernets", "kubernetes", "")]
     wrong, cluster, host = (
         subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True) for command in commands
     )
