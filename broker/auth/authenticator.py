@@ -130,7 +130,7 @@ class Authenticator:
                 self._remote.check(text, caller.id, address)
                 until = min(until, self._clock() + CACHE_SECONDS)
         except TokenInvalid as refused:
-            # Supabase has no leeway: within ours, it refuses a token because that has expired
+            # Supabase Auth has no leeway: a token that it refuses within ours has expired
             is_expired = key is None and self._clock() >= caller.expires_at
             reason = TokenExpired.reason if is_expired else refused.reason
             self._cache_refusal(digest, reason)

@@ -19,18 +19,13 @@ def examine(settings: Settings) -> Iterator[Finding]:
     for url in (settings.supabase_url, settings.openai_base_url):
         host = urlsplit(url).hostname
         try:
-            response = requests.head(url, timeout=TIMEOUT, allow_redirects=False, verify=authorities(settings))
+            response = requests.head(url, timeout=TIMEOUT, allow_redirects=False, verify=settings.ca_file or True)
             now = datetime.datetime.now(datetime.UTC)
             theirs = parsedate_to_datetime(response.headers["Date"])
         except (requests.RequestException, KeyError, ValueError):
             yield Finding(f"clock, compared with {host}", "it sends no Date", is_checked=False)
             continue
         yield Finding(f"clock, compared with {host}", advice((now - theirs).total_seconds()))
-
-
-def authorities(settings: Settings) -> str | bool:
-    """Return the file of the authorities to trust, as the broker's own connections do; True: the public ones."""
-    return settings.requests_ca_bundle or settings.ssl_cert_file or True
 
 
 def advice(difference: float) -> str:

@@ -39,28 +39,28 @@ class RefusedParameters:
         """Call `attempt` with `body` without the parameters that its model refuses.
 
         Returns the response and the changes, such as `temperature` or `reasoning_effort=none`. `attempt` is called
-        again after each refusal of a droppable parameter, once per parameter. Raises what `attempt` raises; of a model
-        that has no effort `none`, the refusal of the tools.
+        again after each refusal of a droppable parameter, once per parameter. Raises what `attempt` raises. For a
+        model without the effort `none`, it raises the refusal of the function tools.
         """
         changes: list[str] = []
-        body, of_tools = self._without_known(body, changes), None
+        body, tools_refused = self._without_known(body, changes), None
         while True:
             try:
                 response = attempt(body)
             except ParameterUnsupported as refusal:
                 change = self._change_for(body, refusal)
                 if change is None:
-                    raise of_tools[1] if of_tools and refusal.param == EFFORT else refusal from None
+                    raise tools_refused[1] if tools_refused and refusal.param == EFFORT else refusal from None
                 if change == NO_EFFORT:
-                    of_tools = body, refusal
+                    tools_refused = body, refusal
                 else:
                     self._remember(body, change)
                 body = _changed(body, change)
                 changes.append(change)
                 body = self._without_known(body, changes)
             else:
-                if of_tools:  # only now is it known that the model has the effort
-                    self._remember(of_tools[0], NO_EFFORT)
+                if tools_refused:  # only now is it known that the model has the effort
+                    self._remember(tools_refused[0], NO_EFFORT)
                 return response, tuple(changes)
 
     def known(self, body: Body) -> tuple[str, ...]:

@@ -68,7 +68,7 @@ class DeadWorkers:
             self._metrics.calls_lapsed.inc(calls)
         if tokens or dollars >= LEAST:
             self._metrics.budgets.lapsed(tokens, dollars)
-        with contextlib.suppress(BlockingIOError), file_lock.changing():  # otherwise with the next dead worker
+        with contextlib.suppress(BlockingIOError), file_lock.changing():  # during a scrape: after the next death
             self._merge()
         return calls
 

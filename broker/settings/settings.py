@@ -131,6 +131,11 @@ class Settings:
     revision: str = _setting("REVISION", str, "unknown")
     graceful_timeout: int = _setting("GRACEFUL_TIMEOUT", whole(1, LONGEST_GRACE), 30)
 
+    @property
+    def ca_file(self) -> str | None:
+        """The file of the authorities to trust; None: the public ones."""
+        return self.requests_ca_bundle or self.ssl_cert_file
+
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """Read the settings from `environ`. An empty variable counts as unset.

@@ -24,7 +24,7 @@ class Options:
         """The authorities and the proxy that the operator chose, for connections to `url`."""
         is_direct = proxy_bypass_environment(urlsplit(url).hostname or "", {"no": settings.no_proxy})
         return cls(
-            ca_file=settings.requests_ca_bundle or settings.ssl_cert_file,
+            ca_file=settings.ca_file,
             proxy=None if is_direct else settings.https_proxy,
         )
 

@@ -114,8 +114,7 @@ class Response:
             log.warning("a response is malformed", extra={"reason": str(error)})
             raise Malformed("the response is malformed") from None
         except HttpParserUpgrade:  # status 101, which no request of ours allows (RFC 9110, 15.2.2)
-            log.warning("a response is malformed", extra={"reason": "it switches to another protocol"})
-            raise Malformed("the response switches to another protocol") from None
+            raise _malformed("the response switches to another protocol") from None
 
     def _end_by_close(self) -> None:
         if self._has_head and self._is_ended_by_close:
@@ -163,7 +162,7 @@ class Response:
     def on_message_complete(self) -> None:
         """The response ends."""
         if self._decoder is not None and not self._decoder.eof:
-            raise _undecodable("the compressed body is cut")
+            raise _malformed("the compressed body is cut")
         self._is_complete = self._has_head
 
     def _choose_decoder(self, encoding: str) -> None:
@@ -186,11 +185,11 @@ class Response:
             try:
                 decoded += self._decoder.decompress(data)
             except zlib.error:
-                raise _undecodable("the body is not compressed as its head says") from None
+                raise _malformed("the body is not compressed as its head says") from None
             data = self._decoder.unused_data
         return decoded
 
 
-def _undecodable(reason: str) -> Malformed:
+def _malformed(reason: str) -> Malformed:
     log.warning("a response is malformed", extra={"reason": reason})
     return Malformed(reason)

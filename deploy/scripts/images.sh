@@ -17,7 +17,7 @@ build() { # sets `built`, the commit's name
     [ -z "$changed" ] || warn "Not committed, so not in the image:" "$(printf '\n%s' "$changed")"
     git archive --output "$context" HEAD "${IN_IMAGE[@]}"
   else
-    # of another owner, without a commit, or no git: its files are not a commit's
+    # a repository that git cannot read: its files belong to no known commit
     [ ! -e .git ] || fail "git cannot tell which commit this is. Nothing was started. git says:" "$(git rev-parse HEAD 2>&1 || true)"
     tar --create --file "$context" --exclude __pycache__ --sort=name --mtime=@0 --owner=0 --group=0 "${IN_IMAGE[@]}"
     built=unversioned-$(sha256sum <"$context" | cut -c 1-12)

@@ -4,7 +4,7 @@ import re
 import uuid
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from deploy.local.broker_process import BrokerProcess
 from deploy.local.openai_api import ANSWER, OpenAIStandIn
@@ -169,15 +169,17 @@ def test_a_token_can_be_pasted(open_page: OpenPage, supabase: SupabaseStandIn) -
     expect(page.locator(".refusal")).to_contain_text("Sign out, and sign in")
 
 
-def test_an_expired_session_is_refreshed(
-    open_page: OpenPage, supabase: SupabaseStandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def sign_in_with_a_token_that_has_expired(page: Page) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("deploy.local.supabase_auth.LIFETIME", -60)
+        sign_in(page)
+        expect(page.get_by_label("Your question")).to_be_focused()
+
+
+def test_an_expired_session_is_refreshed(open_page: OpenPage) -> None:
     """The page refreshes the session once and asks again."""
     page = open_page()
-    monkeypatch.setattr("deploy.local.supabase_auth.LIFETIME", -60)
-    sign_in(page)
-    expect(page.get_by_label("Your question")).to_be_focused()
-    monkeypatch.undo()
+    sign_in_with_a_token_that_has_expired(page)
     ask(page, "Hello?")
     expect(page.locator(".answer")).to_have_text(ANSWER)
     expect(page.locator(".refusal")).to_have_count(0)
@@ -188,10 +190,7 @@ def test_signing_out_ends_a_refresh_of_the_session(
 ) -> None:
     """Its late answer must not replace the token of the user who signs in next."""
     page = open_page()
-    monkeypatch.setattr("deploy.local.supabase_auth.LIFETIME", -60)
-    sign_in(page)
-    expect(page.get_by_label("Your question")).to_be_focused()
-    monkeypatch.undo()
+    sign_in_with_a_token_that_has_expired(page)
     monkeypatch.setattr(supabase, "behaviour", "slow")  # answers after a second
     with page.expect_request("**/auth/v1/token?grant_type=refresh_token"):
         ask(page, "Hello?")

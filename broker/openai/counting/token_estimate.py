@@ -4,12 +4,14 @@ A tokenizer would cost 81 MB a worker and stall every stream during a long promp
 token in practice, and at least one: the number of bytes is an upper bound.
 """
 
+import functools
 import re
 from typing import Any
 
 BYTES_PER_TOKEN = 3
 PER_MESSAGE = 4  # the tokens around a message: https://cookbook.openai.com/examples/how_to_count_tokens_with_tiktoken
 NUMBER = 4  # bytes
+Allowances = tuple[int, int, int]
 
 # The largest image of low, high and any other `detail`, by model: https://platform.openai.com/docs/guides/images-vision
 # Small models multiply 1,536 patches by 2.46 at most. Later ones multiply by 1.2, keep the size of an image unless it
@@ -35,15 +37,11 @@ _WITH_IMAGES = ("messages", "input")  # elsewhere an object with such a type is 
 def input_tokens(body: dict[str, Any]) -> int:
     """Return the estimated input tokens of a request's body, in either API's format."""
     size = tokens = 0
-    images: list[dict[str, Any]] = []
+    allowances = _allowances_of(str(body.get("model")))
     for name, member in body.items():
         if name not in _UNBILLED:
-            more_size, more_tokens = _measured(member, images if name in _WITH_IMAGES else None)
+            more_size, more_tokens = _measured(member, allowances if name in _WITH_IMAGES else None)
             size, tokens = size + more_size, tokens + more_tokens
-    model = str(body.get("model"))
-    low, high, other = next(allowances for pattern, allowances in _IMAGES_OF if pattern.match(model))
-    by_detail = {"low": low, "high": high}
-    tokens += sum(by_detail.get(_detail(image), other) for image in images)
     return tokens + -(-size // BYTES_PER_TOKEN)
 
 
@@ -60,8 +58,16 @@ def text_size(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
-def _measured(member: Any, images: list[dict[str, Any]] | None) -> tuple[int, int]:
-    """Return the bytes of text in a member, and the tokens around its messages. Images go to `images`, None: text."""
+@functools.lru_cache(maxsize=64)
+def _allowances_of(model: str) -> Allowances:
+    return next(allowances for pattern, allowances in _IMAGES_OF if pattern.match(model))
+
+
+def _measured(member: Any, allowances: Allowances | None) -> tuple[int, int]:
+    """Return the bytes of text in a member, and the tokens of its images and around its messages.
+
+    `allowances`: of an image; None where an object in the form of an image is text.
+    """
     size = tokens = 0
     rest = [member]
     while rest:
@@ -72,8 +78,8 @@ def _measured(member: Any, images: list[dict[str, Any]] | None) -> tuple[int, in
             rest.extend(value)
         elif not isinstance(value, dict):
             size += NUMBER
-        elif images is not None and value.get("type") in _IMAGES:
-            images.append(value)
+        elif allowances and value.get("type") in _IMAGES:
+            tokens += _allowance(value, allowances)
             rest.extend(child for name, child in value.items() if name not in _IMAGE_MEMBERS)
         else:
             tokens += PER_MESSAGE if "role" in value else 0
@@ -82,6 +88,8 @@ def _measured(member: Any, images: list[dict[str, Any]] | None) -> tuple[int, in
     return size, tokens
 
 
-def _detail(part: dict[str, Any]) -> str:
+def _allowance(part: dict[str, Any], allowances: Allowances) -> int:
     image = part.get("image_url")  # an object in chat completions, a URL in responses
-    return str(image.get("detail") if isinstance(image, dict) else part.get("detail"))
+    detail = image.get("detail") if isinstance(image, dict) else part.get("detail")
+    low, high, other = allowances
+    return low if detail == "low" else high if detail == "high" else other

@@ -82,7 +82,7 @@ def _read1(raw: Any) -> bytes:
         data: bytes = raw.read1()
     except (ReadTimeoutError, TimeoutError):
         raise _Silence from None
-    except Malformed:  # logged where the rule is known that the body breaks
+    except Malformed:  # the parser has logged which rule the body breaks
         raise StreamBroken from None
     except (HTTPError, HTTPException, OSError) as error:
         log.warning("OpenAI's answer broke off", extra={"kind": kind_of(error), "reason": words_of(error)})
